@@ -39,7 +39,7 @@ def command(arguments: tuple[str, ...], *, autoyes: bool, reason: str) -> None:
 
 def _cancel(root: Path, patterns: Sequence[str], reason: str) -> None:
     with open_graph(CancellableGraph, root) as graph:
-        graph.cancel(*patterns, reason=reason)
+        graph.end_steps(*patterns, reason=reason)
         say_done(_summary(graph))
 
 

@@ -39,22 +39,29 @@ class CancellableGraph(TickableGraph):
         recorded nevertheless, and later ticks end the jobs. RequestRefused if there is nothing to cancel, or inside a
         `batch`.
         """
+        with self._study.log.listening() as recorded:
+            self.end_steps(*steps, reason=reason, wait_s=wait_s)
+        return recorded
+
+    def end_steps(self, *steps: str, reason: str = "", wait_s: float = _PATIENCE_S) -> None:
+        """Cancel as `cancel` does, but return nothing, because the new events may not fit in memory.
+
+        It waits at most `wait_s` seconds for jobs to end. Unreachable if they can't end before something answers.
+        """
         self._commits_alone()
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         wait_s = arguments.seconds("wait_s", wait_s)
         end = time.monotonic() + wait_s
-        with self._study.log.listening() as recorded:
-            self._ask(lambda graph: requests.cancel(graph, patterns, why))
-            try:
-                self._tick_until_ended(wait_s, end)
-            except (Unreachable, LogUnavailable, OSError) as error:
-                message = str(error) if isinstance(error, Unreachable) else describe_error(error, self.path)[1]
-                raise Unreachable(f"{self._left()}; the next tick ends them: {message}") from error
+        self._ask(lambda graph: requests.cancel(graph, patterns, why))
+        try:
+            self._tick_until_ended(wait_s, end)
+        except (Unreachable, LogUnavailable, OSError) as error:
+            message = str(error) if isinstance(error, Unreachable) else describe_error(error, self.path)[1]
+            raise Unreachable(f"{self._left()}; the next tick ends them: {message}") from error
         elsewhere = self._elsewhere()
         if elsewhere:
             hosts = ", ".join(sorted(elsewhere))
             raise Unreachable(f"{self._left()}; the next tick on {hosts} ends the others")
-        return recorded
 
     def cancel_study(self, reason: str = "") -> CancelCode:
         """Request that the study is cancelled, and tick once. Later ticks end its jobs. Returns ``CancelCode.OK``.

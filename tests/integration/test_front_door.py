@@ -26,7 +26,7 @@ CLI = Path(__file__).parents[2] / "maestro_es" / "cli"
 #: Which methods a command calls that changes a study, or creates one.
 CHANGING = {
     "tick": {"advance", "advance_next"},
-    "cancel": {"cancel"},
+    "cancel": {"end_steps"},
     "pause": {"pause"},
     "resume": {"resume"},
     "hold": {"hold"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from maestro_es import ExecutionGraph
 from maestro_es.core import cascade, requests
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
+from maestro_es.execution_graph.cancelling import CancellableGraph
 from maestro_es.execution_graph.ticking import TickableGraph
+from maestro_es.store import projection, study_log
 from maestro_es.study.status_csv import maestro_text
 from tests.fakes.faults import needs_strace
 from tools.testbed.studies import Bench, Step
@@ -145,3 +148,21 @@ def test_cancel_ends_a_whole_study_in_parts(tmp_path: Path, monkeypatch: pytest.
     assert {end[0] for end in ends(bench).values()} == {State.CANCELLED}
     assert [len(bench.events(kind)) for kind in (e.CascadeStarted, e.CascadeCompleted)] == [1, 1]
     bench.check()
+
+
+def test_what_cancel_needs_of_memory_does_not_grow_with_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(study_log, "_FLUSH_EVERY", 300)
+    monkeypatch.setattr(projection, "_KEEP", 300)
+    monkeypatch.setattr(cascade, "AT_ONCE", 600)
+    peaks = {}
+    for count in (1200, 4800):
+        bench = Bench(tmp_path / str(count))
+        bench.create(*(Step(f"s{number}", template="s") for number in range(count)))
+        with CancellableGraph.open_ours(bench.root, bench.runtime) as graph:
+            tracemalloc.start()
+            graph.end_steps()
+            peaks[count] = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert bench.status is StudyStatus.CANCELLED
+
+    assert peaks[4800] < 1.5 * peaks[1200], peaks
