@@ -91,7 +91,7 @@ def advance(
         performer.repair_copies(study)
         study.last_error = None
         unreachable = _passes(study, performer, ahead, submit, snapshot)
-        if show and not study.graph.study.cascading:  # then the tick that completes the cascade shows it
+        if show and not last_tick.puts_off(study.dir, study.graph.study, study.runtime.now()):
             _show(study, performer)
         performer.note_tick(study)
     return unreachable

@@ -14,6 +14,7 @@ import contextlib
 import os
 from typing import NamedTuple
 
+from maestro_es.core.model import Micros, StudyRecord, StudyStatus
 from maestro_es.errors import StudyError
 from maestro_es.files import is_empty
 from maestro_es.files import read as read_file
@@ -33,6 +34,9 @@ class Note(NamedTuple):
 
 #: The number of bytes of a digest: SHA-256.
 _DIGEST = 32
+#: A ``status.csv`` with more bytes than this is not written again before its size divided by the second number in
+#: seconds. It takes half a millisecond to write a megabyte.
+_LARGE, _BYTES_A_SECOND = 5_000_000, 10_000_000
 #: The longest possible name of a host.
 _LONGEST = 255
 
@@ -69,6 +73,25 @@ def shown(study_dir: StudyDir, head: Head) -> Note | None:
     """Return the note if ``status.csv`` shows the log up to its last event. A power cut may have emptied the file."""
     noted = read(study_dir)
     return noted if noted and noted.seq == head.seq and not is_empty(study_dir.status_csv) else None
+
+
+def puts_off(study_dir: StudyDir, study_record: StudyRecord, now: Micros) -> bool:
+    """Return whether a tick leaves ``status.csv`` to a later one although it is older than the log.
+
+    The tick that completes a cascade writes it, and not those before. A large file is written seldom, so that writing
+    takes about a hundredth of the time if ticks follow each other closely. The file of a study that has ended is
+    always written.
+    """
+    if study_record.cascading:
+        return True
+    if study_record.status is not StudyStatus.RUNNING:
+        return False
+    try:
+        info = os.stat(study_dir.status_csv)
+    except OSError:
+        return False
+    age = now - info.st_mtime_ns // 1000
+    return info.st_size > _LARGE and 0 <= age < info.st_size * 1_000_000 // _BYTES_A_SECOND
 
 
 def _was_corrected(log: StudyLog, digest: bytes) -> bool:

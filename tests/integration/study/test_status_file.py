@@ -16,8 +16,9 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
-from maestro_es.core.model import Param
+from maestro_es.core.model import Param, StudyStatus
 from maestro_es.store.study_log import StudyLog
+from maestro_es.study import last_tick
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.status_csv import maestro_text
@@ -182,6 +183,33 @@ def tick_killed_at_rename(root: Path, count: int) -> int:
     tick = [sys.executable, "-m", "tests.fakes.one_tick", str(root)]
     killed = ["strace", "-qq", "-f", "-o", "/dev/null", "-e", "trace=rename", "-e", inject, *tick]
     return subprocess.run(killed, capture_output=True, timeout=60, check=False).returncode
+
+
+def test_a_large_file_is_written_seldom_while_the_study_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    bench = Bench(tmp_path / "study")
+    bench.create(*(Step(f"s{number}") for number in range(1, 6)))
+    with bench.open() as study:
+        study.log.append([(None, e.StudyPaused())])
+    bench.tick()
+    first = bench.dir.status_csv.read_text()
+    monkeypatch.setattr(last_tick, "_LARGE", 10)
+    monkeypatch.setattr(last_tick, "_BYTES_A_SECOND", 1)
+
+    def skip_and_tick(number: int) -> str:
+        with bench.open() as study:
+            study.log.append([(number, e.StepSkipped(by="me"))])
+        bench.tick()
+        return bench.dir.status_csv.read_text()
+
+    assert skip_and_tick(1) == first, "it was written a moment ago"
+    os.utime(bench.dir.status_csv, (1, 1))
+    assert skip_and_tick(2).count("FINISHED") == 2, "it was written long ago"
+    assert skip_and_tick(3).count("FINISHED") == 2
+    later = time.time() + 3600
+    os.utime(bench.dir.status_csv, (later, later))
+    assert skip_and_tick(4).count("FINISHED") == 4, "the clock of the file system is not ours"
+    assert skip_and_tick(5).count("FINISHED") == 5, "the study has ended"
+    assert bench.status is StudyStatus.FINISHED
 
 
 def test_what_a_change_costs_does_not_grow_with_the_study(tmp_path: Path):
