@@ -12,6 +12,7 @@ from maestro_es.audit.times import When, show_time
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros
 from maestro_es.errors import RequestRefused
+from maestro_es.store.past_graph import replay_past
 from maestro_es.store.study_log import StudyLog
 
 
@@ -28,7 +29,7 @@ def as_of(log: StudyLog, when: When, now: Micros) -> Past:
     seq, at = locate(log, when, now)
     if not seq:
         raise RequestRefused(f"the study did not exist yet: its first event is from {show_time(_recorded_at(log, 1))}")
-    return Past(log.replay(upto=seq), seq, at)
+    return Past(replay_past(log, seq), seq, at)
 
 
 def as_of_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tuple[Past, Past]:
@@ -40,8 +41,8 @@ def as_of_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tup
     after, since = locate(log, first, now)
     if (after, since) > (upto, until):
         raise RequestRefused(f"{show_time(since)}, event {after}, is later than {show_time(until)}, event {upto}")
-    graph: Graph = log.graph if upto == log.head.seq else log.replay(upto)
-    before = graph if after == upto else log.replay(after)
+    graph: Graph = log.graph if upto == log.head.seq else replay_past(log, upto)
+    before = graph if after == upto else replay_past(log, after)
     return Past(before, after, since), Past(graph, upto, until)
 
 

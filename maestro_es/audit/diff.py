@@ -9,8 +9,9 @@ difference from `a` to `c`. `maestro_es.cli.diff` prints a difference.
 from __future__ import annotations
 
 import os
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,8 @@ from maestro_es.audit.times import iso
 from maestro_es.core import events as e
 from maestro_es.core.file_names import DIFF_SINCE_LAST
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import BAD_ENDS, State, StepRecord, StudyRecord, SubmissionKind
+from maestro_es.core.model import BAD_ENDS, State, StudyRecord, SubmissionKind
+from maestro_es.core.reducer import Block
 from maestro_es.errors import StudyError
 from maestro_es.files import replace_file
 from maestro_es.sha256 import sha256
@@ -67,6 +69,16 @@ WORDS: dict[type[e.Event], str] = {
 }
 
 
+#: The states by value, and what stands for a step that did not exist.
+_STATES, _NOT_THERE = {state.value: state for state in State}, 255
+
+
+#: Yields number, name and state of steps.
+Outlines = Callable[[Iterable[int]], Iterator[tuple[int, str, State]]]
+
+_RESUBMITTED = WORDS[e.SubmissionRequested]
+
+
 class Change(NamedTuple):
     """A value before and after."""
 
@@ -89,6 +101,50 @@ class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
 
     def __bool__(self) -> bool:
         return bool(self.happened) or self.before is not self.after
+
+
+class StepDiffs(Mapping[int, StepDiff]):
+    """The differences of many steps, by number and in the order of the numbers, in little memory."""
+
+    def __init__(self) -> None:
+        self._at: dict[int, int] | None = None
+        self._numbers = array("I")
+        self._names = bytearray()
+        self._ends = array("Q", [0])
+        self._states = bytearray()
+        self._happened: list[Mapping[str, int]] = []
+        self._whys: dict[int, str] = {}
+
+    def append(self, number: int, diff: StepDiff) -> None:
+        """Add the difference of a step, whose number is the highest so far."""
+        if diff.why:
+            self._whys[number] = diff.why
+        self._numbers.append(number)
+        self._names += diff.name.encode(errors="surrogatepass")
+        self._ends.append(len(self._names))
+        self._states += bytes((_NOT_THERE if diff.before is None else diff.before.value, diff.after.value))
+        self._happened.append(diff.happened)
+
+    def __getitem__(self, number: int) -> StepDiff:
+        if self._at is None:
+            self._at = {number: at for at, number in enumerate(self._numbers)}
+        return self._made(self._at[number])
+
+    def _made(self, at: int) -> StepDiff:
+        before, after = self._states[2 * at : 2 * at + 2]
+        return StepDiff(
+            name=self._names[self._ends[at] : self._ends[at + 1]].decode(errors="surrogatepass"),
+            before=None if before == _NOT_THERE else _STATES[before],
+            after=_STATES[after],
+            happened=self._happened[at],
+            why=self._whys.get(self._numbers[at], ""),
+        )
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,34 +175,75 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.changes or self.happened or self.steps)
 
 
-def diff(before: Graph, after: Graph, events: Iterable[e.Recorded]) -> Diff:
-    """Return the difference of two states. `events` are those between the states."""
+class _Tally:
+    """Counts words for each step. Steps to which the same has happened share one count, so little memory is needed."""
+
+    def __init__(self, steps: int) -> None:
+        self._counts: list[dict[str, int]] = [{}, {}]
+        self._next: dict[tuple[int, str], int] = {}
+        self._of = array("I", bytes(4 * (steps + 1)))
+
+    def add(self, number: int, word: str | None) -> None:
+        """Count a word for a step (None: an event without a word)."""
+        kind = self._of[number] or 1
+        if word is not None:
+            kind = self._next.get((kind, word)) or self._follow(kind, word)
+        self._of[number] = kind
+
+    def _follow(self, kind: int, word: str) -> int:
+        counts = self._counts[kind]
+        self._counts.append({**counts, word: counts.get(word, 0) + 1})
+        self._next[kind, word] = len(self._counts) - 1
+        return len(self._counts) - 1
+
+    def steps(self) -> Iterator[tuple[int, dict[str, int]]]:
+        """Yield the steps with events, by number, and their counts."""
+        return ((number, self._counts[kind]) for number, kind in enumerate(self._of) if kind)
+
+
+def diff(before: Graph, after: Graph, blocks: Iterable[Block], outlines: Outlines | None = None) -> Diff:
+    """Return the difference of two states, given the events between them.
+
+    `outlines` yields names and states of steps of the second one, if this is faster than to read whole records.
+    """
     happened: Counter[str] = Counter()
-    by_step: dict[int, Counter[str]] = {}
-    for recorded in events:
-        counts = happened if recorded.step is None else by_step.setdefault(recorded.step, Counter())
-        counts.update(_labels(recorded.event))
+    tally = _Tally(after.study.steps)
+    for block in blocks:
+        for number, event in zip(block.steps, block.events, strict=True):
+            word = WORDS.get(type(event))
+            if word == _RESUBMITTED and event.kind is not SubmissionKind.RESUBMIT:
+                word = None
+            if number is not None:
+                tally.add(number, word)
+            elif word:
+                happened[word] += 1
     facts, now = _facts(before.study), _facts(after.study)
-    steps = {number: _step_diff(before, after.step(number), counts) for number, counts in sorted(by_step.items())}
     return Diff(
         changes=_real({what: Change(facts[what], now[what]) for what in now}),
         happened=dict(happened),
-        steps={number: step for number, step in steps.items() if step},
+        steps=_step_diffs(before, after, tally, outlines or (lambda numbers: outlines_of(after, numbers))),
     )
 
 
-def _labels(event: e.AnyEvent) -> list[str]:
-    """Yield the word for an event, if the event is counted."""
-    if isinstance(event, e.SubmissionRequested) and event.kind is not SubmissionKind.RESUBMIT:
-        return []
-    word = WORDS.get(type(event))
-    return [word] if word else []
+def outlines_of(graph: Graph, numbers: Iterable[int]) -> Iterator[tuple[int, str, State]]:
+    """Yield number, name and state of steps."""
+    for number in numbers:
+        step = graph.step(number)
+        yield number, step.name, step.state
 
 
-def _step_diff(before: Graph, step: StepRecord, happened: Mapping[str, int]) -> StepDiff:
-    was = before.step(step.number).state if step.number <= before.study.steps else None
-    why = reason(step) if step.state in BAD_ENDS else ""
-    return StepDiff(name=step.name, before=was, after=step.state, happened=dict(happened), why=why)
+def _step_diffs(before: Graph, after: Graph, tally: _Tally, outlines: Outlines) -> StepDiffs:
+    diffs = StepDiffs()
+    count = before.study.steps
+    counted = tally.steps()
+    for number, name, state in outlines(number for number, _ in tally.steps()):
+        _, happened = next(counted)
+        was = before.step(number).state if number <= count else None
+        why = reason(after.step(number)) if state in BAD_ENDS else ""
+        step = StepDiff(name=name, before=was, after=state, happened=happened, why=why)
+        if step:
+            diffs.append(number, step)
+    return diffs
 
 
 def _facts(study_record: StudyRecord) -> dict[str, Any]:

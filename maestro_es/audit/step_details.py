@@ -153,9 +153,12 @@ def _files_data(files: Files | None) -> dict[str, Any]:
     return dict.fromkeys(Files.__struct_fields__) if files is None else msgspec.to_builtins(files)
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return names separated by commas. Of many names, return the first ones and the number of the others."""
-    rest = len(names) - NAMED
+def listed(names: Sequence[str], count: int = 0) -> str:
+    """Return names separated by commas. Of many names, return the first ones and the number of the others.
+
+    `count` is the number of all names, if not all are given.
+    """
+    rest = (count or len(names)) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 
 import click
@@ -83,12 +85,14 @@ def _lines(path: str, diff: Diff, first: Past, last: Past) -> Iterator[str]:
         ),
         page_width(),
     )
-    bad = [step for step in diff.steps.values() if step.why]
+    failed = (step for step in diff.steps.values() if step.why)
+    bad = list(itertools.islice(failed, NAMED))
     if bad:
         yield ""
-        yield from columns(("Step", "State", "Why"), [(step.name, step.after.name, step.why) for step in bad[:NAMED]])
-    if len(bad) > NAMED:
-        yield f"and {len(bad) - NAMED} more"
+        yield from columns(("Step", "State", "Why"), [(step.name, step.after.name, step.why) for step in bad])
+    more = sum(1 for _ in failed)
+    if more:
+        yield f"and {more} more"
 
 
 def _changes(diff: Diff) -> Iterator[tuple[str, str]]:
@@ -119,13 +123,16 @@ def _shown(value: object) -> str:
 
 
 def _happened(diff: Diff) -> Iterator[tuple[str, str]]:
-    """Yield the word for each kind of event, and the steps with such events."""
-    befell: dict[str, list[str]] = {}
+    """Yield the word for each kind of event, the number of steps with such events, and the first of these steps."""
+    numbers: Counter[str] = Counter()
+    first: dict[str, list[str]] = {}
     for step in diff.steps.values():
         for word, count in step.happened.items():
-            befell.setdefault(word, []).append(_often(step.name, count))
-    for word in _in_order(befell):
-        yield word.capitalize(), f"{len(befell[word])}: {listed(befell[word])}"
+            numbers[word] += 1
+            if numbers[word] <= NAMED:
+                first.setdefault(word, []).append(_often(step.name, count))
+    for word in _in_order(numbers):
+        yield word.capitalize(), f"{numbers[word]}: {listed(first[word], numbers[word])}"
 
 
 def _in_order(names: Container[str]) -> list[str]:

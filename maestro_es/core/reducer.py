@@ -11,7 +11,7 @@ import contextlib
 import gc
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph, MemoryGraph
@@ -30,6 +30,10 @@ _RULES: dict[type[e.Event], tuple[Any, ...]] = {
     **STEP_RULES,
     **{kind: (rule, None, False) for kind, rule in STUDY_RULES.items()},
 }
+
+
+#: The graph to which events are applied.
+AnyGraph = TypeVar("AnyGraph", bound=Graph)
 
 
 class Block(NamedTuple):
@@ -93,9 +97,8 @@ def _note_written(graph: Graph, at: Micros | None) -> None:
         graph.study.written_at = at
 
 
-def replay_all(blocks: Iterable[Block]) -> MemoryGraph:
-    """Return the graph that results from these events."""
-    graph = MemoryGraph()
+def replay_all(blocks: Iterable[Block], graph: AnyGraph) -> AnyGraph:
+    """Apply many events, and return the graph."""
     with _uncollected():
         for block in blocks:
             apply_all(graph, block)

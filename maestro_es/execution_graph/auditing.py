@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Union
 
@@ -20,6 +21,7 @@ from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import BAD_ENDS, Micros, StepRecord
 from maestro_es.core.reducer import replay
 from maestro_es.execution_graph.base import GraphBase, pattern_of, patterns_of
+from maestro_es.store import status_rows
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -212,7 +214,10 @@ class AuditableGraph(GraphBase):
         log, now = self._study.log, self.runtime.now()
         last_moment = None if until is None else self._when(until)
         first, last = as_of_two(log, self._when(since), last_moment, now)
-        return Comparison(audit.diff.diff(first.graph, last.graph, log.events(first.seq, last.seq)), first, last)
+        written = last.graph is log.graph and not log.in_transaction
+        outlines = partial(status_rows.outlines, log) if written else None
+        blocks = log.blocks(first.seq, last.seq)
+        return Comparison(audit.diff.diff(first.graph, last.graph, blocks, outlines), first, last)
 
     def diff_since_last(self) -> Comparison:
         """Return the changes since the moment that this user last noted with `note_seen`."""

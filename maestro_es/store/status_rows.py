@@ -5,15 +5,21 @@ Its lines are ordered by the column `row`. All functions read inside a transacti
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from maestro_es.core.model import Micros, Param, State
-from maestro_es.store.step_rows import damaged, params_of
+from maestro_es.store.log_reader import LogReader
+from maestro_es.store.step_rows import as_json, damaged, params_of
 
 _COLUMNS = "row, number, name, job_id, workspace, state, started_at, submitted_at, ended_at, restarts, params"
 _LINES = "row, number"
+
+#: How many outlines are read at a time.
+_PAGE = 1000
+_OUTLINES = "SELECT number, name, state FROM step WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number"
 
 #: No order: to sort all steps by their lines, SQLite would read all.
 _ABOUT = "WHERE number IN (SELECT step FROM event WHERE seq > ? AND step IS NOT NULL)"
@@ -71,6 +77,14 @@ def running_rows(connection: sqlite3.Connection) -> list[StatusRow]:
     return list(_select(connection, _RUNNING))
 
 
+def outlines(log: LogReader, numbers: Iterable[int]) -> Iterator[tuple[int, str, State]]:
+    """Yield number, name and state of steps, which must be given by number."""
+    rest = iter(numbers)
+    while some := list(itertools.islice(rest, _PAGE)):
+        for number, name, state in log.query(_OUTLINES, (as_json(some),)):
+            yield int(str(number)), str(name), _state(number, state)
+
+
 def _select(connection: sqlite3.Connection, which: str, *values: int) -> Iterator[StatusRow]:
     """Yield the rows of some steps."""
     return map(_read, connection.execute(f"SELECT {_COLUMNS} FROM step {which}", values))
@@ -80,10 +94,14 @@ def _read(row: tuple[object, ...]) -> StatusRow:
     """Return a row; DamagedLog if its values can't be those of a step."""
     _check(row)
     read = StatusRow._make(row)
-    state = State.__members__.get(str(read.state))
+    return read._replace(state=_state(read.number, read.state), params=params_of(read.number, str(read.params)))
+
+
+def _state(number: object, name: object) -> State:
+    state = State.__members__.get(str(name))
     if state is None:
-        raise damaged(f"of step {read.number}", f"{read.state!r} is no state")
-    return read._replace(state=state, params=params_of(read.number, str(read.params)))
+        raise damaged(f"of step {number}", f"{name!r} is no state")
+    return state
 
 
 def _check(row: Iterable[object]) -> None:

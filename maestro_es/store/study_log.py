@@ -308,7 +308,7 @@ class StudyLog(LogReader):
 
     def replay(self, upto: int | None = None) -> MemoryGraph:
         """Return the graph as it was after event `upto` (None: the last), replayed in memory."""
-        return replay_all(self.blocks(upto=upto))
+        return replay_all(self.blocks(upto=upto), MemoryGraph())
 
     # -- the projection ---------------------------------------------------------------------------------------------
 

@@ -11,22 +11,19 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import msgspec
 
 from maestro_es.core.events import InvocationStarted, Recorded
-from maestro_es.core.graph import Graph, MemoryGraph
+from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros, StudyRecord
-from maestro_es.core.reducer import apply
+from maestro_es.core.reducer import AnyGraph, apply
 from maestro_es.errors import DamagedLog, InvalidTransition, NewerLog, RequestRefused
 from maestro_es.store import corrections, event_log, migrations
 from maestro_es.store.log_file import RESTORE
 from maestro_es.store.step_rows import FIELDS, to_row
 from maestro_es.store.study_log import StudyLog
-
-#: The graph to which events are applied.
-AnyGraph = TypeVar("AnyGraph", bound=Graph)
 
 #: The smallest and largest number of hexadecimal digits that identify a digest.
 _DIGITS = range(8, 65)

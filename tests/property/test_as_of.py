@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 
 from maestro_es.audit.as_of import Past, as_of
@@ -20,6 +21,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import StudyStatus
 from maestro_es.core.reducer import apply
 from maestro_es.creation.create import create_log, make_directory
+from maestro_es.store import past_graph
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 from tests.property.scheduler import Poller, Scheduler
@@ -68,7 +70,8 @@ def status(study: Session, past: Past | None = None) -> dict[str, Any]:
 def test_the_status_at_each_event_is_that_of_the_events_up_to_it(
     shape: list[NewEvent], seed: int, trouble: float, ticks: int
 ):
-    with in_a_log(lived(shape, seed, trouble, ticks)) as study:
+    with in_a_log(lived(shape, seed, trouble, ticks)) as study, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(past_graph, "_KEEP", 2)  # so that most records go through the file
         prefix = MemoryGraph()
         now = study.runtime.now()
         for recorded in list(study.log.events()):

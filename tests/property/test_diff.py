@@ -10,13 +10,14 @@ from hypothesis import given, settings
 
 from maestro_es.audit.diff import Diff, diff
 from maestro_es.core.events import NewEvent, Recorded
-from maestro_es.core.reducer import replay
+from maestro_es.core.reducer import block_of, replay
 from tests.property.studies import dice, history, seeds, shapes
 from tests.property.test_as_of import lived
 
 
 def between(events: Sequence[Recorded], first: int, last: int) -> Diff:
-    return diff(replay(events[:first]), replay(events[:last]), events[first:last])
+    between = events[first:last]
+    return diff(replay(events[:first]), replay(events[:last]), [block_of(between)] if between else [])
 
 
 def check(events: Sequence[Recorded], cuts: Sequence[int]) -> None:

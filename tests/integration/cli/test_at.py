@@ -3,6 +3,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -130,3 +133,15 @@ def test_looking_back_changes_nothing(run, study):
     run("status", study, "--at", "2026-01-31 12:02:30")
     run("show", study, "a_N.2", "--at", 20)
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
+
+
+def test_a_full_disk_for_temporary_files_is_one_line_and_try_again(study):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+    words = [sys.executable, "-m", "maestro_es", "why", str(study), "z", "--at", "20"]
+    ran = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit, check=False)
+
+    assert ran.returncode == 75
+    assert "can't hold the steps of a past moment" in ran.stderr
+    assert ran.stderr.count("\n") == 1

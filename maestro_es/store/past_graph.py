@@ -1,0 +1,271 @@
+"""The graph at a past moment, replayed in bounded memory.
+
+The records of a million steps take a gigabyte. So only the records that changed last are in memory. All others are in
+a temporary file. What no event changes of a step or a template is read from the tables of the log.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import tempfile
+import weakref
+from array import array
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import msgspec
+
+from maestro_es.core.events import StepTemplateAdded
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import IN_FLIGHT, RELEASED, Phase, StepRecord
+from maestro_es.core.reducer import replay_all
+from maestro_es.errors import LogUnavailable
+from maestro_es.store.log_reader import LogReader
+from maestro_es.store.step_rows import LoadedRecords, template_of
+
+#: How many records may be in memory.
+_KEEP = 2_000
+
+#: What is kept in memory of each step, in one byte: its phase, and these flags.
+_HELD, _DOUBTED, _CANCELLING, _SCHEDULED, _RELEASED = 8, 16, 32, 64, 128
+_NO_STEP = 7
+_PHASE = 7
+
+
+class _Stored(StepRecord, array_like=True, gc=False):
+    """A record without the names of its fields, as it is stored."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Stored).decode
+
+
+def replay_past(log: LogReader, upto: int) -> PastGraph:
+    """Return the graph as it was after an event. The tables of the log must contain at least this event."""
+    try:
+        graph = PastGraph(log)
+        replay_all(log.blocks(upto=upto), graph)
+        graph.store()
+    except OSError as error:
+        message = f"{tempfile.gettempdir()}: can't hold the steps of a past moment ({error.strerror})"
+        raise LogUnavailable(f"{message}; make room there, or set TMPDIR to another directory") from None
+    return graph
+
+
+class PastGraph(MemoryGraph):
+    """A graph at a past moment; `maestro_es.core.graph.Graph` documents the methods."""
+
+    def __init__(self, log: LogReader) -> None:
+        super().__init__()
+        this = weakref.ref(self)  # so that the file is closed as soon as nothing refers to the graph
+
+        def load(number: int | None) -> StepRecord:
+            return cast("PastGraph", this()).load(number)
+
+        self.records = LoadedRecords(load)
+        self._log = log
+        with tempfile.TemporaryFile(buffering=0) as file:
+            self._file = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._file)
+        self._end = 0
+        self._begins = array("Q", [0])
+        self._sizes = array("I", [0])
+        self._flags = bytearray([_NO_STEP])
+        self._edges = _Lists()
+        self._reversed: _Lists | None = None
+        self._is_replayed = False
+
+    # -- the file ---------------------------------------------------------------------------------------------------
+
+    def store(self) -> None:
+        """Write all records in memory to the file, and forget them. After that, none may change any more."""
+        self._write()
+        self._is_replayed = True
+
+    def _write(self) -> None:
+        written = []
+        for number, step in self.records.items():
+            data = _encode(step if isinstance(step, _Stored) else _Stored(*msgspec.structs.astuple(step)))
+            self._begins[number or 0], self._sizes[number or 0] = self._end, len(data)
+            self._flags[number or 0] = _flags(step)
+            self._end += len(data)
+            written.append(data)
+        data = b"".join(written)
+        if os.pwrite(self._file, data, self._end - len(data)) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.records.clear()
+
+    def load(self, number: int | None) -> StepRecord:
+        """Return a record from the file; KeyError if there is none."""
+        if number is None or not 0 < number < len(self._begins):
+            raise KeyError(number)
+        if self._is_replayed and len(self.records) > _KEEP:
+            self.records.clear()
+        step = self.records[number] = self._read(number)
+        return step
+
+    def _read(self, number: int) -> StepRecord:
+        return _decode(os.pread(self._file, self._sizes[number], self._begins[number]))
+
+    def _chosen(self, choose: Callable[[int], bool], after: int = 0) -> Iterator[StepRecord]:
+        """Yield the steps for whose flags this is true, by number. The first one may be another, and the end wraps."""
+        self._write()
+        chosen = [choose(flags) for flags in range(256)]
+        for first, end in ((after + 1, len(self._flags)), (1, after + 1)):
+            for number, flags in enumerate(self._flags[first:end], first):
+                if chosen[flags]:
+                    yield self._read(number)
+
+    def add(self, step: StepRecord) -> None:
+        self._begins.append(0)
+        self._sizes.append(0)
+        self._flags.append(_NO_STEP)
+        self.save(step)
+
+    def save(self, step: StepRecord) -> None:
+        self.records[step.number] = step
+        if len(self.records) > _KEEP:
+            self._write()
+
+    def steps(self) -> Iterator[StepRecord]:
+        self._write()
+        return map(self._read, range(1, len(self._begins)))
+
+    def in_flight(self) -> list[StepRecord]:
+        return list(self._chosen(lambda flags: flags & _PHASE in IN_FLIGHT))
+
+    def waiting(self) -> Iterator[StepRecord]:
+        return self._chosen(lambda flags: flags & _PHASE in (Phase.BLOCKED, Phase.READY))
+
+    def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
+        mask = _PHASE | _HELD | _CANCELLING | _SCHEDULED
+        submittable = Phase.READY | (_SCHEDULED if scheduled else 0)
+        first = self.study.refused if scheduled else 0
+        return list(itertools.islice(self._chosen(lambda flags: flags & mask == submittable, first), limit))
+
+    def cancelling(self) -> Iterator[StepRecord]:
+        return self._chosen(lambda flags: flags & _CANCELLING != 0 and flags & _PHASE < Phase.DONE)
+
+    def held(self) -> list[StepRecord]:
+        return list(self._chosen(lambda flags: flags & _HELD != 0 and flags & _PHASE < Phase.DONE))
+
+    def doubted(self) -> list[StepRecord]:
+        return list(self._chosen(lambda flags: flags & _DOUBTED != 0 and flags & _PHASE != _NO_STEP))
+
+    def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
+        unfinished = self._chosen(lambda flags: not flags & _RELEASED and flags & _PHASE != _NO_STEP)
+        return list(itertools.islice((step for step in unfinished if step.template == template), limit))
+
+    # -- what does not change -----------------------------------------------------------------------------------------
+
+    def number_of(self, name: str) -> int | None:
+        if not self._is_replayed:
+            return None  # a step that is added has a new name, or the tables would not have it
+        rows = self._log.query("SELECT number FROM step WHERE name = ? AND number <= ?", (name, self.study.steps))
+        return int(str(rows[0][0])) if rows else None
+
+    def in_workspace(self, workspace: str) -> int | None:
+        return next((step.number for step in self.steps() if step.workspace == workspace), None)
+
+    def instances(self, template: str) -> list[int]:
+        sql = "SELECT number FROM step WHERE template = ? AND number <= ? ORDER BY number"
+        return [int(str(number)) for (number,) in self._log.query(sql, (template, self.study.steps))]
+
+    def names(self) -> list[tuple[int, str, str]]:
+        sql = "SELECT number, name, template FROM step WHERE number <= ? ORDER BY number"
+        return cast("list[tuple[int, str, str]]", self._log.query(sql, (self.study.steps,)))
+
+    def add_template(self, template: StepTemplateAdded) -> None:
+        self._unfinished[template.name] = 0
+
+    def has_template(self, name: str) -> bool:
+        return name in self._unfinished
+
+    def template(self, name: str) -> StepTemplateAdded:
+        if name not in self._unfinished:
+            raise KeyError(name)
+        rows = self._log.query("SELECT data FROM template WHERE name = ?", (name,))
+        return template_of(name, [str(data) for (data,) in rows])
+
+    def templates(self) -> Iterator[StepTemplateAdded]:
+        return map(self.template, self._unfinished)
+
+    def unfinished(self, template: str) -> int:
+        return self._unfinished.get(template, 0)
+
+    # -- edges ------------------------------------------------------------------------------------------------------
+
+    def connect(self, parent: int, child: int) -> None:
+        self._edges.add(parent, child)
+        if self._reversed:
+            self._reversed.add(child, parent)
+
+    def disconnect(self, parent: int, child: int) -> None:
+        self._edges.remove(parent, child)
+        if self._reversed:
+            self._reversed.remove(child, parent)
+
+    def children(self, number: int) -> list[int]:
+        return self._edges.of(number)
+
+    def parents(self, number: int) -> list[int]:
+        if self._reversed is None:
+            self._reversed = _Lists()
+            for parent in range(1, len(self._begins)):
+                for child in self._edges.of(parent):
+                    self._reversed.add(child, parent)
+        return sorted(self._reversed.of(number))
+
+
+def _flags(step: StepRecord) -> int:
+    flags = int(step.phase)
+    for flag, holds in (
+        (_HELD, step.held),
+        (_DOUBTED, step.doubted),
+        (_CANCELLING, step.cancelling),
+        (_SCHEDULED, step.scheduled),
+        (_RELEASED, step.state in RELEASED),
+    ):
+        flags |= flag if holds else 0
+    return flags
+
+
+class _Lists:
+    """A list of numbers for each number, in the order in which they were added; all in four arrays."""
+
+    def __init__(self) -> None:
+        self._first, self._last = array("I"), array("I")
+        self._items, self._next = array("I", [0]), array("I", [0])
+
+    def add(self, number: int, item: int) -> None:
+        """Add a number to the list of another one."""
+        if number >= len(self._first):
+            more = bytes(self._first.itemsize * (number + 1000 - len(self._first)))
+            self._first.frombytes(more)
+            self._last.frombytes(more)
+        at = len(self._items)
+        self._items.append(item)
+        self._next.append(0)
+        if self._last[number]:
+            self._next[self._last[number]] = at
+        else:
+            self._first[number] = at
+        self._last[number] = at
+
+    def of(self, number: int) -> list[int]:
+        """Return the list of a number."""
+        items = []
+        at = self._first[number] if number < len(self._first) else 0
+        while at:
+            items.append(self._items[at])
+            at = self._next[at]
+        return items
+
+    def remove(self, number: int, item: int) -> None:
+        """Remove a number from the list of another one."""
+        left = [other for other in self.of(number) if other != item]
+        self._first[number] = self._last[number] = 0
+        for other in left:
+            self.add(number, other)
