@@ -99,14 +99,14 @@ def _note_written(graph: Graph, at: Micros | None) -> None:
 
 def replay_all(blocks: Iterable[Block], graph: AnyGraph) -> AnyGraph:
     """Apply many events, and return the graph."""
-    with _uncollected():
+    with uncollected():
         for block in blocks:
             apply_all(graph, block)
     return graph
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Keep Python from looking for garbage meanwhile: a replay makes many objects and no cycles of them."""
     was_enabled = gc.isenabled()
     gc.disable()

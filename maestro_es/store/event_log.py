@@ -19,9 +19,11 @@ A payload of an older version is converted to the present version when it is rea
 
 from __future__ import annotations
 
+import itertools
+import operator
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Union
 
 import msgspec
@@ -59,10 +61,10 @@ _DEEPEST = 100
 _BRACKET = r"[\[{\]}]"
 
 
-class _Decoders(dict[str, Callable[[Union[str, msgspec.Raw]], Any]]):
+class _Decoders(dict[str, Callable[[str], Any]]):
     """The decoders of the payloads of each type, created when they are first needed."""
 
-    def __missing__(self, name: str) -> Callable[[Union[str, msgspec.Raw]], Any]:
+    def __missing__(self, name: str) -> Callable[[str], Any]:
         decode = self[name] = msgspec.json.Decoder(EVENT_TYPES[name]).decode
         return decode
 
@@ -76,8 +78,10 @@ def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
     ValueError if a column that must be a number is not one; a text that looks like a number is another value.
     """
     seq, recorded_at, invocation, step, name, version, data = row
-    about = "" if step is None else f"{step:d}"
-    text = f"{seq:d}\0{recorded_at:d}\0{invocation:d}\0{about}\0{name}\0{version:d}\0{data}"
+    if not type(seq) is type(recorded_at) is type(invocation) is type(version) is int:
+        raise ValueError("a column is no number")
+    about = "" if step is None else step if type(step) is int else f"{step:d}"
+    text = f"{seq}\0{recorded_at}\0{invocation}\0{about}\0{name}\0{version}\0{data}"
     return sha256()(before + text.encode()).digest()
 
 
@@ -103,7 +107,7 @@ def seal(before: bytes, recorded: Recorded) -> tuple[Row, Recorded]:
 
 def _is_deep(data: str) -> bool:
     """Return whether a payload is nested so deeply that a reader with little stack left could fail on it."""
-    if data.count("[") + data.count("{") < _DEEPEST:
+    if len(data) < 2 * _DEEPEST or data.count("[") + data.count("{") < _DEEPEST:
         return False
     depth = deepest = 0
     outside = data.replace("\\\\", "").replace('\\"', "").split('"')[::2]  # of texts, one of which is the study file
@@ -123,17 +127,28 @@ def decode(row: Row) -> Recorded:
     return Recorded(seq, recorded_at, invocation, step, event)
 
 
-_decode_payloads = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_times = msgspec.json.Decoder(list[int]).decode
 _decode_steps = msgspec.json.Decoder(list[Union[int, None]]).decode
 
 #: A block of events as JSON arrays without brackets: to make a tuple of each row would take longer than to decode it.
 #: SQLite reads the rows by the primary key, so they are in order.
-_BLOCK = """
+_COLUMNS_OF_BLOCK = """
     SELECT count(*), min(version), max(version), group_concat(recorded_at), group_concat(ifnull(step, 'null')),
-        group_concat(type), group_concat(data)
-    FROM event NOT INDEXED WHERE seq > ? AND seq <= ?
+        group_concat(type), group_concat(data, char(10))
 """
+_OF_BLOCK = "FROM event NOT INDEXED WHERE seq > ? AND seq <= ?"
+_BLOCK = f"{_COLUMNS_OF_BLOCK} {_OF_BLOCK}"
+
+#: The same with the other columns, and with the greatest number of each column: SQLite sorts texts behind numbers.
+_SEALED_BLOCK = f"""
+    {_COLUMNS_OF_BLOCK}, group_concat(invocation), group_concat(hex(digest), ''),
+        total(typeof(type) = 'text' AND typeof(data) = 'text'), max(recorded_at), max(invocation), max(ifnull(step, 0))
+    {_OF_BLOCK}
+"""
+_DIGEST_SIZE = 32
+
+#: What a query gives if a block can't be read in bulk.
+_NOT_IN_BULK = (sqlite3.DataError, ValueError, AttributeError, LookupError, TypeError)
 
 
 def read_block(connection: sqlite3.Connection, after: int, upto: int) -> Block | None:
@@ -142,15 +157,57 @@ def read_block(connection: sqlite3.Connection, after: int, upto: int) -> Block |
     Then the caller reads the rows one by one: it finds the reason, or converts a payload of another version.
     """
     try:
-        count, *versions, times, steps, names, payloads = connection.execute(_BLOCK, (after, upto)).fetchone()
-        types = names.split(",")
-        decoded = (_decoders[name](data) for name, data in zip(types, _decode_payloads(f"[{payloads}]"), strict=True))
-        block = Block(after + 1, _decode_times(f"[{times}]"), _decode_steps(f"[{steps}]"), list(decoded))
-    except (sqlite3.DataError, ValueError, AttributeError, LookupError):
+        return _block(after, upto, connection.execute(_BLOCK, (after, upto)).fetchone())[0]
+    except _NOT_IN_BULK:
         return None
-    complete = {upto - after} == {count, len(block.times), len(block.steps), len(types)}
-    present = versions == [1, 1] == [1, max(VERSIONS[name] for name in set(types))]
-    return block if complete and present else None
+
+
+def _block(after: int, upto: int, columns: Sequence[Any]) -> tuple[Block, list[str], list[str]]:
+    """Return a block, the types and the payloads; ValueError if they are not complete."""
+    count, lowest, highest, times, steps, names, data = columns
+    types, payloads = names.split(","), data.split("\n")
+    events = [_decoders[name](payload) for name, payload in zip(types, payloads, strict=True)]
+    block = Block(after + 1, _decode_times(f"[{times}]"), _decode_steps(f"[{steps}]"), events)
+    if {upto - after} != {count, len(events), len(block.times), len(block.steps)}:
+        raise ValueError
+    if not lowest == highest == 1 == max(VERSIONS[name] for name in set(types)):
+        raise ValueError
+    return block, types, payloads
+
+
+class SealedBlock(NamedTuple):
+    """Events whose digests are right, the invocations that wrote them, and the last digest."""
+
+    block: Block
+    invocations: list[int]
+    digest: bytes
+
+
+def read_sealed_block(connection: sqlite3.Connection, head: Head, upto: int) -> SealedBlock | None:
+    """Return the events after one with ``seq <= upto``. None if anything is not right, or can't be read in bulk."""
+    after, time, before = head
+    try:
+        *columns, writers, digests, texts, last, writer, highest = connection.execute(
+            _SEALED_BLOCK, (after, upto)
+        ).fetchone()
+        block, types, payloads = _block(after, upto, columns)
+        invocations, digest = _decode_times(f"[{writers}]"), bytes.fromhex(digests)
+    except _NOT_IN_BULK:
+        return None
+    count = upto - after
+    ordered = all(map(operator.le, (time, *block.times), block.times))
+    typed = texts == count and type(last) is type(writer) is type(highest) is int
+    if not ordered or not typed or len(digest) != _DIGEST_SIZE * count or len(invocations) != count:
+        return None
+    make = sha256()
+    columns = zip(itertools.count(after + 1), block.times, invocations, block.steps, types, payloads)
+    for at, (seq, recorded_at, invocation, step, name, data) in enumerate(columns):
+        about = "" if step is None else step
+        text = f"{seq}\0{recorded_at}\0{invocation}\0{about}\0{name}\0001\0{data}"
+        before = make(before + text.encode()).digest()
+        if before != digest[_DIGEST_SIZE * at : _DIGEST_SIZE * (at + 1)]:
+            return None
+    return SealedBlock(block, invocations, before)
 
 
 def _older(row: Row) -> Any:  # noqa: ANN401 - of a type that is known by its name

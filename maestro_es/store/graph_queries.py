@@ -12,6 +12,10 @@ INSERT = f"INSERT INTO step ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(F
 UPDATE = f"UPDATE step SET {', '.join(f'{name} = ?' for name in CHANGING)} WHERE number = ?"
 SELECT = f"SELECT {', '.join(FIELDS)} FROM step"
 
+#: The steps with these numbers, and the edges from them in their order. The parameter is a JSON array.
+BY_NUMBER = f"{SELECT} WHERE number IN (SELECT value FROM json_each(?))"
+CHILDREN = "SELECT parent, child FROM edge WHERE parent IN (SELECT value FROM json_each(?)) ORDER BY number"
+
 #: How many steps are loaded at a time if a query returns many.
 PAGE = 500
 

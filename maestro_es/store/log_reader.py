@@ -98,17 +98,24 @@ class LogReader:
         """Yield the rows, each after its digest has been checked."""
         return event_log.check_chain(self.readable_rows(self.head.seq))
 
-    def readable_rows(self, upto: int | None = None) -> Iterator[event_log.Row]:
-        """Yield the rows up to a seq. DamagedLog names the first row that can't be read."""
-        last = 0
+    def readable_rows(self, upto: int | None = None, after: int = 0) -> Iterator[event_log.Row]:
+        """Yield the rows with ``after < seq <= upto``. DamagedLog names the first row that can't be read."""
+        last = after
         try:
-            for row in self.rows(upto=upto):
+            for row in self.rows(after, upto):
                 last = row[0]
                 yield row
         except DamagedLog as error:
             if "check" in error.details:
                 raise
             yield from self._rows_one_by_one(last)
+
+    def sealed_block(self, head: event_log.Head, upto: int) -> event_log.SealedBlock | None:
+        """Return the next events after one, some at a time. None if they must be read one by one."""
+        try:
+            return event_log.read_sealed_block(self._connection, head, min(head.seq + _REPLAYED, upto))
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
+            return None
 
     def _rows_one_by_one(self, last: int) -> Iterator[event_log.Row]:
         """Yield the rows after a seq, each read alone, up to the first that can't be read."""

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.core.events import StepTemplateAdded
-from maestro_es.core.model import Param, Phase, State, StepRecord, StudyRecord
-from maestro_es.core.reducer import REDUCER_VERSION
+from maestro_es.core.events import StepFinished, StepTemplateAdded
+from maestro_es.core.model import Phase, StepRecord, StudyRecord
+from maestro_es.core.reducer import REDUCER_VERSION, Block, apply_all
 from maestro_es.errors import DamagedLog
 from maestro_es.store import graph_queries
 from maestro_es.store.log_file import explain
@@ -26,10 +26,13 @@ from maestro_es.store.step_rows import (
     changes,
     damaged,
     from_row,
-    params_of,
     template_of,
     to_row,
 )
+from maestro_es.store.step_selection import StepSelection
+
+#: Fewer events than these look up one by one what they need.
+_FEW = 10
 
 #: How many loaded records are kept after a flush.
 _KEEP = 5_000
@@ -37,7 +40,7 @@ _KEEP = 5_000
 _study = msgspec.json.Decoder(StudyRecord)
 
 
-class ProjectedGraph:
+class ProjectedGraph(StepSelection):
     """The graph in the tables; `maestro_es.core.graph.Graph` documents the methods.
 
     `rebooted`: the tables were last written on this host, before its last boot.
@@ -61,6 +64,7 @@ class ProjectedGraph:
         self._outside: list[str] = []
         self._changed: set[int] = set()
         self._edges: list[tuple[int, int]] = []
+        self._children: dict[int, list[int]] = {}
         self._funnel_rows: list[tuple[str, int]] = []
         self._unfinished: dict[str, int] = {}
         self._template_cache: dict[str, StepTemplateAdded] = {}
@@ -91,6 +95,7 @@ class ProjectedGraph:
             " VALUES (1, ?, ?, ?, ?, ?)",
             (applied_seq, REDUCER_VERSION, self._host, self._boot_id, as_json(self.study)),
         )
+        self._children = {}
         if len(self.records) > _KEEP:
             self.records.clear()
 
@@ -161,11 +166,31 @@ class ProjectedGraph:
         return self.records[number]
 
     def _load_one(self, number: int | None) -> StepRecord:
-        loaded = self._load("WHERE number = ?", number)  # one that was changed is in memory
-        if not loaded:
+        rows = self._rows(f"{graph_queries.SELECT} WHERE number = ?", number)
+        if not rows:
             kind = DamagedLog if number in range(1, self.study.steps + 1) else NoSuchStep
             raise kind(f"{self._path}: the projection has no step {number}: run 'maestro-es rebuild'")
-        return loaded[0]
+        return self._record(rows[0])
+
+    def apply(self, block: Block) -> None:
+        """Apply events, after loading together what their rules will look up."""
+        self._load_for(block)
+        apply_all(self, block)
+
+    def _load_for(self, block: Block) -> None:
+        """Load the steps of these events, and the children of those that finish."""
+        if len(block.events) < _FEW:
+            return
+        pairs = zip(block.steps, block.events, strict=True)
+        self._children = {number: [] for number, event in pairs if number and type(event) is StepFinished}
+        self._write_structure()
+        numbers = set(block.steps)
+        for parent, child in self._rows(graph_queries.CHILDREN, as_json([*self._children])):
+            self._children[parent].append(child)
+            numbers.add(child)
+        missing = [number for number in numbers - self.records.keys() if number and number <= self.study.steps]
+        for row in self._rows(graph_queries.BY_NUMBER, as_json(missing)):
+            self._record(row)
 
     def number_of(self, name: str) -> int | None:
         if name in self._new:
@@ -199,24 +224,16 @@ class ProjectedGraph:
         self._write()
         return self._column("SELECT number FROM step WHERE template = ? ORDER BY number", template)
 
-    def names(self) -> list[tuple[int, str, str]]:
-        self._write()
-        return self._rows("SELECT number, name, template FROM step ORDER BY number")
-
-    def params(self) -> Iterator[tuple[int, tuple[Param, ...]]]:
-        """Yield number and parameters of all steps, without loading their records."""
-        self._write()
-        for number, params in self._rows("SELECT number, params FROM step ORDER BY number"):
-            yield number, params_of(number, params)
-
     def save(self, step: StepRecord) -> None:
         self.records[step.number] = step
         self._changed.add(step.number)
 
     def connect(self, parent: int, child: int) -> None:
+        self._children = {}
         self._edges.append((parent, child))
 
     def disconnect(self, parent: int, child: int) -> None:
+        self._children = {}
         self._write_structure()
         self._execute("DELETE FROM edge WHERE parent = ? AND child = ?", [(parent, child)])
 
@@ -224,29 +241,9 @@ class ProjectedGraph:
         return self._column("SELECT parent FROM edge WHERE child = ? ORDER BY parent", number)
 
     def children(self, number: int) -> list[int]:
+        if number in self._children:
+            return self._children[number].copy()
         return self._column("SELECT child FROM edge WHERE parent = ? ORDER BY number", number)
-
-    def edges(self) -> list[tuple[int, int]]:
-        """Return parent and child of all edges, in the order in which they were added."""
-        self._write_structure()
-        return self._rows("SELECT parent, child FROM edge ORDER BY number")
-
-    def funnel_edges(self) -> list[tuple[str, int]]:
-        """Return template and child of all funnels, by child."""
-        self._write_structure()
-        return self._rows("SELECT template, child FROM funnel ORDER BY child, template")
-
-    def roots(self) -> list[str]:
-        """Return the names of the steps that wait for nothing, by number."""
-        self._write()
-        return [row[0] for row in self._rows(graph_queries.ROOTS)]
-
-    def names_in(self, phases: Sequence[Phase], states: Sequence[State]) -> list[str]:
-        """Return the names of the steps in one of the phases and one of the states, by number."""
-        self._write()
-        marks = (", ".join("?" * len(phases)), ", ".join("?" * len(states)))
-        query = "SELECT name FROM step WHERE phase IN ({}) AND state IN ({}) ORDER BY number".format(*marks)
-        return [row[0] for row in self._rows(query, *map(int, phases), *(state.name for state in states))]
 
     def blocked_children(self, parents: Sequence[int]) -> Iterator[StepRecord]:
         return self._blocked("edge", f"parent IN ({', '.join('?' * len(parents))})", *parents)
@@ -309,9 +306,6 @@ class ProjectedGraph:
             raise damaged(f"of template {template!r}", f"{count!r} of its steps are unfinished")
         return count
 
-    def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
-        return self._select(graph_queries.UNFINISHED, template, limit)
-
     def count_unfinished(self, template: str, change: int) -> int:
         self._unfinished[template] = self.unfinished(template) + change
         return self._unfinished[template]
@@ -324,35 +318,3 @@ class ProjectedGraph:
 
     def funnels(self, number: int) -> list[str]:
         return self._column("SELECT template FROM funnel WHERE child = ? ORDER BY template", number)
-
-    def in_flight(self) -> list[StepRecord]:
-        return self._select("WHERE phase IN (2, 3) ORDER BY number")
-
-    def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
-        where = f"WHERE {graph_queries.MAY_BE_SUBMITTED} AND scheduled = ? AND number {{}} ? ORDER BY number LIMIT ?"
-        first = self.study.refused if scheduled else 0
-        rows = self._select(where.format(">"), int(scheduled), first, limit)
-        return rows + (self._select(where.format("<="), int(scheduled), first, limit - len(rows)) if first else [])
-
-    def waiting(self) -> Iterator[StepRecord]:
-        return self._paged(graph_queries.WAITING)
-
-    def _paged(self, where: str) -> Iterator[StepRecord]:
-        """Yield steps by number, in pages. The caller may change a step before it draws the next one."""
-        after = 0
-        while page := self._select(where, after):
-            after = page[-1].number
-            yield from page
-
-    def cancelling(self) -> Iterator[StepRecord]:
-        return self._paged(graph_queries.CANCELLING)
-
-    def held(self) -> list[StepRecord]:
-        return self._select("WHERE held = 1 AND phase != 4 ORDER BY number")
-
-    def doubted(self) -> list[StepRecord]:
-        """Return the doubted steps, by number."""
-        return self._select("WHERE doubted = 1 ORDER BY number")
-
-    def steps(self) -> Iterator[StepRecord]:
-        return iter(self._select("ORDER BY number"))

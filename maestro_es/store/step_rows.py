@@ -48,17 +48,17 @@ def as_json(value: object) -> str:
 
 
 _ENCODERS: dict[str, Callable[[Any], Any]] = {
-    "params": as_json,
-    "workspaces": as_json,
+    "params": lambda params: as_json(params) if params else "[]",
+    "workspaces": lambda workspaces: as_json(workspaces) if workspaces else "{}",
     "scheduled": int,
     "cancelling": int,
     "held": int,
     "skipped": int,
     "doubted": int,
     "keep_script": int,
-    "state": lambda state: state.name,
+    "state": operator.attrgetter("_name_"),  # `name` calls a function
     "phase": int,
-    "kind": lambda kind: kind.value,
+    "kind": operator.attrgetter("_value_"),
     "cause": lambda cause: cause and cause.value,
 }
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 from maestro_es.core.events import InvocationStarted, NewEvent, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
-from maestro_es.core.reducer import REDUCER_VERSION, apply_all, block_of, replay_all
+from maestro_es.core.reducer import REDUCER_VERSION, block_of, replay_all
 from maestro_es.errors import ConcurrentAppend, LogNotUsable, LogUnavailable, NotRecordable, RequestRefused
 from maestro_es.store import event_log, migrations
 from maestro_es.store.connection import Connection
@@ -231,16 +231,15 @@ class StudyLog(LogReader):
     def _append(self, new_events: Sequence[NewEvent]) -> None:
         seq, time, digest = self.head
         time = max(time, self._clock())
-        rows, read = [], []
-        for step, event in new_events:
-            seq += 1
+        rows, events = [], []
+        for seq, (step, event) in enumerate(new_events, seq + 1):  # noqa: B020 - it counts on
             row, recorded = event_log.seal(digest, Recorded(seq, time, self._invocation, step, event))
             digest = row[-1]
             rows.append(row)
-            read.append(recorded)
-        apply_all(self.graph, block_of(read))  # as a reader decodes them, so that live and replay give the same state
+            events.append(recorded)
+        self.graph.apply(block_of(events))  # as a reader decodes them, so that live and replay give the same state
         if self._heard is not None:
-            self._heard += read
+            self._heard += events
         event_log.insert(self._connection, rows)
         self.head = Head(seq, time, digest)
 
@@ -355,6 +354,6 @@ class StudyLog(LogReader):
 
     def _fold(self, after: int) -> None:
         for block in self.blocks(after):
-            apply_all(self.graph, block)
+            self.graph.apply(block)
             after += len(block.events)
             self.graph.flush_some(after)

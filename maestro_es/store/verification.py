@@ -7,6 +7,7 @@ difference, and ``maestro-es rebuild`` repairs it. Its `details` contain the sam
 
 from __future__ import annotations
 
+import operator
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,12 +19,15 @@ import msgspec
 from maestro_es.core.events import InvocationStarted, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros, StudyRecord
-from maestro_es.core.reducer import AnyGraph, apply
+from maestro_es.core.reducer import AnyGraph, Block, apply, apply_all, uncollected
 from maestro_es.errors import DamagedLog, InvalidTransition, NewerLog, RequestRefused
 from maestro_es.store import corrections, event_log, migrations
 from maestro_es.store.log_file import RESTORE
 from maestro_es.store.step_rows import FIELDS, to_row
 from maestro_es.store.study_log import StudyLog
+
+#: How many rows are read one by one before the next are read in bulk.
+_ROWS = 1000
 
 #: The smallest and largest number of hexadecimal digits that identify a digest.
 _DIGITS = range(8, 65)
@@ -56,7 +60,9 @@ def verify(log: StudyLog) -> Verification:
     Other processes may append meanwhile. They wait only during the comparison with the projection at the end.
     """
     fold = Fold(MemoryGraph())
-    fold.take(log.readable_rows())
+    if not fold.take_in_bulk(log):
+        fold = Fold(MemoryGraph())
+        fold.take(log.readable_rows())
     log.catch_up()
     with log.snapshot() as connection:
         fold.take(log.rows(after=fold.head[0]))
@@ -102,6 +108,32 @@ class Fold(Generic[AnyGraph]):
         """Check and apply more rows."""
         for _ in self.checked(rows):
             pass
+
+    def take_in_bulk(self, log: StudyLog) -> bool:
+        """Check and apply all rows of a log. If this returns False, `take` will name what is wrong, on a new graph."""
+        upto = log.head.seq
+        with uncollected():
+            while self.head.seq < upto:
+                sealed = log.sealed_block(self.head, upto)
+                if sealed is None:
+                    self.take(log.readable_rows(min(self.head.seq + _ROWS, upto), self.head.seq))
+                elif not self._take_block(*sealed):
+                    return False
+        return True
+
+    def _take_block(self, block: Block, invocations: list[int], digest: bytes) -> bool:
+        seqs = range(block.first, block.first + len(block.events))
+        for seq, event in zip(seqs, block.events, strict=True):
+            if isinstance(event, InvocationStarted):
+                self._versions[seq] = event.version
+        if not all(map(operator.le, invocations, seqs)) or not self._versions.keys() >= set(invocations):
+            return False
+        try:
+            apply_all(self.graph, block)
+        except InvalidTransition:
+            return False
+        self.head = event_log.Head(seqs[-1], block.times[-1], digest)
+        return True
 
     def checked(self, rows: Iterable[event_log.Row]) -> Iterator[event_log.Row]:
         """Pass on rows, each after it has been checked and applied.
