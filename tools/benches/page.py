@@ -53,7 +53,13 @@ def store(bench: Bench) -> None:
     for key, result in bench.results.items():
         results[key] = {"date": date, "size": size_of(result, bench), **result._asdict()}
     ordered = {key: results[key] for key in GOALS if key in results}
-    RESULTS.write_text(json.dumps({"machine": facts, "results": ordered}, indent=1) + "\n")
+    RESULTS.write_text(dumped(facts, ordered))
+
+
+def dumped(facts: Mapping[str, str], results: Mapping[str, Any]) -> str:
+    """Return the stored form, with one line for each result."""
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(entry)}" for key, entry in results.items())
+    return f'{{\n "machine": {json.dumps(facts)},\n "results": {{\n{lines}\n }}\n}}\n'
 
 
 def size_of(result: Result, bench: Bench) -> int:
