@@ -87,7 +87,9 @@ def chosen(options: argparse.Namespace) -> list[str]:
     """Return what is to be measured."""
     if options.million:
         return ["M"]
-    return options.only or [name for name in MEASUREMENTS if name not in LONG]
+    guarded = {goal.key.partition(".")[0] for goal in GOALS.values() if goal.guard is not None}
+    usual = [name for name in MEASUREMENTS if name not in LONG and (name in guarded or not options.quick)]
+    return options.only or usual
 
 
 def size(text: str) -> int:
