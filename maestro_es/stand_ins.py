@@ -1,10 +1,11 @@
 """Lets a tick start without modules that its libraries import and that no tick uses.
 
 msgspec imports uuid and decimal for the types UUID and Decimal, and its own modules for other formats. pathlib imports
-urllib.parse for `as_uri`. All this takes an eighth of a tick with nothing to do. So while msgspec and pathlib are
-imported, stand-ins replace these modules. Later, each of these modules can be imported normally, and a function of a
-stand-in calls the real function. Two differences remain: msgspec knows neither UUID nor Decimal, and makes no JSON
-Schemas.
+urllib.parse for `as_uri`, and fnmatch and re for patterns. typing imports re for two aliases. All this takes a sixth
+of a tick with nothing to do. So while msgspec and pathlib are imported, stand-ins replace these modules. Later, each
+of these modules can be imported normally, and a function of a stand-in calls the real function. Three differences
+remain: msgspec knows neither UUID nor Decimal, it makes no JSON Schemas, and `typing.Pattern` and `typing.Match` are
+aliases of nothing.
 """
 
 import importlib
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: The modules that have stand-ins. msgspec does not need typing_extensions, so its import fails.
-_NAMES = (
+_NAMES: tuple[str, ...] = (
     "decimal", "msgspec._json_schema", "msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml",
     "urllib.parse", "uuid",
 )  # fmt: skip
 _ABSENT = "typing_extensions"
+#: Later versions of pathlib call these two while they are imported.
+if sys.version_info < (3, 12):
+    _NAMES += ("fnmatch", "re")
 
 
 class _AnyAttribute(type):

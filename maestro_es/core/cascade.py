@@ -77,8 +77,9 @@ def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> Iterat
 
     The caller may record each event before it takes the next one, or all of them at the end.
     """
-    walk = _Walk(graph)
+    walk = None
     for number in failed:
+        walk = walk or _Walk(graph)
         origin = graph.step(number)
         event = _upstream(now, origin)
         for descendant in walk.after(origin):

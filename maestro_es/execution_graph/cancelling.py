@@ -14,7 +14,7 @@ from maestro_es.core.model import CancelCode, Phase, StepRecord, StudyStatus
 from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable, describe_error
 from maestro_es.execution_graph.base import patterns_of
 from maestro_es.execution_graph.ticking import TickableGraph
-from maestro_es.poller.prefetch import QueueSnapshot
+from maestro_es.poller.prefetch import no_answer
 from maestro_es.poller.tick import tick
 from maestro_es.study.locks import hold_tick_lock
 
@@ -116,7 +116,7 @@ class CancellableGraph(TickableGraph):
         With `last_error`, the scheduler is not queried.
         """
         study = self._study
-        known = QueueSnapshot(0, {}, study.last_error) if last_error and study.last_error else None
+        known = no_answer(study.last_error) if last_error and study.last_error else None
         with hold_tick_lock(study.dir, wait_s) as ours:
             if not ours:
                 raise Unreachable("another process has been running a tick of it for some time")

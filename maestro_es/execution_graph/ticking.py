@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maestro_es.core.events import Recorded
+from maestro_es.core.graph import Graph
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import TickInProgress, Unreachable
 from maestro_es.execution_graph.base import GraphBase
 from maestro_es.poller.maestro_requests import are_waiting
-from maestro_es.poller.prefetch import QueueSnapshot, prefetch
 from maestro_es.poller.tick import may_be_in_doubt, tick
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.last_tick import shown
 from maestro_es.study.locks import hold_tick_lock, queue_up
 from maestro_es.study.session import Session
+
+if TYPE_CHECKING:
+    from maestro_es.poller.prefetch import QueueSnapshot
 
 
 class SharedQueues:
@@ -34,12 +38,14 @@ class SharedQueues:
     @classmethod
     def of(cls, roots: Iterable[Path], runtime: Runtime) -> SharedQueues:
         """Query each cluster once for the jobs of these studies."""
+        from maestro_es.poller.prefetch import prefetch  # noqa: PLC0415 - not needed for a single study
+
         return cls(prefetch(roots, runtime))
 
     def snapshot(self, study: Session) -> QueueSnapshot | None:
         """Return the queue snapshot for a study, if any. A cluster that is down is not queried again."""
         latest, down = self._snapshots.get(study.dir.root), self._down.get(study.adapters.scheduler.cluster)
-        return QueueSnapshot(0, {}, down) if latest and down else latest
+        return latest.without_answer(down) if latest and down else latest
 
     def note(self, study: Session) -> None:
         """Note that the cluster of a study is down, if its last tick got no answer."""
@@ -50,6 +56,11 @@ class SharedQueues:
 
 class TickableGraph(GraphBase):
     """The part of `ExecutionGraph` that ticks."""
+
+    @property
+    def current(self) -> Graph:
+        """The present state, for code that changes nothing. `state` is safer, and takes longer."""
+        return self._study.graph
 
     @property
     def notices(self) -> list[str]:

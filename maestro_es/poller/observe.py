@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec import structs
@@ -39,11 +39,12 @@ from maestro_es.core.observations import (
 from maestro_es.core.verdict import GIVES_UP, LISTED, Conclusion, judge
 from maestro_es.errors import NotAsked, Unreachable
 from maestro_es.poller.last_boot import look_back
-from maestro_es.poller.prefetch import QueueSnapshot
-from maestro_es.poller.unsupervised import still_runs
 from maestro_es.study import claims
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.reports import read_reports
+
+if TYPE_CHECKING:
+    from maestro_es.poller.prefetch import QueueSnapshot
 
 #: States of a job in which its exit code is that of the runner, which may have refused to start the step.
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE, JobState.UNSUPERVISED)
@@ -275,6 +276,8 @@ class Observer:
             claim = self._claim(step)
             observed = structs.replace(observed, claim=claim)
         if observed.queue is JobState.UNSUPERVISED:
+            from maestro_es.poller.unsupervised import still_runs  # noqa: PLC0415 - it is rarely needed
+
             may_run, until = still_runs(self._graph, step, observed.claim, self._inputs.host, self._inputs.now)
             return structs.replace(observed, may_run=may_run, may_run_until=until)
         if observed.queue is not JobState.GONE or observed.report(ReportKind.EXIT):

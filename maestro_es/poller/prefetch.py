@@ -41,6 +41,15 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
             return self
         return structs.replace(self, claims={}) if isinstance(self.answer, Unreachable) else None
 
+    def without_answer(self, error: Unreachable) -> QueueSnapshot:
+        """Return that the scheduler did not answer."""
+        return no_answer(error)
+
+
+def no_answer(error: Unreachable) -> QueueSnapshot:
+    """Return that a scheduler did not answer. This holds for any state of the log."""
+    return QueueSnapshot(0, {}, error)
+
 
 class _Read(NamedTuple):
     """A study with jobs, whose log was read up to `seq`."""

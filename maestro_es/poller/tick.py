@@ -26,13 +26,13 @@ from maestro_es.poller.last_boot import look_back
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import Observer, TickInputs
 from maestro_es.poller.performers import LIVE, Performer
-from maestro_es.poller.prefetch import QueueSnapshot
 from maestro_es.study import last_tick
 from maestro_es.study.session import Session
 from maestro_es.study.sharing import umask_of
 
 if TYPE_CHECKING:
     from maestro_es.core.arrays import Arrays
+    from maestro_es.poller.prefetch import QueueSnapshot
 
 #: How often a tick decides again if other processes append at the same time.
 _TRIES = 5
@@ -127,7 +127,9 @@ def _passes(
             if not remaining:
                 raise
             study.log.refresh()
-            snapshot = QueueSnapshot(0, {}, study.last_error) if study.last_error else snapshot
+            from maestro_es.poller.prefetch import no_answer  # noqa: PLC0415 - it is rarely needed
+
+            snapshot = no_answer(study.last_error) if study.last_error else snapshot
     return unreachable
 
 

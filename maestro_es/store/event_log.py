@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import itertools
 import operator
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Union
@@ -109,6 +108,8 @@ def _is_deep(data: str) -> bool:
     """Return whether a payload is nested so deeply that a reader with little stack left could fail on it."""
     if len(data) < 2 * _DEEPEST or data.count("[") + data.count("{") < _DEEPEST:
         return False
+    import re  # noqa: PLC0415 - a tick does without it
+
     depth = deepest = 0
     outside = data.replace("\\\\", "").replace('\\"', "").split('"')[::2]  # of texts, one of which is the study file
     for bracket in re.finditer(_BRACKET, "".join(outside)):

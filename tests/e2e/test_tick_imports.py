@@ -19,12 +19,17 @@ study:
 
 #: Modules that take long to import, or bring such modules along.
 SLOW = {
-    "click", "decimal", "difflib", "filelock", "hashlib", "importlib.metadata", "importlib.resources", "inspect",
-    "ipaddress", "json", "jsonschema", "logging", "lzma", "maestro_es.poller.submit", "maestro_es.study.status_file",
+    "array", "click", "decimal", "difflib", "filelock", "hashlib", "importlib.metadata", "importlib.resources",
+    "inspect", "ipaddress", "json", "jsonschema", "logging", "lzma", "maestro_es.core.snapshot",
+    "maestro_es.poller.submit", "maestro_es.poller.unsupervised", "maestro_es.study.status_file",
     "maestro_es.study.workspace", "msgspec._json_schema", "msgspec.inspect", "numbers", "platform", "random", "rich",
     "shlex", "shutil", "signal", "sqlite_utils", "string", "subprocess", "tempfile", "textwrap", "threading",
     "urllib.parse", "uuid", "yaml",
 }  # fmt: skip
+
+
+if sys.version_info < (3, 12):  # later versions of pathlib need these two
+    SLOW |= {"fnmatch", "re"}
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)
@@ -39,6 +44,7 @@ def test_a_tick_with_nothing_to_do_imports_nothing_slow_and_no_other_scheduler(k
             imported = imports("-m", "maestro_es", "tick", *what)
             assert "maestro_es.poller.tick" in imported
             assert (imported - imports("-c", "pass")) & SLOW == set()
+            assert "maestro_es.poller.prefetch" not in imported or what == ["--all"]
             adapters = {name.split(".")[2] for name in imported if name.startswith("maestro_es.adapters.")}
             assert adapters & {*ADAPTERS} <= {"local", kind}
     finally:
@@ -59,7 +65,11 @@ def test_what_a_tick_does_without_can_be_imported_later():
         import pathlib, msgspec
         assert pathlib.Path("/a b").as_uri() == "file:///a%20b"
         assert msgspec.yaml.decode(b"[1]") == [1]
-        import decimal, msgspec.inspect, urllib.parse, uuid
+        assert [*pathlib.Path("/").glob("etc")] and pathlib.Path("a.py").match("*.py")
+        import decimal, fnmatch, msgspec.inspect, re, typing, urllib.parse, uuid
+        assert fnmatch.fnmatch("a.py", "*.py") and re.match("a", "ab", re.IGNORECASE)
+        def f(x: typing.Pattern[str]) -> typing.Match[str] | None: ...
+        typing.get_type_hints(f)
         assert uuid.uuid4().version == 4 and decimal.Decimal("0.1") + 1 == decimal.Decimal("1.1")
         assert type(msgspec.inspect.type_info(int)).__name__ == "IntType"
         class Both(msgspec.Struct):
