@@ -27,7 +27,7 @@ from maestro_es.errors import (
     describe_os_error,
     one_line,
 )
-from maestro_es.execution_graph.ticking import SharedQueues, TickableGraph
+from maestro_es.execution_graph.ticking import SharedQueues, TickableGraph, state_of
 from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime, study_id_at
 from maestro_es.study.layout import StudyDir
@@ -163,7 +163,7 @@ def _tick_one(root: Path, runtime: Runtime, *, registered: bool, queues: SharedQ
 def _open(root: Path, runtime: Runtime) -> TickableGraph:
     """Open a study. If it has moved, try to register its new directory."""
     graph = TickableGraph.open_ours(root, runtime)
-    study_id = graph.current.study.study_id
+    study_id = state_of(graph).study.study_id
     with contextlib.suppress(OSError, StudyError):
         known = registry.registered_at(study_id)
         if known not in (None, graph.path) and not _is_at(known, study_id):
@@ -196,7 +196,7 @@ def _outcome(graph: TickableGraph, tick: Callable[[], object]) -> tuple[int, str
 
 def in_doubt(graph: TickableGraph) -> str:
     """Return the messages about submissions in doubt. The next ticks will find out their outcome."""
-    unresolved = (step for step in graph.current.in_flight() if step.phase is Phase.REQUESTED and step.message)
+    unresolved = (step for step in state_of(graph).in_flight() if step.phase is Phase.REQUESTED and step.message)
     return _joined(
         f"{graph.path}: {step.name}: it is not yet known whether it was submitted: {step.message}"
         for step in unresolved
@@ -206,7 +206,7 @@ def in_doubt(graph: TickableGraph) -> str:
 def _news(graph: TickableGraph) -> str:
     """Return the messages about a study after its tick."""
     lines = [*graph.notices]
-    study = graph.current.study
+    study = state_of(graph).study
     if study.status is StudyStatus.FAILURE:
         failed = sum(study.states.get(state.name, 0) for state in FAILED_STATES)
         lines.append(f"{graph.path}: the study has ended, and {failed} of its steps have failed")
