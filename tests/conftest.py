@@ -1,6 +1,6 @@
-"""What all tests share: the order of the tiers, what was left out, and a home that is not the developer's.
+"""Settings of all tests: the order of the directories, a report of skipped tests, and a separate home.
 
-Hypothesis tries the same examples each time, however slow a machine is; others with --hypothesis-profile=default.
+Hypothesis tries the same examples each time, without a time limit. With --hypothesis-profile=default it tries others.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tests.fakes.ids import short_id
 from tools.slurm_cluster.packages import NO_SLURM
 from tools.testbed.processes import end_all_under
 
-#: In the order in which a failure tells most.
+#: The order of the directories. The first failure is then the most informative one.
 TIERS = ("unit", "contract", "integration", "crash", "property", "exploration", "differential", "slurm", "e2e")
 HERE = Path(__file__).parent
 
 settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
-#: What a process that was started in the background, or to outlive its terminal, ignores, and its children with it.
+#: The signals that background processes (nohup, ``&``) and their children ignore.
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
@@ -37,7 +37,7 @@ def _tier(item: pytest.Item) -> int:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a case in a few characters that a person can type, whatever text it is about."""
+    """Return a short name for a case, from characters that a user can type."""
     return short_id(val)
 
 
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in a line that can't be missed what was not tried: on a real Slurm, or with a file system that fails."""
+    """Print a visible line about tests that were skipped, because there is no real Slurm or no faulty file system."""
     for why in (NO_SLURM, NOT_TRIED):
         skipped = [report for report in terminalreporter.stats.get("skipped", []) if why in str(report.longrepr)]
         if skipped:
@@ -64,7 +64,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home for the studies of one test, of which nothing runs on when the test is over."""
+    """A home for the studies of one test. After the test, no process of it runs."""
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
     yield tmp_path / "home"
     end_all_under(tmp_path)

@@ -1,11 +1,11 @@
-"""``run --wait``, in the foreground: runs a tick whenever a step on this host has ended, and at regular intervals.
+"""Runs a study in the foreground (``run --wait``): a tick whenever a step on this host has ended, and at intervals.
 
-While it runs, it is the process that waits for the next tick, so runners request none. It may be killed at any moment;
-cron or another driver then continues the study.
+While it runs, it counts as the process that waits for the next tick. So runners request no ticks. It may be killed at
+any moment. Then cron or another driver continues the study.
 
-Steps of a few milliseconds would spend most of their time waiting for the disk to confirm each request. When steps end
-that fast, some are requested before slots are free, all in one transaction, and started as soon as a slot is free. A
-step that waits too long for a slot is withdrawn. If the driver dies, these attempts are in doubt like any others.
+If steps take only milliseconds, most of the time is spent until each request is on disk. So when steps end that fast,
+several are requested ahead in one transaction, and each starts as soon as a slot is free. A step that waits too long
+for a slot is withdrawn. If this process dies, these attempts are in doubt, as any others.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HELD_SECONDS = 1.0
 
 
 def run_until_ended(study: Session, progress: Callable[[], None]) -> StudyStatus:
-    """Run ticks until the study has ended, at least as often as its settings say; `progress` is called regularly.
+    """Run ticks until the study has ended, at least as often as its settings say. `progress` is called regularly.
 
     Unreachable if the boot id of this host can't be read, because a tick can conclude nothing without it.
     """
@@ -65,7 +65,7 @@ def run_until_ended(study: Session, progress: Callable[[], None]) -> StudyStatus
 
 
 class _ForegroundRun:
-    """Makes passes and, between them, starts the steps that are `reserved`: requested, and waiting for a slot."""
+    """Makes passes. Between them, it starts the `reserved` steps, which were requested ahead and wait for a slot."""
 
     def __init__(self, study: Session, wait: Callable[[float], bool]) -> None:
         self._study = study
@@ -123,7 +123,7 @@ class _ForegroundRun:
             self._busy += 1
 
     def _rest(self, inbox: int) -> None:
-        """Start steps that were requested ahead, as others end, until it is time for a pass."""
+        """Until the next pass, start a step that was requested ahead whenever another step ends."""
         if self._study.graph.study.cascading:
             return
         pause = max(self._study.graph.study.settings.sleep_seconds, _LOOK_SECONDS)
@@ -169,7 +169,7 @@ class _ForegroundRun:
 @contextlib.contextmanager
 def _child_signals() -> Iterator[Callable[[float], bool]]:
     """Yield a function that waits a number of seconds for a child to end, and returns whether one has ended."""
-    if not hasattr(signal, "sigtimedwait"):  # macOS: poll instead
+    if not hasattr(signal, "sigtimedwait"):  # macOS has no such function, so it polls
 
         def nap(_seconds: float) -> bool:
             time.sleep(0.01)

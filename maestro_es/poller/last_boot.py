@@ -1,4 +1,4 @@
-"""Whether this host has booted since the log of a study was last written, and when it was last seen up before that.
+"""Finds out whether this host has booted since the last write to a log, and when it was last seen up before that.
 
 `maestro_es.core.doubt` decides which steps are doubted because of that.
 """
@@ -22,13 +22,13 @@ _WRITEBACK = 35.0
 
 _SETTINGS = ("dirty_expire_centisecs", "dirty_writeback_centisecs")
 
-#: How much longer it may take, in seconds: ext4 commits a transaction every 5 s, and a disk may have much to write. On
-#: an ext4 image, files were complete after 37 to 41 s.
+#: The additional time in seconds, because ext4 commits a transaction every 5 s, and a disk may be busy. On an ext4
+#: image, files were complete after 37 to 41 s.
 _MARGIN = 25.0
 
 
 def look_back(graph: Graph, study_dir: StudyDir, host: Host, in_flight: Iterable[StepRecord] = ()) -> LastBoot | None:
-    """Return what is known about the time before this host booted, if it has booted since an event or an attempt."""
+    """Return the facts about the last boot, if this host has booted since an event or an attempt."""
     local_steps = (step for step in in_flight if not step.scheduled and step.job_host == host.name)
     if all(boot_of(step.job_instance) in ("", host.boot_id) for step in local_steps):
         ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
@@ -38,11 +38,11 @@ def look_back(graph: Graph, study_dir: StudyDir, host: Host, in_flight: Iterable
 
 
 def _last_boot(study_dir: StudyDir, host: Host) -> LastBoot:
-    """Return what is known about the time before this host booted.
+    """Return the facts about the last boot of this host.
 
-    Cron's record is about this host. The last tick of the study may have run on another host. So it never makes cron's
-    time later, and it counts without cron's record only if cron runs on no other host. A time after the boot proves
-    nothing about the time before.
+    The last tick of cron certainly ran on this host. The last tick of the study may have run on another host. So it
+    counts only if it is earlier than cron's tick or, without such a tick, if cron runs on no other host. A time after
+    the boot proves nothing about the time before.
     """
     from maestro_es.study import registry  # noqa: PLC0415 - a host boots seldom
 

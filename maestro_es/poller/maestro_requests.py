@@ -1,8 +1,8 @@
-"""Requests of Maestro's own client: the files that ``maestro cancel`` and ``maestro update`` write into a study.
+"""Takes the requests of Maestro's own client, that is, the files that ``maestro cancel`` and ``maestro update`` write.
 
-They become the events of our own commands, with a reason that names the owner and the time of the file. A file is
-removed after its events are committed. If the tick dies in between, the next tick finds this reason in the log. So no
-request is applied twice.
+They become the events of the same requests by maestro-es, with a reason that names the owner and the time of the file.
+A file is removed after its events are committed. If the tick dies in between, the next tick finds this reason in the
+log. So no request is applied twice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from maestro_es.store.study_log import StudyLog
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.session import Session
 
-#: A rule: it gets a state and returns events.
+#: A rule gets a state and returns events.
 Rule = Callable[[Graph], list[NewEvent]]
 
 #: A process that writes a file first creates an empty one. After this time, in seconds, an empty file stays empty.
@@ -35,12 +35,12 @@ _LARGEST = 4096
 
 
 def are_waiting(study_dir: StudyDir) -> bool:
-    """Return whether there is such a file. This takes two system calls, and most ticks need no more."""
+    """Return whether there is such a file. This takes two system calls, and is all that most ticks do."""
     return any(os.path.lexists(study_dir.root / name) for name in (UPDATE, CANCEL))
 
 
 def take_requests(study: Session, performer: Performer) -> list[str]:
-    """Turn the files into events; returns messages for users, one line each."""
+    """Turn the files into events. Returns messages for users, one line each."""
     lines: list[str] = []
     for path, info in _waiting_requests(study.dir):
         try:

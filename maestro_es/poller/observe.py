@@ -1,7 +1,7 @@
-"""`observe` collects what a tick sees of the attempts in flight.
+"""Collects the observations of a tick about the attempts in flight.
 
-The order matters. The queue is queried before the inbox is read, because a runner reports before its job leaves the
-queue. So if a job is gone and has no report, it normally ended without one.
+The order matters. A runner reports before its job leaves the queue, so the queue is queried before the inbox is read.
+If a job is gone then and has no report, it has normally ended without a report.
 
 `maestro_es.core.verdict` decides what the observations prove. The only effect here is that of `fence`.
 """
@@ -51,11 +51,11 @@ _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE, JobSta
 
 
 class TickInputs(msgspec.Struct, frozen=True):
-    """When and where a tick runs.
+    """The time, the host and the options of a tick.
 
     `token_suffix` makes its tokens unique. `ahead` is how many steps it requests ahead of free slots. `last_tick` is
-    the time of the previous tick, if it is known. `no_environment` says why no step can start, if that is the case
-    (None: this was not checked). `ended` contains the tokens of attempts whose processes count as ended without a
+    the time of the previous tick, if it is known. `no_environment` says why no step can start (empty: steps can start,
+    None: this was not checked). `ended` contains the tokens of attempts whose processes count as ended without a
     check.
     """
 
@@ -69,7 +69,7 @@ class TickInputs(msgspec.Struct, frozen=True):
 
 
 class Observed(NamedTuple):
-    """What a tick has collected: `observations` for the rules, and the `reports` from the inbox.
+    """The result: `observations` for the rules, and the `reports` from the inbox.
 
     `unreachable` maps each scheduler that did not answer to its message. `last_error` is the scheduler's error, if it
     did not answer a query. `has_orphans` says whether processes still run without their runner.
@@ -83,14 +83,14 @@ class Observed(NamedTuple):
 
 
 class Observer:
-    """Makes one observation: queries the schedulers, and reads the inbox. `observe` can be called once.
+    """Queries the schedulers and reads the inbox. `observe` can be called once.
 
-    `fence` takes the claim of an attempt that the tick is about to give up, and returns the claim that exists then.
-    This is the only effect. `snapshot` holds the prefetched answer of the scheduler. With `local`, the scheduler is
-    not queried, and its steps are left out.
+    `fence` takes the claim of an attempt that the tick is about to abandon, and returns the claim that exists then.
+    This is the only effect. `snapshot` has the prefetched answer of the scheduler. With `local`, the scheduler is not
+    queried, and its steps are left out.
     """
 
-    #: The message about another host with the same name, if one runs steps of the study.
+    #: The message about another host with the same name, if such a host runs steps of the study.
     _namesakes = ""
 
     def __init__(
@@ -116,12 +116,12 @@ class Observer:
         self._unreachable: dict[str, str] = {ENVIRONMENT: problem} if problem else {}
         self._answered: set[str] = set() if problem is None else {ENVIRONMENT} if problem else {ENVIRONMENT, UNWATCHED}
         self._has_orphans = False
-        #: Whether the scheduler did not answer or was not queried; then it is not called for anything else.
+        #: Whether the scheduler did not answer or was not queried. Then it is not called for anything else.
         self._scheduler_down = local
         self._last_error: Unreachable | None = None
 
     def observe(self) -> Observed:
-        """Query, read, and take the claims of attempts that are given up."""
+        """Query the schedulers, read the inbox, and take the claims of attempts to abandon."""
         in_flight = [step for step in self._graph.in_flight() if not (self._local and step.scheduled)]
         known = self._snapshot.claims if self._snapshot else {}
         claims_read = {
@@ -183,7 +183,7 @@ class Observer:
         return claim
 
     def _ask(self, in_flight: Sequence[StepRecord], claims_read: Mapping[str, Claim]) -> dict[str, JobInfo | NoAnswer]:
-        """Ask the host about each local step, and query the scheduler once for all its jobs."""
+        """Query the host about each local step, and the scheduler once about all its jobs."""
         scheduler = self._adapters.scheduler
         local_steps = [step for step in in_flight if not step.scheduled]
         queued = [step for step in in_flight if step.scheduled]
@@ -201,7 +201,7 @@ class Observer:
     def _ask_host(
         self, local_steps: Sequence[StepRecord], claims_read: Mapping[str, Claim]
     ) -> dict[str, JobInfo | NoAnswer]:
-        """Ask this host about each of its steps."""
+        """Query this host about each of its steps."""
         local, host = self._adapters.local, self._inputs.host
         answers: dict[str, JobInfo | NoAnswer] = {}
         namesakes = []
@@ -258,13 +258,13 @@ class Observer:
     def _observe_attempt(
         self, step: StepRecord, reports: Sequence[Report], seen: JobInfo | NoAnswer | None, claim: Claim | None
     ) -> AttemptObservation:
-        """Return the observation of one attempt; `claim` is its claim as it was before, if it was read.
+        """Return the observation of one attempt. `claim` is its claim, if it was read before.
 
-        The claim is read now if it is needed to decide whether the step has started, and to which job reports belong.
+        The claim is read now if it is needed. It shows whether the step has started, and to which job reports belong.
         """
         known = step.state is State.RUNNING or (claim is not None and claim.state is ClaimState.JOB)
         if reports and claim is not None and claim.state is ClaimState.NONE:
-            claim = self._claim(step)  # it was created after it was read
+            claim = self._claim(step)  # the claim was created after the first reading
         observed = AttemptObservation(
             claim=claim or Claim(), reports=tuple(reports),
             within_grace=self._within_grace(step), start_recorded=known,
@@ -319,10 +319,10 @@ class Observer:
         return within_grace(step, self._inputs.now, seconds, cancelling=cancelling)
 
     def _reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
-        """Take the claim of an attempt that is about to be given up without a report; the claim decides.
+        """Take the claim of an attempt before it is abandoned without a report. The claim then decides.
 
-        If the claim is the tick's, the attempt can never start. If it belongs to a job that was unknown when the queue
-        was queried, the attempt has started since.
+        If the tick gets the claim, the attempt can never start. If the claim belongs to a job that was not in the
+        queue before, the attempt has started in the meantime.
         """
         conclusion = judge(observed).conclusion
         if conclusion is not Conclusion.CLAIM and (observed.end or conclusion not in GIVES_UP):

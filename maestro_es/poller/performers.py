@@ -1,7 +1,7 @@
-"""The effects of a tick. `Live` performs them; `Preview` only notes them.
+"""The effects of a tick. `Live` performs them, and `Preview` only notes them.
 
-The same code runs a tick and a preview. The performers have no method for appending events: events go to the log of
-the study, and in a preview the study has a copy of its log in memory (`store.log_copy.PreviewLog`).
+The same code runs a tick and a preview. The performers have no method for appending events, because events go to the
+log of the study. In a preview, this is a copy in memory (`store.log_copy.PreviewLog`).
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ class Performer(Protocol):
         """Restore the copies of the study's file that a power cut has emptied."""
 
     def fence(self, workspace: Path, token: str) -> Claim:
-        """Take the claim of an attempt, so that it can never start; returns the claim that exists then."""
+        """Take the claim of an attempt, so that it can never start. Returns the claim that exists then."""
 
     def remove_request(self, path: Path, info: os.stat_result) -> None:
         """Remove a request file of Maestro's client, unless it was written again."""
 
     def refuse_request(self, path: Path, info: os.stat_result, why: str) -> str:
-        """Remove such a file, because the study refuses the request; returns the message for users."""
+        """Remove such a file, because the study refuses the request. Returns the message for users."""
 
     def set_request_aside(self, path: Path, why: str) -> str:
-        """Rename such a file, because it can't be read; returns the message for users."""
+        """Rename such a file, because it can't be read. Returns the message for users."""
 
     def remove_reports(self, inbox: Path, reports: Iterable[Report]) -> None:
         """Remove reports whose events are committed."""
@@ -65,16 +65,16 @@ class Performer(Protocol):
         """Remove the link to the runner by which one attempt was submitted."""
 
     def cancel(self, adapter: Adapter, steps: Sequence[StepRecord]) -> None:
-        """Cancel jobs; raises what `Adapter.cancel` raises."""
+        """Cancel jobs. The errors are those of `Adapter.cancel`."""
 
     def write_scripts(self, script: ScriptOf) -> tuple[Job, SubmittedScript]:
-        """Create the workspace and the scripts of a step; OSError, ValueError or StudyError if this fails."""
+        """Create the workspace and the scripts of a step. OSError, ValueError or StudyError if this fails."""
 
     def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
         """Rename the output files of the previous attempt."""
 
     def submit(self, adapter: Adapter, job: Job, step: int) -> Outcome | Submitting:
-        """Submit an attempt of a step, or begin to."""
+        """Submit an attempt of a step, or begin to submit it."""
 
     def submit_array(
         self, adapter: SubmitsArrays, array: Array, steps: Sequence[int]
@@ -197,7 +197,7 @@ class PreviewedCommand(NamedTuple):
 class Preview:
     """Notes the claims and commands of a tick, and changes nothing.
 
-    Schedulers are queried as by a tick. The answers to calls that are not made are unknown.
+    It queries schedulers as a tick does. It makes no other calls, so their answers are unknown.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""One query to each cluster for all studies of one ``tick --all``.
+"""Queries each cluster once for all studies of one ``tick --all``.
 
-A decision may use an answer only if the query began after the state was read on which the decision is based. So the
-logs and the claims of attempts in doubt are read first; then each cluster is queried once. If the log of a study has
-grown by the time of its tick, the tick queries again.
+A decision may use an answer only if the query began after the decision's state was read. So the logs and the claims of
+attempts in doubt are read first, and then each cluster is queried once. If the log of a study has grown before its
+tick, the tick queries again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from maestro_es.study.session import Session
 
 
 class QueueSnapshot(msgspec.Struct, frozen=True):
-    """What was read and queried before a tick, in the same order as in a tick.
+    """The data that was read before a tick, in the same order as in a tick.
 
     First the log up to `seq` was read, then the `claims` of attempts in doubt, and then the scheduler was queried for
     its jobs. So the `answer` is valid only for this state of the log.
@@ -36,7 +36,10 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
     answer: Sequence[QueueEntry] | Unreachable
 
     def at(self, seq: int) -> QueueSnapshot | None:
-        """Return the answer that is valid for the log up to `seq`. No answer is always valid, as it proves nothing."""
+        """Return the answer, if it is valid for the log up to `seq`.
+
+        A missing answer is always valid, because it proves nothing.
+        """
         if seq == self.seq:
             return self
         return structs.replace(self, claims={}) if isinstance(self.answer, Unreachable) else None

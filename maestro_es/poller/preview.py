@@ -1,4 +1,4 @@
-"""`preview` runs the next tick of a study without its effects, for ``tick --dry``.
+"""Runs the next tick of a study without its effects, for ``tick --dry``.
 
 It runs the code of `poller.tick` on a copy of the log in memory, with the performer `Preview`. It takes no lock. The
 answers of schedulers to calls that are not made are unknown, so the events for these answers are missing.
@@ -23,12 +23,12 @@ from maestro_es.store.study_log import StudyLog
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 
-#: Stands for the random characters at the end of tokens.
+#: The suffix of the tokens, in place of random characters.
 SUFFIX = "dry"
 
 
 class Prediction(NamedTuple):
-    """What the next tick would do: append `new_events`, create `claims`, run `commands`.
+    """A prediction of the next tick. It would append `new_events`, create `claims` and run `commands`.
 
     `remarks` are messages for users. `unreachable` maps schedulers that did not answer to their messages. `names`
     contains the names of all steps.
@@ -49,7 +49,7 @@ class Prediction(NamedTuple):
 def preview(log: StudyLog, root: Path, runtime: Runtime, what_if: Mapping[str, int | str] | None = None) -> Prediction:
     """Return what a tick would do now under the settings in `what_if` (see `requests.update`).
 
-    `what_if` may also contain "paused", with 0 or 1. This raises the same errors as a tick.
+    `what_if` may also contain "paused", with 0 or 1. The errors are those of a tick.
     """
     performer = Preview()
     runtime = structs.replace(runtime, token_suffix=lambda: SUFFIX, on_effect=lambda _name: None)

@@ -1,6 +1,6 @@
-"""Submit steps: for each recorded request, write the script, call the scheduler, and append the outcome.
+"""Submits steps. For each recorded request, it writes the script, calls the scheduler, and appends the outcome.
 
-The process may die between any two of these. A request without an outcome is in doubt, and a later tick reconciles it.
+The process may die at any moment. A request without an outcome is then in doubt, and a later tick reconciles it.
 
 `maestro_es.core.decide` decides which steps are submitted. `maestro_es.poller.submitter` decides how many calls are
 made at the same time. A tick requests jobs in rounds, because it stops after some time, and what it has requested and
@@ -32,11 +32,12 @@ from maestro_es.study.scripts import written_digests
 from maestro_es.study.session import Session, Submitted
 from maestro_es.study.workspace import ScriptOf
 
-#: How many outcomes are appended together. After a crash, these submissions and those under way are in doubt.
+#: How many outcomes are appended together. After a crash, submissions with outcomes that were not appended are in
+#: doubt.
 _GROUP = 16
 
-#: Errors that stay until a user changes the study. Any other error of a file system may be gone at the next tick, for
-#: example if it is full or hangs, or if a ticket has expired. Then the step does not fail.
+#: Errors that stay until a user changes the study. Other errors of a file system may be gone at the next tick, for
+#: example if it is full or hangs, or if a ticket has expired. After such an error the step does not fail.
 _LASTING = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR)
 
 
@@ -96,7 +97,9 @@ def submit(
 
 
 def submit_and_defer(study: Session, steps: Sequence[int], performer: Performer = LIVE) -> None:
-    """Submit these steps and leave the outcomes `pending`, for the next pass of this process to append with its own.
+    """Submit these steps, and leave the outcomes `pending`.
+
+    The next pass of this process appends them with its own events.
 
     If the process dies before that, the attempts are in doubt, and a later tick finds them by their claims.
     """
@@ -105,14 +108,14 @@ def submit_and_defer(study: Session, steps: Sequence[int], performer: Performer 
 
 
 def record_outcomes(study: Session) -> None:
-    """Append the pending outcomes; if another process has appended meanwhile, read the new state and try again."""
+    """Append the pending outcomes. If another process has appended meanwhile, read the new state and try again."""
     if study.pending:
         study.request(lambda _graph: take_outcomes(study))
         study.pending.clear()
 
 
 def take_outcomes(study: Session) -> list[NewEvent]:
-    """Return the events for the pending outcomes, given the present state."""
+    """Return the events for the pending outcomes in the present state."""
     return [
         (sub.step, event)
         for sub in study.pending

@@ -1,4 +1,4 @@
-"""Calls a scheduler to submit jobs: several at a time, and no more after a call without an answer or without room.
+"""Calls a scheduler to submit jobs, several at a time. It stops if the scheduler does not answer or has no room.
 
 If a scheduler is down, each call would wait for its time-out. If its queue is full, it would refuse each job. So the
 first call of a tick is made alone. After a call that got no answer or no room, the other submissions are withdrawn.
@@ -22,7 +22,10 @@ from maestro_es.poller.performers import Performer
 
 
 class PreparedAttempt(NamedTuple):
-    """An attempt to submit: its step, token and time, and its job. If the job can't be made, its outcome instead."""
+    """An attempt to submit: its step, token and time, and its job.
+
+    If the job can't be made, it has an outcome instead.
+    """
 
     step: int
     token: str
@@ -152,7 +155,7 @@ class Submitter:
         return concluded
 
     def _withdraw(self, job: Job) -> Outcome:
-        """Take the claim of an attempt that the scheduler does not have, so that it can never start."""
+        """Take the claim of an attempt that was not submitted, so that it can never start."""
         try:
             if self._performer.fence(job.workspace, job.token).state is ClaimState.ABANDONED:
                 return NotAttempted()

@@ -1,10 +1,10 @@
-"""A tick: one pass over one study.
+"""Runs a tick, which is one pass over one study.
 
 A tick queries the schedulers, reads the inbox, decides, appends events, submits steps, writes ``status.csv`` and
-exits. It never sleeps and never waits for a job. Any number of ticks may run at once: each append names the seq that
-its decision is based on, so only one of them advances the study and the others write nothing.
+exits. It never sleeps and never waits for a job. Any number of ticks may run at once. Each append names the seq on
+which its decision is based. So only one tick advances the study, and the others write nothing.
 
-The rules are in `maestro_es.core.decide`, and the effects in `maestro_es.poller.performers`.
+`maestro_es.core.decide` has the rules, and `maestro_es.poller.performers` has the effects.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def tick(
 ) -> StudyStatus:
     """Advance a study by one pass.
 
-    A driver that makes many passes leaves ``status.csv`` to a later pass (`show` off), may request `ahead` more steps
-    than there are free slots, and may submit in its own way. A driver that ticks many studies passes one shared
-    `snapshot` of the queue.
+    The options are for drivers that make many passes. Without `show`, a later pass writes ``status.csv``. `ahead` is
+    how many more steps are requested than there are free slots. `submit` replaces the function that submits steps. A
+    driver that ticks many studies passes one shared `snapshot` of the queue.
 
-    Raises Unreachable if the file system did not answer, or if a scheduler did not answer or did not end a job.
-    Nothing was concluded about its jobs, but everything else was done. NothingStarts means that all of them answered,
-    but no step can start. Other messages for users are in the study's `remarks`.
+    Unreachable if the file system did not answer, or if a scheduler did not answer or did not end a job. Nothing was
+    concluded about its jobs, but everything else was done. NothingStarts if all of them answered, but no step can
+    start. Other messages for users are in the study's `remarks`.
     """
     unreachable = advance(study, LIVE, show=show, ahead=ahead, submit=submit, snapshot=snapshot)
     if unreachable:
@@ -76,9 +76,9 @@ def advance(
     submit: Submit | None = None,
     snapshot: QueueSnapshot | None = None,
 ) -> dict[str, str]:
-    """Make the pass with its effects; returns the schedulers that did not answer, and their messages.
+    """Make a pass with its effects. Returns the schedulers that did not answer, and their messages.
 
-    The performer `Preview` changes nothing on disk: the log of the study is then a copy in memory, and gets the
+    The performer `Preview` changes nothing on disk. Then the log of the study is a copy in memory, which gets the
     events.
     """
     if study.runtime.host.trouble:
@@ -98,7 +98,7 @@ def advance(
 
 
 def _show(study: Session, performer: Performer) -> None:
-    """Write ``status.csv`` if it is older than the log. Note for which seq it was written, and on which host."""
+    """Write ``status.csv`` if it is older than the log. Note its last event, and this host."""
     shown = last_tick.shown(study.dir, study.log.head)
     if not shown:
         show_status(study, performer)
@@ -109,7 +109,7 @@ def _show(study: Session, performer: Performer) -> None:
 def _passes(
     study: Session, performer: Performer, ahead: int, submit: Submit | None, snapshot: QueueSnapshot | None
 ) -> dict[str, str]:
-    """Make a pass, and repeat it if other processes append; returns the schedulers that did not answer.
+    """Make a pass, and repeat it if other processes append. Returns the schedulers that did not answer.
 
     A scheduler that has not answered one query is not queried again.
     """
@@ -193,7 +193,7 @@ def _pass(
 def _check_environment(study: Session) -> str | None:
     """Return the problem to record because of which no step can start.
 
-    An empty string records that an earlier problem is gone. None: there is nothing to record.
+    An empty text records that an earlier problem is gone. If there is nothing to record, the result is None.
     """
     graph = study.graph
     doubted = ENVIRONMENT in graph.study.unreachable
@@ -203,7 +203,7 @@ def _check_environment(study: Session) -> str | None:
 
 
 def _remark_on_job(study: Session) -> None:
-    """Remark that local steps start only inside jobs, if that is the only reason why the study does not continue."""
+    """Add a remark that local steps start only inside jobs, if the study does not continue for this reason alone."""
     job, graph = study.graph.study.environment.job, study.graph
     if not job or study.runtime.host.job or graph.in_flight() or not graph.ready(scheduled=False, limit=1):
         return
@@ -217,7 +217,7 @@ def _remark_on_job(study: Session) -> None:
 
 
 def may_be_in_doubt(study: Session) -> bool:
-    """Return whether steps may have to be marked as doubted: the study may have ended just before a power cut."""
+    """Return whether the study may have ended just before a power cut, so that steps must be marked as doubted."""
     past = look_back(study.graph, study.dir, study.runtime.host)
     return past is not None and study.log.head.recorded_at > (past.alive_at or 0) - past.window
 
@@ -264,12 +264,12 @@ def _decide(study: Session, seen: Observations) -> list[NewEvent]:
     return kept
 
 
-#: The events that a tick does something about, once they are recorded.
+#: The events to which a tick reacts after they are recorded.
 _ACTED_ON = (e.AttemptAbandoned, e.JobSubmitted, e.OutputDoubted, e.SubmissionRequested)
 
 
 def _keeping(new_events: Iterable[NewEvent], kept: list[NewEvent]) -> Iterator[NewEvent]:
-    """Pass events on, and keep those that a tick acts on."""
+    """Pass events on, and keep those to which a tick reacts."""
     for new_event in new_events:
         if isinstance(new_event[1], _ACTED_ON):
             kept.append(new_event)
@@ -277,7 +277,7 @@ def _keeping(new_events: Iterable[NewEvent], kept: list[NewEvent]) -> Iterator[N
 
 
 def _take_outcomes(study: Session) -> list[NewEvent]:
-    """Return the events of outcomes of submissions that are not recorded yet, if an earlier pass left any."""
+    """Return the events for outcomes that an earlier pass has left pending."""
     if not study.pending:
         return []
     from maestro_es.poller.submit import take_outcomes  # noqa: PLC0415 - most ticks submit nothing
@@ -305,7 +305,7 @@ def _submit(
 
 
 def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[Report]) -> None:
-    """Remove the reports whose events are committed: reports of ended attempts, and of recorded starts."""
+    """Remove the reports whose events are committed. These are reports of ended attempts, and of recorded starts."""
     if not reports:
         return
     states = {step.token: step.state for step in study.graph.in_flight()}
@@ -333,7 +333,7 @@ def _remove_links(study: Session, performer: Performer, new_events: Sequence[New
 
 
 def _end_jobs(study: Session, performer: Performer, seen: Observations) -> dict[str, str]:
-    """Cancel jobs; returns the schedulers that did not accept this, and their messages. The next tick tries again."""
+    """Cancel jobs. Returns the schedulers that did not accept this, and their messages. The next tick tries again."""
     unreachable: dict[str, str] = {}
     steps = jobs_to_end(study.graph, seen)
     for scheduled, adapter in ((False, study.adapters.local), (True, study.adapters.scheduler)):

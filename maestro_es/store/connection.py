@@ -1,8 +1,8 @@
-"""A connection that works only in the thread and process that opened it, and raises an error in any other.
+"""A connection to SQLite. It raises an error in any thread or process other than the one that opened it.
 
 SQLite forbids carrying a connection across fork(2) (https://www.sqlite.org/howtocorrupt.html, 2.6). A child that
-commits would write its parent's events. A child that rolls back, or merely exits, would truncate its parent's journal.
-So a forked child is first cut off from the files of every inherited connection.
+commits would write the events of its parent. A child that rolls back, or only exits, would truncate the journal of its
+parent. So in a forked child, the files of all inherited connections are closed first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import sqlite3
 import sys
 import time
-from _weakref import ref  # what `weakref` has too, whose import takes a tick a millisecond
+from _weakref import ref  # the module `weakref` would take a tick a millisecond to import
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,27 +22,27 @@ from maestro_es.errors import LogNotUsable, LogUnavailable
 _CLOSED = "Cannot operate on a closed database"
 _OTHER_THREAD = "SQLite objects created in a thread"
 
-#: How long a statement may take in seconds; more is added for a large file. A statement that takes longer never ends.
+#: How long a statement may take in seconds, plus a time for each byte of the file. A longer one would never end.
 _PATIENCE = 120.0
 _BYTES_A_SECOND = 1_000_000
 #: How often the time is checked, in SQLite's instructions.
 _INSTRUCTIONS = 1_000_000
-#: The longest text that is read, in bytes. Damaged files and files of other programs may claim longer texts.
+#: The longest text that is read, in bytes. A damaged or foreign file may contain any length.
 _LONGEST = 200_000_000
 
 #: The connections that may be open, by the id of the object.
 _open: dict[int, ref[Connection]] = {}
 
-#: Files that the parent had locked when this process was forked. SQLite keeps locks in memory, so a connection of this
-#: process to such a file would take the parent's locks for its own.
+#: Files that the parent had locked when this process was forked. SQLite keeps locks in memory. So a connection of this
+#: process to such a file would treat the parent's locks as its own.
 _locked_by_parent: set[tuple[int, int]] = set()
 
 
 class Stopwatch:
     """A time limit for each statement, in seconds from its start."""
 
-    #: Whether the last statement that SQLite interrupted had run for too long. Otherwise the user pressed Ctrl-C:
-    #: Python calls its handler inside `has_run_out`, and its sqlite3 drops the exception.
+    #: Whether the last interrupted statement had run for too long. Otherwise the user pressed Ctrl-C. Python then
+    #: calls its handler inside `has_run_out`, and sqlite3 drops the exception.
     ran_out: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Stopwatch:
         self._until = time.monotonic() + self.seconds
 
     def has_run_out(self) -> bool:
-        """Return whether the statement has run for too long; SQLite then interrupts it."""
+        """Return whether the statement has run for too long. Then SQLite interrupts it."""
         Stopwatch.ran_out = time.monotonic() > self._until
         return Stopwatch.ran_out
 
@@ -124,7 +124,7 @@ class Connection(sqlite3.Connection):
         return self.process != os.getpid()
 
     def check_place(self) -> None:
-        """Refuse a file that was moved, removed or replaced: SQLite finds a journal by path."""
+        """Refuse a file that was moved, removed or replaced, because SQLite finds a journal by path."""
         if self.identity == (0, 0):
             return
         now = _identity(self.file)
@@ -154,7 +154,7 @@ class Connection(sqlite3.Connection):
 
 
 def connect(path: Path, timeout: float, *, read_only: bool = False) -> Connection:
-    """Connect to an existing file; a statement that has to wait gives up after `timeout` seconds."""
+    """Connect to an existing file. A statement waits at most `timeout` seconds for a lock."""
     identity, size = _identity(path), path.stat().st_size
     if identity in _locked_by_parent:
         raise LogNotUsable(
@@ -220,7 +220,7 @@ def _identity(file: Path) -> tuple[int, int]:
 
 
 def _cut_off() -> None:
-    """Detach the files of all inherited connections, so that nothing SQLite does reaches them.
+    """Detach the files of all inherited connections, so that SQLite can't change them.
 
     fcntl(2) locks belong only to the parent, so closing this process's copies of its files does not release them.
     """

@@ -1,10 +1,9 @@
-"""Correct undecodable events in a log that an early version wrote, and keep every other event.
+"""Corrects undecodable events in a log of an early version, and keeps all other events.
 
-Those versions recorded the arguments of programs (``hold(reason=None)``) without checking that they can be decoded.
-The digests of such a log are right, but a payload does not match its type. `correct` replaces it with the payload that
-the present version would have written, and recomputes the digests of the rows from there on, in one transaction.
-`EventsCorrected` keeps the old payloads and the digest of the last event before the correction. From these,
-`find_before` reconstructs the digests of the log before the correction.
+Early versions recorded the arguments of programs (``hold(reason=None)``) without a check that they can be decoded. The
+digests of such a log are right, but a payload does not match its type. In one transaction, `correct` replaces such a
+payload with the one that the present version would have written, and recomputes all later digests. `EventsCorrected`
+keeps the old payloads and the old digest of the last event. From these, `find_before` computes the old digests again.
 """
 
 from __future__ import annotations
@@ -25,10 +24,9 @@ from maestro_es.store.study_log import StudyLog
 
 
 def correct(log: StudyLog, reason: str) -> EventsCorrected | None:
-    """Correct the undecodable events; None if there are none.
+    """Correct the undecodable events. Returns None if there are none.
 
-    DamagedLog if a digest is wrong, which means that another program changed the log, or if an event can't be
-    corrected.
+    DamagedLog if a digest is wrong, because another program has changed the log, or if an event can't be corrected.
     """
     rows = list(log.sealed_rows())
     corrected = {row[0]: corrected_payload(row) for row in rows if _is_unreadable(row)}
@@ -46,9 +44,9 @@ def correct(log: StudyLog, reason: str) -> EventsCorrected | None:
 
 
 def find_before(log: LogReader, head: str) -> tuple[event_log.Row, str] | None:
-    """Return the row whose digest began with `head` before a correction, and that digest; None if there is none."""
+    """Return the row whose old digest begins with `head`, and this digest (None: there is no such row)."""
     were: dict[int, str] = {}
-    for recorded in log.study_events(EventsCorrected):  # the newest first
+    for recorded in log.study_events(EventsCorrected):  # newest first
         if isinstance(recorded.event, EventsCorrected):
             were.update((item.seq, item.data) for item in recorded.event.corrections)
             known = _digests(log.rows(upto=recorded.seq - 1), were)
@@ -59,7 +57,7 @@ def find_before(log: LogReader, head: str) -> tuple[event_log.Row, str] | None:
 
 
 def _digests(rows: Iterator[event_log.Row], were: dict[int, str]) -> Iterator[tuple[event_log.Row, str]]:
-    """Yield rows, each with the digest in hex that it had when some payloads were different."""
+    """Yield rows, each with its old digest in hex. `were` has the old payloads."""
     digest = event_log.GENESIS
     for row in rows:
         digest = event_log.row_digest(digest, (*row[:6], were.get(row[0], row[6])))
@@ -82,7 +80,7 @@ def _is_unreadable(row: event_log.Row) -> bool:
 
 
 def corrected_payload(row: event_log.Row) -> str:
-    """Return a payload as the present version would have written it. DamagedLog if that can't be derived."""
+    """Return a payload as the present version would have written it. DamagedLog if this is not possible."""
     seq, name, data = row[0], row[4], row[6]
     try:
         value = _as(inspect.type_info(EVENT_TYPES[name]), msgspec.json.decode(data))

@@ -1,6 +1,6 @@
-"""The event log: the table `event` of one `events.db`, and what a row of it means.
+"""The table `event` of an `events.db`: the meaning of its rows, and their digests.
 
-The file is an SQLite 3 database with the application id "mes1" and a rollback journal, because logs live on NFS,
+The file is an SQLite 3 database with the application id "mes1". It has a rollback journal, because logs are on NFS,
 Lustre and GPFS, where WAL mode can corrupt a database. With `journal_mode=TRUNCATE` and `synchronous=FULL`, a power
 cut loses no acknowledged commit. Each row is one event::
 
@@ -72,9 +72,9 @@ _decoders = _Decoders()
 
 
 def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
-    """Return the digest of a row, given the row without its digest, and the digest of the row before.
+    """Return the digest of a row, from the row without its digest and the digest of the row before.
 
-    ValueError if a column that must be a number is not one; a text that looks like a number is another value.
+    ValueError if a column of numbers contains another type. A text of digits is not a number.
     """
     seq, recorded_at, invocation, step, name, version, data = row
     if not type(seq) is type(recorded_at) is type(invocation) is type(version) is int:
@@ -85,9 +85,9 @@ def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
 
 
 def seal(before: bytes, recorded: Recorded) -> tuple[Row, Recorded]:
-    """Return the row of an event, and the event as a reader will decode it from that row.
+    """Return the row of an event, and the event as decoded from that row.
 
-    NotRecordable if no reader could decode it, so that every event in a log can be read. This takes a microsecond.
+    NotRecordable if no reader could decode it. So every event in a log can be read. This takes a microsecond.
     """
     name = type(recorded.event).__name__
     try:
@@ -131,7 +131,7 @@ def decode(row: Row) -> Recorded:
 _decode_times = msgspec.json.Decoder(list[int]).decode
 _decode_steps = msgspec.json.Decoder(list[Union[int, None]]).decode
 
-#: A block of events as JSON arrays without brackets: to make a tuple of each row would take longer than to decode it.
+#: A block of events as JSON arrays without brackets, because making a tuple of each row takes longer than decoding it.
 #: SQLite reads the rows by the primary key, so they are in order.
 _COLUMNS_OF_BLOCK = """
     SELECT count(*), min(version), max(version), group_concat(recorded_at), group_concat(ifnull(step, 'null')),
@@ -155,7 +155,7 @@ _NOT_IN_BULK = (sqlite3.DataError, ValueError, AttributeError, LookupError, Type
 def read_block(connection: sqlite3.Connection, after: int, upto: int) -> Block | None:
     """Return the events with ``after < seq <= upto``. None if some are missing or can't be read in bulk.
 
-    Then the caller reads the rows one by one: it finds the reason, or converts a payload of another version.
+    Then the caller reads the rows one by one, to find the reason or to convert a payload of another version.
     """
     try:
         return _block(after, upto, connection.execute(_BLOCK, (after, upto)).fetchone())[0]
@@ -235,12 +235,12 @@ def _check_version(seq: int, name: object, version: object) -> None:
 
 
 def insert(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Add rows to the log; the table's triggers refuse a gap."""
+    """Add rows to the log. The triggers of the table refuse a gap."""
     connection.executemany(f"INSERT INTO event ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def overwrite(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Change payload and digest of existing rows; the triggers of the table must have been removed."""
+    """Change payload and digest of existing rows. The triggers of the table must have been removed."""
     values = [(row[6], row[7], row[0]) for row in rows]
     connection.executemany("UPDATE event SET data = ?, digest = ? WHERE seq = ?", values)
 
@@ -267,7 +267,7 @@ def read_study_rows(connection: sqlite3.Connection, name: str, upto: int) -> lis
 
 
 def head(connection: sqlite3.Connection) -> Head:
-    """Return the last event; `EMPTY` if there is none."""
+    """Return the last event (`EMPTY` if there is none)."""
     row = connection.execute("SELECT seq, recorded_at, digest FROM event ORDER BY seq DESC LIMIT 1").fetchone()
     if row and [type(value) for value in row] != [int, int, bytes]:
         raise DamagedLog("the last event of the log can't be read; restore it from a copy")

@@ -1,4 +1,4 @@
-"""Selects and counts the events of a log by filters, in SQL, with its indexes.
+"""Selects and counts the events of a log by filters, with SQL.
 
 Events are read in blocks, and no lock is held between blocks, so a slow reader makes no writer wait.
 """
@@ -31,7 +31,7 @@ class Span(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """A selection of events: those with ``after < seq <= upto`` for which all conditions hold that are not None.
+    """A selection of events. It has the events with ``after < seq <= upto`` that match all conditions except None.
 
     `causes` and `actors` are globs, of which one must match. An event must be in one of the `spans`.
     """
@@ -65,7 +65,8 @@ _WORDS = " ".join(f"WHEN '{name}' THEN '{word}'" for name, word in CAUSED.items(
 _CAUSE = f"CASE e.type {_WORDS} WHEN 'StepFailed' THEN json_extract(e.data, '$.cause') END"
 _MESSAGES = ", ".join(f"json_extract(e.data, '$.{name}')" for name in ("message", "reason", "final"))
 
-#: The fields by which events can be counted. `node` is the host of the attempt, `host` that of the process that wrote.
+#: The fields by which events can be counted. `node` is the host of the attempt, and `host` that of the writing
+#: process.
 FIELDS = {
     "step": "(SELECT name FROM step WHERE number = e.step)",
     "template": "(SELECT template FROM step WHERE number = e.step)",
@@ -174,12 +175,12 @@ def _any(term: str, times: int) -> str:
 
 
 def _glob(pattern: str) -> str:
-    """Return a glob in SQLite's syntax, which has another sign for "none of"."""
+    """Return a glob in SQLite's syntax, in which "none of" is ``[^``."""
     return pattern.replace("[!", "[^")
 
 
 def job_spans(log: StudyLog, job_id: str) -> list[Span]:
-    """Return the spans of the attempts that had a job with this id: from each request to the event before the next."""
+    """Return the spans of the attempts with this job id. A span ends before the request of the next attempt."""
     request = "FROM event r WHERE r.step = j.step AND r.type = 'SubmissionRequested' AND r.seq"
     sql = (
         f"SELECT j.step, coalesce((SELECT max(r.seq) {request} < j.seq), j.seq),"

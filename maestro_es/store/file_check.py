@@ -1,9 +1,9 @@
-"""Checks of a file before SQLite opens it, and of its tables before the first query.
+"""Checks a file before SQLite opens it, and its tables before the first query.
 
-A log may be in a directory of another user, be found in a parent directory, or have replaced one that was purged.
-Opening a file in SQLite can change it: SQLite rolls back a journal, deletes the file that the journal names, and
-converts a WAL file. So our own code reads the first 100 bytes, and a file that others own or can change is opened
-read-only. A view called ``event`` would run any code of its author, so the schema must be ours.
+The file may belong to another user, or may not be a log of maestro-es at all. When SQLite opens a file, it may change
+it: it rolls back a journal, deletes the file that the journal names, or converts a WAL file. So this module reads the
+first 100 bytes without SQLite, and a file that others own or can change is opened read-only. A view called ``event``
+could run any SQL of its author, so the schema must be that of maestro-es.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WRITE_VERSION, _READ_VERSION = 18, 19
 _ROLLBACK, _WAL = 1, 2
 _APPLICATION_ID = slice(68, 72)
 
-#: SQLite's own objects are left out, and so is the table of sqlite-utils, whose statement depends on its version.
+#: SQLite's own objects are left out. So is the table of sqlite-utils, because its statement depends on the version.
 _SCHEMA = """
 SELECT type, name, sql FROM sqlite_master
 WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
@@ -34,13 +34,15 @@ WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 
 
 def check_file(path: Path) -> bool:
-    """Refuse a file that is not a log, without SQLite; returns whether it must be opened read-only.
+    """Refuse a file that is not a log, without SQLite. Returns whether it must be opened read-only.
 
-    It must be opened read-only if other users can change it, or if this user may not write to it. A missing file is
-    refused, because SQLite would create it.
+    This is so if other users can change it, or if this user may not write to it. A missing file is refused, because
+    SQLite would create it.
     """
     try:
-        info = path.stat()  # not is_file(), which since Python 3.14 returns false for a file that can't be accessed
+        info = (
+            path.stat()
+        )  # not is_file(), because from Python 3.14 on it returns false for a file that can't be accessed
     except (FileNotFoundError, NotADirectoryError):
         info = None
     except PermissionError as error:
@@ -59,7 +61,7 @@ def check_file(path: Path) -> bool:
 
 
 def _not_readable(folder: Path, info: os.stat_result) -> NotOurs | None:
-    """Return the message for a user without access to another user's study; an owner may lack a ticket instead."""
+    """Return the message for a user without access to a study. If the user is the owner, a ticket may be missing."""
     if info.st_uid == os.geteuid():
         return None
     import pwd  # noqa: PLC0415 - for this message only
@@ -75,7 +77,10 @@ def _not_readable(folder: Path, info: os.stat_result) -> NotOurs | None:
 
 
 def is_open_to_others(path: Path, info: os.stat_result) -> bool:
-    """Return whether other users can change a log. Its group may write to its directory, but may own no journal."""
+    """Return whether other users can change a log.
+
+    The group may write to the directory, but only the owner may have a journal.
+    """
     return _is_writable(info, stat.S_IWGRP | stat.S_IWOTH) or _is_folder_open(path)
 
 
@@ -123,7 +128,7 @@ def _check_header(path: Path, *, foreign: bool) -> None:
 
 
 def _check_journal(path: Path) -> None:
-    """Refuse a journal that is not a regular file: SQLite would wait for a pipe for ever."""
+    """Refuse a journal that is not a regular file, because SQLite would wait for ever for a pipe."""
     for name in journals(path):
         try:
             info = os.lstat(name)
@@ -134,10 +139,13 @@ def _check_journal(path: Path) -> None:
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
-    """Refuse a file whose tables and views are not ours; returns whether they are exactly those of this version.
+    """Refuse a file whose tables and views are not those of a log.
 
-    They may be those of another version. A trigger or index of ours may differ; `verify` reports that. A user may add
-    tables and views, but not a trigger or an index of a table of ours, because it would affect our reads and writes.
+    Returns whether they are exactly those of this version.
+
+    They may be those of another version. The triggers and indexes of maestro-es may differ, because `verify` reports
+    that. A user may add tables and views. But other triggers and indexes on the tables of maestro-es are refused,
+    because they would affect reads and writes.
     """
     if schema_digest(connection) == SCHEMA_DIGEST:
         return True

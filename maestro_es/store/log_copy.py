@@ -1,10 +1,10 @@
 """Copies of logs in memory.
 
-`PreviewLog` is the log of a preview: what is recorded in it disappears with it.
+`PreviewLog` is the log of a preview. Its new events disappear with it.
 
-`LogCopy` is a copy of a log that this user may only read, and whose tables or views another version has written. A
-colleague may use another version than the owner of a study, and a snapshot of a file system keeps old logs. In these
-cases the tables can't be rebuilt in the file, so they are rebuilt in the copy. Nothing can be recorded in it.
+`LogCopy` is a copy of a log that this user may only read, and whose tables or views come from another version. For
+example, a colleague uses another version than the owner of a study, or the log is in an old snapshot of a file system.
+Then the tables can't be rebuilt in the file, so they are rebuilt in the copy. Nothing can be recorded in the copy.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LARGEST = 1_000_000_000
 
 
 def is_behind(connection: Connection, path: Path) -> bool:
-    """Return whether a log must be copied: its tables or views come from another version, or its tables lack events.
+    """Return whether a log must be copied. Its tables or views come from another version, or its tables lack events.
 
-    Only users read views, so a log that is too large is not copied because of its views.
+    If only the views differ, a very large log is not copied, because only queries of users read views.
     """
     if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
         return True
@@ -67,7 +67,7 @@ class PreviewLog(_MemoryLog):
             return cls(connection, log.path, clock, log.identity)
 
     def refresh(self) -> None:
-        """Do nothing: a preview shows one moment."""
+        """Do nothing, because a preview shows one moment."""
 
 
 class LogCopy(_MemoryLog):

@@ -1,4 +1,4 @@
-"""An export: a log as JSON lines, one event per line. The same log always gives the same bytes.
+"""Writes and reads exports: a log as JSON lines, one event per line. The same log always gives the same bytes.
 
 The keys are the columns, in their order. `data` is the payload, byte for byte as in the log. `digest` is in hex, so
 the chain can be checked line by line. A line with the key `damage` marks events that a salvage could not save.
@@ -65,7 +65,9 @@ _LONGEST_LINE = 200_000_000
 
 
 class ExportReader:
-    """Reads an export. `number` is the last line read. `upto_damage`: stop at the first damaged line.
+    """Reads an export. `number` is the last line that was read.
+
+    With `upto_damage`, it stops at the first damaged line.
 
     `damage` is then the problem with that line.
     """
@@ -96,12 +98,12 @@ class ExportReader:
             raise type(error)(f"{self.path}:{self.number}: {error}".replace(CORRECT, _CORRECT)) from None
 
     def selected(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Pass on rows, which are checked on the way, up to the end or (with `upto_damage`) to the first damage."""
+        """Pass rows on, up to the end or (with `upto_damage`) to the first damage. The caller checks them."""
         try:
             yield from rows
         except DamagedLog as error:
             if not self._upto_damage or error.details.get("check") == "transition":
-                raise  # the graph is unusable after an event that can't follow
+                raise  # after an event that can't follow, the graph must not be used
             self.damage = f"{self.path}:{self.number}: {error}"
 
 
@@ -141,7 +143,7 @@ def blocks(lines: Iterable[str]) -> Iterator[bytes]:
 
 
 def write_file(lines: Iterable[str], path: Path) -> None:
-    """Write lines to a file that only its owner can read, and replace it when complete. RequestRefused on failure."""
+    """Write lines to a file that only its owner can read, atomically. RequestRefused if this fails."""
     try:
         # durable: a user may remove the study next
         replace_file(path, blocks(lines), 0o600, durable=True)

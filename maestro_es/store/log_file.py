@@ -1,4 +1,4 @@
-"""The file of a log: opens it, and explains to users why a file can't be opened, read or written.
+"""Opens the file of a log, and explains errors of SQLite to users.
 
 `maestro_es.store.event_log` defines what the rows of a log mean.
 """
@@ -49,7 +49,10 @@ def connected(path: Path, *, read_only: bool = False) -> Iterator[Connection]:
 
 
 def check_header(connection: sqlite3.Connection, path: Path, *, migrate: bool) -> None:
-    """Refuse a file that is not a log, or is one of a later version; upgrade an older one if `migrate` allows it."""
+    """Refuse a file that is not a log, or that has the tables of a later version.
+
+    With `migrate`, upgrade an older log.
+    """
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise NotAStudy(f"{path}: an SQLite file, but no event log of maestro-es")
     if connection.execute("PRAGMA user_version").fetchone()[0] > SCHEMA_VERSION:
@@ -59,7 +62,7 @@ def check_header(connection: sqlite3.Connection, path: Path, *, migrate: bool) -
 
 
 def _later(version: str) -> str:
-    """Return the message about a log with the tables of a later version, which may be a build between releases."""
+    """Return the message about a log with the tables of a later version. This may be a build between two releases."""
     if version == __version__:
         return f"written by another build of maestro-es {version}, and only that build can read it"
     writer = f"maestro-es {version}" if version else "a later version of maestro-es"
@@ -67,7 +70,7 @@ def _later(version: str) -> str:
 
 
 def last_version(connection: sqlite3.Connection) -> str:
-    """Return the version that wrote last. The rest of its payload may be unreadable."""
+    """Return the version that wrote last. It is found even if the event can't be decoded."""
     query = "SELECT data FROM event WHERE type = 'InvocationStarted' ORDER BY seq DESC LIMIT 1"
     row = connection.execute(query).fetchone()
     return str(row[0]).partition('"version":"')[2].partition('"')[0] if row else ""
@@ -83,7 +86,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def explain(error: Exception, path: Path) -> Exception:
-    """Convert an error of SQLite into one that says what to do. Only a damaged file must be restored from a copy.
+    """Convert an error of SQLite to an error with a remedy. Only a damaged file must be restored from a copy.
 
     KeyboardInterrupt if the user has interrupted the statement.
     """
@@ -101,7 +104,7 @@ def explain(error: Exception, path: Path) -> Exception:
 
 
 def _why_not_now(text: str, path: Path) -> str:
-    """Return why the file can't be read or written at present, and the remedy; empty if there is another reason."""
+    """Return why the file can't be read or written at present, and the remedy (empty: there is another reason)."""
     if text.startswith(_CAN_NOT_WRITE) and _write_was_interrupted(path):
         return (
             "a write to it was interrupted and must be undone before it can be read; only its owner "
@@ -135,7 +138,10 @@ def _is_of_others(path: Path) -> bool:
 
 
 def _write_was_interrupted(path: Path) -> bool:
-    """Return whether there is a non-empty journal: a writer was killed, and its transaction is not rolled back yet."""
+    """Return whether there is a non-empty journal.
+
+    Then a writer was killed, and its transaction is not rolled back yet.
+    """
     try:
         return Path(f"{path}-journal").stat().st_size > 0
     except OSError:

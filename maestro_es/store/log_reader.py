@@ -1,4 +1,4 @@
-"""Reading the events of a log, in the order in which they were written.
+"""Reads the events of a log, in the order in which they were written.
 
 Rows are read in blocks, and no lock is held between blocks, so a slow reader makes no writer wait.
 """
@@ -72,7 +72,7 @@ class LogReader:
             raise DamagedLog(f"{self.path}: {error}; {remedy}", **error.details) from None
 
     def _is_sealed(self, seq: int) -> bool:
-        """Return whether the digest of a row is right, so that no other program has changed it."""
+        """Return whether the digest of a row is right. Then no other program has changed the row."""
         before = event_log.read_rows(self._connection, seq - 2, 1)[0][7] if seq > 1 else event_log.GENESIS
         row = event_log.read_rows(self._connection, seq - 1, 1)[0]
         return event_log.row_digest(before, row[:7]) == row[7]
@@ -132,7 +132,7 @@ class LogReader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Read everything inside from one moment. Writers wait meanwhile, so this should be short."""
+        """Let all reads inside see the same moment. Writers wait meanwhile, so this should be short."""
         if self._connection.in_transaction:  # the caller's transaction already is one moment
             yield self._connection
             return
@@ -144,11 +144,11 @@ class LogReader:
                 self._connection.rollback()
 
     def holds(self, seq: int, digest: bytes) -> bool:
-        """Return whether the log, as it is in the file now, has an event with this digest at this seq."""
+        """Return whether the file has an event with this digest at this seq now."""
         return bool(self.query("SELECT 1 FROM event WHERE seq = ? AND digest = ?", (seq, digest)))
 
     def seq_at(self, time: Micros) -> int:
-        """Return the seq of the last event that was recorded at that time or before; 0 if there is none."""
+        """Return the seq of the last event that was recorded at that time or before (0: there is none)."""
         low, high = 0, self.head.seq  # times never decrease, so a binary search works
         while low < high:
             middle = (low + high + 1) // 2
@@ -158,7 +158,7 @@ class LogReader:
 
     @property
     def time_limit(self) -> float:
-        """How long a statement may take, in seconds; SQLite then interrupts it."""
+        """How long a statement may take before SQLite interrupts it, in seconds."""
         return self._connection.watch.seconds
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:

@@ -1,11 +1,11 @@
-"""The tables and views of an `events.db`: created and upgraded from ``schema/migrations`` and ``schema/views``.
+"""Creates and upgrades the tables and views of an `events.db`, from ``schema/migrations`` and ``schema/views``.
 
-`upgrade` makes all changes in one transaction, so a log has the schema of one version or of the next, wherever a
-process is killed. sqlite-utils applies the migrations and keeps the list of those applied. Views need no migration: an
-upgrade drops and creates them all. No query of ours reads a view; they are for other programs.
+`upgrade` makes all changes in one transaction. So even if a process is killed, a log has the complete schema of one
+version. sqlite-utils applies the migrations and keeps the list of those applied. Views need no migration, because an
+upgrade drops and creates all of them. maestro-es itself reads no views. They are for users and other programs.
 
-A tick of an up-to-date log calls nothing here. It compares the file's ``user_version`` with `SCHEMA_VERSION`, and the
-digest of its schema with `SCHEMA_DIGEST`.
+If the log is up to date, a tick calls no function of this module. It only compares the file's ``user_version`` with
+`SCHEMA_VERSION`, and the digest of its schema with `SCHEMA_DIGEST`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-#: The version of the tables, in the file's ``user_version``: the number of the last migration.
+#: The version of the tables, stored as ``user_version``. It is the number of the last migration.
 SCHEMA_VERSION = 1
 
 #: The version of the views, in a comment of each. Raise it if a view changes that a released version has created.
 VIEWS_VERSION = 1
 
-#: What `file_check.schema_digest` returns for a file with these tables and views.
+#: The result of `file_check.schema_digest` for a file with these tables and views.
 SCHEMA_DIGEST = "6c9d4fa08be2f9b7c5fa1537dd524c39bb8ebbbb1fffbfecd05a71f2aaecc13e"
 
-#: Marks a file as an event log of ours: "mes1".
+#: The application id of event logs, "mes1".
 APPLICATION_ID = 0x6D657331
 
-#: The beginning of a view as its file has it, and the comment that names its version.
+#: The first line of a view in its file, and the comment with its version.
 _VIEW = r"CREATE VIEW (\w+) AS\n"
 _STAMP = r"/\* maestro-es views ([0-9]{1,9}) \*/"
 
@@ -41,9 +41,9 @@ def is_current(connection: sqlite3.Connection) -> bool:
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Create the tables and views of a file, or upgrade them: completely or not at all.
+    """Create or upgrade the tables and views of a file, in one transaction.
 
-    The file is locked before its version is read, so of two processes that upgrade it, the second finds nothing to do.
+    The file is locked before its version is read. So if two processes upgrade a file, the second finds nothing to do.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -108,7 +108,7 @@ def _files(folder: str) -> list[tuple[str, str]]:
 
 
 def statements(sql: str) -> list[str]:
-    """Split a script into statements; `executescript` would commit the transaction that a migration runs in."""
+    """Split a script into statements, because `executescript` would commit the open transaction."""
     complete, pending = [], ""
     for line in sql.splitlines(keepends=True):
         pending += line
@@ -122,12 +122,12 @@ def statements(sql: str) -> list[str]:
 
 
 def schema_drift(connection: sqlite3.Connection) -> list[str]:
-    """Return which objects of an up-to-date file are missing, and which triggers and indexes differ from ours."""
+    """Return the missing objects of an up-to-date file, and its different triggers and indexes."""
     return [f"{kind} {name}" for kind, name in _drift(connection, _as_made())]
 
 
 def repair_schema(connection: sqlite3.Connection) -> None:
-    """Create the missing objects of a file, and recreate the triggers and indexes that differ from ours."""
+    """Create the missing objects of a file, and recreate its triggers and indexes that differ."""
     ours = _as_made()
     for kind, name in _drift(connection, ours):
         connection.execute(f"DROP {kind} IF EXISTS {name}")
@@ -141,19 +141,22 @@ def _drift(connection: sqlite3.Connection, ours: Objects) -> list[tuple[str, str
 
 
 class Made(NamedTuple):
-    """What a name stands for: the kind of object, and the statements by which a version up to this one has made it."""
+    """The object of a name: its kind, and all statements by which a version up to this one has created it."""
 
     kind: str
-    statements: set[str]  # none: it may have any
+    statements: set[str]  # if empty, any statement is accepted
 
     def covers(self, kind: str, sql: str) -> bool:
-        """Return whether an object is ours. Triggers and indexes may differ, and so may views of another version."""
+        """Return whether an object belongs to maestro-es.
+
+        Triggers, indexes, and views of another version may differ.
+        """
         exact = kind == "table" or (kind == "view" and stamp(sql) in {0, VIEWS_VERSION})
         return kind == self.kind and not (exact and self.statements and normal(sql) not in self.statements)
 
 
 def ever_made() -> dict[str, Made]:
-    """Return the objects that this version makes, or has made on the way, by name in small letters."""
+    """Return the objects that any migration creates, even if a later one removes them, by name in lower case."""
     made = {"_sqlite_migrations": Made("table", set())}
     for objects in _as_made_step_by_step():
         for (kind, name), sql in objects.items():
@@ -179,7 +182,7 @@ def _views_version(connection: sqlite3.Connection) -> int:
 
 
 def _our_views(connection: sqlite3.Connection) -> list[str]:
-    """Return the names of the views of a file that a version of us has made, escaped for SQL."""
+    """Return the names of the views that a version of maestro-es has created, escaped for SQL."""
     views = (key[1] for key, sql in _objects(connection).items() if key[0] == "view" and stamp(sql))
     return [name.replace('"', '""') for name in views]
 
@@ -189,7 +192,7 @@ def _as_made() -> Objects:
 
 
 def _as_made_step_by_step() -> Iterator[Objects]:
-    """Yield the schema as each migration leaves it, and at last with the views."""
+    """Yield the schema after each migration, and finally with the views."""
     scratch = sqlite3.connect(":memory:")
     try:
         for _, sql in scripts():
@@ -204,6 +207,6 @@ def _as_made_step_by_step() -> Iterator[Objects]:
 
 
 def _objects(connection: sqlite3.Connection) -> Objects:
-    """Return the objects of a file, without those that SQLite makes by itself."""
+    """Return the objects of a file, without those that SQLite creates by itself."""
     query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
     return {(kind, name): sql for kind, name, sql in connection.execute(query)}

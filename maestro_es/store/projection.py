@@ -1,7 +1,7 @@
-"""The graph in the state tables (the projection) of an `events.db`. It has the same protocol as the graph in memory.
+"""The state in the tables of an `events.db` (the projection), with the protocol `maestro_es.core.graph.Graph`.
 
-Records are loaded when the reducer reads them. `flush` writes them back in the transaction that appends the events. So
-the cost of a tick depends on what changes, not on the size of the study.
+Records are loaded when the reducer reads them. `flush` writes changed records in the transaction that appends the
+events. So the cost of a tick depends on the number of changes, and not on the size of the study.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _study = msgspec.json.Decoder(StudyRecord)
 class ProjectedGraph(StepSelection):
     """The graph in the tables; `maestro_es.core.graph.Graph` documents the methods.
 
-    `rebooted`: the tables were last written on this host, before its last boot.
+    If `rebooted`, the tables were last written on this host, before its last boot.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, host: str, boot_id: str) -> None:
@@ -77,7 +77,7 @@ class ProjectedGraph(StepSelection):
             self.applied_seq = int(row[0])
             self.study = _study.decode(row[2])
         except (msgspec.DecodeError, TypeError, ValueError):
-            self.reducer_version = 0  # of another version, or damaged: it will be rebuilt
+            self.reducer_version = 0  # it comes from another version or is damaged, so it will be rebuilt
             self.study = StudyRecord()
 
     def clear(self) -> None:
@@ -87,7 +87,7 @@ class ProjectedGraph(StepSelection):
         self.forget()
 
     def flush(self, applied_seq: int) -> None:
-        """Write the changes to the tables; the caller commits them together with the events."""
+        """Write the changes to the tables. The caller commits them together with the events."""
         self._write()
         self.applied_seq, self.reducer_version = applied_seq, REDUCER_VERSION
         self._connection.execute(
@@ -100,7 +100,7 @@ class ProjectedGraph(StepSelection):
             self.records.clear()
 
     def flush_some(self, applied_seq: int) -> None:
-        """Write the changes if there are many, so that memory does not grow with what is replayed."""
+        """Write the changes if there are many, so that memory does not grow during a replay."""
         if len(self.records) > _KEEP:
             self.flush(applied_seq)
 
@@ -139,7 +139,7 @@ class ProjectedGraph(StepSelection):
         return [self._record(row) for row in self._rows(f"{graph_queries.SELECT} {where}", *values)]
 
     def _record(self, row: Sequence[Any]) -> StepRecord:
-        """Return the record in memory if there is one, because it may be newer; otherwise that of the row."""
+        """Return the record in memory if there is one, because it may be newer. Otherwise make one from the row."""
         step = self.records.get(row[0])
         if step is None:
             step = self.records[row[0]] = from_row(row)
@@ -252,7 +252,7 @@ class ProjectedGraph(StepSelection):
         return self._blocked("funnel", "funnel.template = ?", template)
 
     def blocked_in_vain(self) -> Iterator[list[tuple[StepRecord, int]]]:
-        after, limit = 0, 1  # often the first one leads to all others, and a search for more reads them all
+        after, limit = 0, 1  # the first step often leads to all others, and a search for more would read all of them
         while pairs := self._pairs(after, limit):
             after, limit = pairs[-1][0], graph_queries.PAGE
             steps = [(self.step(number), parent) for number, parent in pairs]
@@ -269,14 +269,14 @@ class ProjectedGraph(StepSelection):
         ]
 
     def _blocked(self, table: str, which: str, *values: object) -> Iterator[StepRecord]:
-        """Yield blocked steps by number, in pages. The caller may change a step before it draws the next one."""
+        """Yield blocked steps by number, in pages. The caller may change a step before it takes the next one."""
         query, after = graph_queries.BLOCKED.format(table, which), 0
         while page := self._page(query, *values, after):
             after = page[-1].number
             yield from (step for step in page if step.phase is Phase.BLOCKED)
 
     def _page(self, query: str, *values: object) -> list[StepRecord]:
-        """Return records, all made at once: a row is out of date when a later flush has dropped its record."""
+        """Return records, all made at once. After a later flush has dropped a record, its row is out of date."""
         self._write()
         return [self._record(row) for row in self._rows(query, *values)]
 

@@ -1,9 +1,9 @@
-"""Saves the readable part of a damaged log: every row on an intact page, however damaged the rest of the file is.
+"""Saves the readable part of a damaged log, that is, all rows on intact pages.
 
-SQLite reads a table from its root down, so one bad page hides all pages below it. This module reads each page by
-itself. It recognises a leaf of the table `event` by its records: eight columns, of which the last is a digest. The
-format is described in https://www.sqlite.org/fileformat2.html. A row counts as an event only if the chain of digests
-proves it. The first row after a gap can't be proven, and is marked as such.
+SQLite reads a table from its root page down, so one bad page hides all pages below it. This module reads each page
+separately. It recognises the leaf pages of the table `event` by their records, which have eight columns with a digest
+in the last one. https://www.sqlite.org/fileformat2.html describes the format. A row counts as an event only if the
+chain of digests proves it. The first row after a gap can't be proven, and is marked as unproven.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _EVENT, _PROJECTION = 8, 6  # the number of columns
 
 @dataclass
 class Salvaged:
-    """The result: proven rows, the gaps before them (by the seq that follows), and the seq of the last event.
+    """The result: the proven rows, the gaps (by the seq of the row after each), and the seq of the last event.
 
-    `unproven` are rows that look right but can't be proven, by the gap to which they belong.
+    `unproven` has the rows that look right but can't be proven, by their gap.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Salvaged:
 def salvage(path: Path) -> Salvaged:
     """Return the readable part of a log. DamagedLog if there is none.
 
-    Closing the file releases SQLite's lock on it, so this comes last.
+    Closing the file releases SQLite's lock on it. So it is closed last.
     """
     with _settled(path), path.open("rb") as file:
         try:
@@ -69,7 +69,7 @@ def _settled(path: Path) -> Iterator[None]:
     """Let SQLite roll back an unfinished transaction of a dead writer, and lock out writers, if possible."""
     connection = sqlite3.connect(path, isolation_level=None)
     try:
-        with contextlib.suppress(sqlite3.DatabaseError, UnicodeDecodeError):  # a message may hold bytes of the file
+        with contextlib.suppress(sqlite3.DatabaseError, UnicodeDecodeError):  # a message may contain bytes of the file
             connection.execute("BEGIN")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         yield
@@ -107,7 +107,7 @@ def _scan(data: mmap.mmap, size: int) -> tuple[dict[int, list[Row]], int]:
 
 
 def _records(data: mmap.mmap, size: int, start: int, head: int) -> Iterator[tuple[int, list[object]]]:
-    """Yield rowid and values of the records of a leaf that are ours."""
+    """Yield rowid and values of the records on a leaf page that belong to a known table."""
     count = int.from_bytes(data[head + 3 : head + 5], "big")
     for offset in range(head + _PAGE_HEADER, min(head + _PAGE_HEADER + 2 * count, start + size), 2):
         cell = start + int.from_bytes(data[offset : offset + 2], "big")
@@ -120,7 +120,7 @@ def _records(data: mmap.mmap, size: int, start: int, head: int) -> Iterator[tupl
 
 
 def _payload(data: mmap.mmap, size: int, at: int, length: int) -> bytes:
-    """Return a record, what of it lies on overflow pages with it."""
+    """Return a record, including its part on overflow pages."""
     most = size - 35
     if length <= most:
         return data[at : at + length]
@@ -152,7 +152,7 @@ def _varint(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
 
 
 def _values(record: bytes) -> list[object]:
-    """Return the values of a record of the table `event` or `projection`. ValueError if it is of neither."""
+    """Return the values of a record of the table `event` or `projection`. ValueError if it belongs to neither."""
     end, at = _varint(record, 0)
     serials: list[int] = []
     while at < end and len(serials) <= _EVENT:
@@ -195,9 +195,9 @@ def _kind(serial: int) -> str:
 
 
 def _proven(by_seq: dict[int, list[Row]], known: int) -> Salvaged:
-    """Follow the chain through what was found."""
+    """Follow the chain of digests through the rows."""
     saved = Salvaged()
-    last, before = 0, GENESIS  # the last row whose digest may be the right one
+    last, before = 0, GENESIS  # the last row whose digest may be right
     proven = 0
     loose: list[Row] = []
     for seq in sorted(by_seq):
@@ -223,7 +223,7 @@ def _proven(by_seq: dict[int, list[Row]], known: int) -> Salvaged:
 
 
 def lines(saved: Salvaged) -> Iterator[str]:
-    """Yield the lines of an export of what was saved: events, and where some are missing a line that says so."""
+    """Yield the lines of an export: the saved events, and a line for each gap."""
     for row in saved.rows:
         if row[0] in saved.gaps:
             yield _damage(saved, row[0])

@@ -1,6 +1,6 @@
-"""What ``status.csv`` shows of steps, read straight from the table `step`, so that no record of a step is made.
+"""Reads the columns of ``status.csv`` directly from the table `step`, without making records of steps.
 
-Its lines are ordered by the column `row`. All functions read inside a transaction of the caller.
+The lines of the file are in the order of the column `row`. All functions read inside a transaction of the caller.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _ABOUT = "WHERE number IN (SELECT step FROM event WHERE seq > ? AND step IS NOT 
 _RUNNING = f"WHERE phase IN (2, 3) AND state = '{State.RUNNING.name}'"
 
 _TIME = (int, type(None))
-#: The types of the values in a row, in which another program may have written anything.
+#: The types of the values in a row. Another program may have written other types.
 _TYPES = ((int,), (int,), (str,), (str,), (str,), (str,), _TIME, _TIME, _TIME, (int,), (str,))
 
 _known: set[tuple[type, ...]] = set()
 
 
 class StatusRow(NamedTuple):
-    """What is shown of a step: fields of its `StepRecord`."""
+    """The fields of a step that the file shows. They have the names of the fields of `StepRecord`."""
 
     row: int
     number: int
@@ -65,7 +65,7 @@ def numbers_between(connection: sqlite3.Connection, first: int, end: int) -> lis
 
 
 def rows_since(connection: sqlite3.Connection, seq: int) -> list[StatusRow]:
-    """Return the rows of all steps that events after `seq` are about, in no order.
+    """Return the rows of all steps with events after `seq`, in no order.
 
     No other row can have changed.
     """
@@ -91,7 +91,7 @@ def _select(connection: sqlite3.Connection, which: str, *values: int) -> Iterato
 
 
 def _read(row: tuple[object, ...]) -> StatusRow:
-    """Return a row; DamagedLog if its values can't be those of a step."""
+    """Return a row. DamagedLog if its values can't be those of a step."""
     _check(row)
     read = StatusRow._make(row)
     return read._replace(state=_state(read.number, read.state), params=params_of(read.number, str(read.params)))

@@ -1,4 +1,4 @@
-"""Conversion between the rows of the tables `step` and `template` and their records.
+"""Converts the rows of the tables `step` and `template` to records, and back.
 
 Another program may have changed the rows. Then a DamagedLog names the remedy.
 """
@@ -18,7 +18,7 @@ from maestro_es.errors import DamagedLog
 #: The columns of the table `step`: the fields of the record, by the same names.
 FIELDS = StepRecord.__struct_fields__
 
-#: What no event changes of a step. To write these columns again would also write two indexes.
+#: The columns of a step that no event changes. Writing them again would also write two indexes.
 _FIXED = ("number", "name", "template", "params", "workspace", "workspaces", "row")
 
 #: The other columns.
@@ -27,7 +27,7 @@ CHANGING = tuple(name for name in FIELDS if name not in _FIXED)
 #: The errors that a value of a wrong type raises.
 _UNREADABLE = (LookupError, ValueError, TypeError, msgspec.DecodeError)
 
-#: The types of the columns that hold fields without conversion, by the type of the field in `StepRecord`.
+#: The types of the columns that need no conversion, by the type of the field in `StepRecord`.
 _TYPES = {
     "int": (int,),
     "str": (str,),
@@ -35,7 +35,7 @@ _TYPES = {
     "Micros | None": (int, type(None)),
 }
 
-#: The combinations of column types that were found to be right. There are few, and checking each row would take long.
+#: The combinations of column types that passed the check. There are few, and checking each row would take long.
 _shapes: set[tuple[type, ...]] = set()
 
 _params = msgspec.json.Decoder(tuple[Param, ...])
@@ -43,7 +43,7 @@ _workspaces = msgspec.json.Decoder(dict[str, str])
 
 
 def as_json(value: object) -> str:
-    """Return a value as a column holds it."""
+    """Return a value as JSON for a column."""
     return msgspec.json.encode(value).decode()
 
 
@@ -100,7 +100,7 @@ def changes(step: StepRecord) -> list[Any]:
 
 
 def from_row(row: Iterable[Any]) -> StepRecord:
-    """Return the record of a row; DamagedLog if the row was not written by `to_row`."""
+    """Return the record of a row. DamagedLog if `to_row` has not written the row."""
     values = list(row)
     try:
         _check_types(values)
@@ -112,7 +112,7 @@ def from_row(row: Iterable[Any]) -> StepRecord:
 
 
 def _check_types(row: Sequence[Any]) -> None:
-    """Check the columns that hold fields without conversion: SQLite also stores a text in a column of numbers."""
+    """Check the types of columns that need no conversion, because SQLite also stores a text in a column of numbers."""
     shape = tuple(map(type, row))
     if shape not in _shapes:
         for name, value in zip(FIELDS, row, strict=True):
@@ -130,7 +130,7 @@ def params_of(number: int, column: str) -> tuple[Param, ...]:
 
 
 def template_of(name: str, rows: Sequence[str]) -> StepTemplateAdded:
-    """Return a template from its rows; there should be one row."""
+    """Return a template from its rows. There should be one row."""
     try:
         return msgspec.json.decode(rows[0], type=StepTemplateAdded)
     except _UNREADABLE as error:
@@ -143,7 +143,7 @@ def damaged(what: str, error: object) -> DamagedLog:
 
 
 class LoadedRecords(dict["int | None", StepRecord]):
-    """The records that were loaded, by number. One that was not is loaded when it is looked up."""
+    """The loaded records, by number. Any other record is loaded when it is looked up."""
 
     def __init__(self, load: Callable[[int | None], StepRecord]) -> None:
         super().__init__()
@@ -154,6 +154,6 @@ class LoadedRecords(dict["int | None", StepRecord]):
 
 
 class NoSuchStep(DamagedLog, KeyError):
-    """There is no step with that number: the caller gave a wrong one, or another program has changed a table."""
+    """There is no step with that number. The caller gave a wrong number, or another program has changed a table."""
 
     __str__ = Exception.__str__

@@ -1,7 +1,7 @@
-"""The log of a study and its projection, in one SQLite file and always consistent with each other.
+"""The log of a study and its projection, in one SQLite file. Both are always consistent.
 
-`StudyLog.record` appends events and applies them to the projection in one transaction. It guarantees consistency by
-the expected seq: a process that decided on an old state gets `ConcurrentAppend` and writes nothing, with or without a
+`StudyLog.record` appends events and applies them to the projection in one transaction. Each append has an expected
+seq. So a process whose decision is based on an old state gets `ConcurrentAppend` and writes nothing, with or without a
 lock.
 """
 
@@ -28,13 +28,13 @@ from maestro_es.store.log_file import check_header, connected, explain, explaine
 from maestro_es.store.log_reader import LogReader
 from maestro_es.store.projection import ProjectedGraph
 
-#: After how many events the tables are written, so that memory does not grow with what is recorded together.
+#: The tables are written after this number of events, so that memory does not grow in a long transaction.
 _FLUSH_EVERY = 5_000
 
 _Read = TypeVar("_Read")
 
 
-#: The logs that this process has opened, in that order.
+#: The logs that this process has opened, in order.
 _opened: dict[Path, None] = {}
 
 
@@ -44,7 +44,7 @@ def opened_logs() -> list[Path]:
 
 
 class StudyLog(LogReader):
-    """An open log. `graph` is the state that results from its events; `identity` is written before the first event.
+    """An open log. `graph` is the state that results from its events. `identity` is written before the first event.
 
     `clock` returns the time in microseconds UTC.
     """
@@ -64,7 +64,7 @@ class StudyLog(LogReader):
 
     @classmethod
     def create(cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted) -> StudyLog:
-        """Create a log; FileExistsError if the file exists."""
+        """Create a log. FileExistsError if the file exists."""
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with connected(path) as connection:
             migrations.upgrade(connection)
@@ -82,8 +82,8 @@ class StudyLog(LogReader):
     ) -> StudyLog:
         """Open a log and update its projection, unless `fold` is off.
 
-        A caller that only reads events can leave the tables of an older version as they are (`migrate` off).
-        NotAStudy, DamagedLog or NewerLog if the log can't be opened.
+        Without `migrate`, the tables of an older version are unchanged, for callers that only read events. NotAStudy,
+        DamagedLog or NewerLog if the log can't be opened.
         """
         _opened[path] = None
         read_only = check_file(path)
@@ -105,7 +105,7 @@ class StudyLog(LogReader):
 
     def close(self) -> None:
         """Close the file. Nothing of an open batch is written."""
-        self._connection.close()  # which refuses if another thread opened it
+        self._connection.close()  # raises an error if another thread opened it
         if self._open:
             self._failure = LogNotUsable("the log was closed inside the batch")
 
@@ -119,10 +119,10 @@ class StudyLog(LogReader):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit everything that is recorded inside, or nothing. The file is locked from the first event on.
+        """Commit all events that are recorded inside, or none. The file is locked from the first event on.
 
-        RequestRefused if a transaction is open, because the inner one would commit the first half of the outer one. If
-        an event could not be recorded, everything is rolled back, even if the caller continued after the error.
+        RequestRefused inside another transaction, because the inner one would commit the first half of the outer one.
+        If an event could not be recorded, all events are rolled back, even if the caller continued after the error.
         """
         if self._open:
             raise RequestRefused("a batch is open: nothing that commits by itself can run inside it; end it first")
@@ -161,7 +161,7 @@ class StudyLog(LogReader):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[list[Recorded]]:
-        """Yield a list to which the events that are appended inside are added, as readers get them."""
+        """Yield a list. All events that are appended inside are added to it, in the form that readers get."""
         before, self._heard = self._heard, []
         try:
             yield self._heard
@@ -171,9 +171,9 @@ class StudyLog(LogReader):
             self._heard = before
 
     def record(self, new_events: Iterable[NewEvent]) -> None:
-        """Append events inside a `transaction` and apply them to the graph. ConcurrentAppend: somebody else did.
+        """Append events inside a `transaction`, and apply them to the graph. ConcurrentAppend if it is old.
 
-        They are drawn in blocks. What makes them may look at the graph, in which those of all blocks before are.
+        The iterable is read in blocks. When it makes an event, the graph contains the events of all earlier blocks.
         """
         drawn = iter(new_events)
         try:
@@ -245,21 +245,21 @@ class StudyLog(LogReader):
 
     def _roll_back(self) -> None:
         if self._connection.is_foreign:
-            return  # it belongs to the parent, and so does the journal
+            return  # the transaction and the journal belong to the parent
         with contextlib.suppress(sqlite3.Error, LogNotUsable):
             self._connection.rollback()
             self.head = event_log.head(self._connection)
             self.graph.forget()
 
     def _end_abandoned(self) -> None:
-        """Roll back what another thread could neither commit nor roll back, because the connection is not its own."""
+        """Roll back a transaction that another thread has left open, because it can't use this connection."""
         if not self._open and self._connection.in_transaction:
             self._roll_back()
 
     def rewrite(self, rows: Sequence[event_log.Row], new_events: Iterable[NewEvent]) -> None:
         """Replace the rows with these numbers, up to the last row, and append events that give the reason.
 
-        Only a correction does this. The whole log is replayed. Other processes with the log open notice it by its
+        Only a correction does this. The whole log is replayed. Other processes that have the log open notice the new
         head.
         """
         with self.transaction():
@@ -298,7 +298,7 @@ class StudyLog(LogReader):
             self.head = event_log.head(self._connection)
 
     def at_once(self, read: Callable[[], _Read]) -> _Read:
-        """Return the result of `read` on the newest state. Writers wait meanwhile, so this should be short."""
+        """Return the result of `read` on the newest state. Writers wait meanwhile, so `read` should be short."""
         while True:
             with self.snapshot() as connection:
                 if event_log.head(connection) == self.head:
@@ -334,20 +334,20 @@ class StudyLog(LogReader):
             self._fold_anew()
         except LogUnavailable:
             if not self.graph.rebooted or self.graph.applied_seq < self.head.seq:
-                raise  # otherwise it is complete, and a user without write access may read it
+                raise  # otherwise the projection is complete, and a user without write access may read it
 
     def _fold_anew(self) -> None:
         with self.transaction():
             self._connection.execute("BEGIN IMMEDIATE")
             self.head = event_log.head(self._connection)
-            self.graph.forget()  # another process may have done it while we waited
+            self.graph.forget()  # another process may have updated it meanwhile
             after = self._usable()
             if not after:
                 self.graph.clear()
             self._fold(after)
 
     def _usable(self) -> int:
-        """Return the seq of the last event up to which the projection can be used."""
+        """Return the seq up to which the projection is usable."""
         if self.graph.rebooted or self.graph.reducer_version != REDUCER_VERSION:
             return 0
         return self.graph.applied_seq

@@ -1,8 +1,8 @@
-"""SQL of a user, run on a log so that it can only read.
+"""Runs SQL of a user on a log, so that it can only read.
 
-SQLite asks `Permission` about each action of a statement before it runs any of it, and only reading is allowed. The
-time limit is that of all readers. The whole answer is read before any of it is printed, so a slow reader
-keeps no tick waiting. For that reason its size has a limit, too.
+Before SQLite runs a statement, it asks `Permission` about each of its actions. Only reading is allowed. The time limit
+is that of all readers. The whole result is read before it is printed, so that a slow reader does not make ticks wait.
+For this reason the size of a result is limited, too.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from maestro_es.store.file_check import foreign_views
 from maestro_es.store.log_file import INTERRUPTED, explain
 from maestro_es.store.log_reader import LogReader
 
-#: How much memory an answer may take, in bytes; and how many rows are read between two looks at that.
+#: The largest result, in bytes of memory, and the number of rows after which its size is checked.
 _LARGEST = 2_000_000_000
 _BLOCK = 1000
 
-#: Functions that load code, or show addresses in memory. Python's sqlite3 builds have them disabled, as a rule.
+#: Functions that load code, or show addresses in memory. Most builds of Python's sqlite3 disable them.
 _FORBIDDEN = {"load_extension", "fts3_tokenizer"}
 
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
@@ -35,7 +35,7 @@ _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
 #: The PRAGMAs that describe tables and views and change nothing.
 _DESCRIBING = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "function_list"}
 
-#: SQLite's message that the file is damaged. It also calls a user's own JSON "malformed".
+#: SQLite's messages about a damaged file. (It also calls invalid JSON of a user "malformed".)
 _DAMAGE = ("database disk image is malformed", "malformed database schema", "file is not a database")
 
 _REFUSED = ("not authorized", "access to ")
@@ -43,23 +43,23 @@ _UNKNOWN = re.compile(r"no such (table|column): (?:\w+\.)?(\w+)$")
 
 
 class QueryResult(NamedTuple):
-    """What a query has found: the names of the columns, of which several may be the same, and the rows."""
+    """The result of a query: the names of the columns and the rows. Several columns may have the same name."""
 
     columns: list[str]
     rows: list[tuple[object, ...]]
 
     @property
     def keys(self) -> list[str]:
-        """The names of the columns, made different from each other as sqlite-utils does it."""
+        """The names of the columns. If several are equal, they are made unique as in sqlite-utils."""
         from sqlite_utils.utils import dedupe_keys  # noqa: PLC0415 - slow to import
 
         return dedupe_keys(self.columns)
 
 
 def query(log: LogReader, sql: str, values: Mapping[str, str]) -> QueryResult:
-    """Return the answer to a user's SQL; `values` are those of its named parameters.
+    """Return the result of a user's SQL. `values` are the values of its named parameters.
 
-    RequestRefused says what is wrong with the SQL: SQLite's own words, or that it would write or takes too long.
+    RequestRefused if the SQL is wrong, would write, or takes too long.
     """
     with log.snapshot() as connection, _reading_only(connection) as permission:
         try:
@@ -68,16 +68,21 @@ def query(log: LogReader, sql: str, values: Mapping[str, str]) -> QueryResult:
             raise RequestRefused(
                 "a value of the query is a whole number of more than 64 bits; give a smaller one"
             ) from None
-        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:  # a Warning before Python 3.12: two statements
+        except (
+            sqlite3.Error,
+            sqlite3.Warning,
+            ValueError,
+        ) as error:  # before Python 3.12, two statements raise a Warning
             raise _explained(error, connection, log.path, permission) from None
 
 
 @contextlib.contextmanager
 def _reading_only(connection: Connection) -> Iterator[Permission]:
-    """Restrict a connection to reading, and to our own views.
+    """Restrict a connection to reading, and to the views of maestro-es.
 
-    Our own views use functions that SQLite, by its version, runs in a view only if the whole schema is trusted. It is
-    trusted if each view is found to be ours in the transaction in which the query runs.
+    These views use functions that some versions of SQLite run inside a view only if the whole schema is trusted. The
+    schema is trusted only if all its views are those of maestro-es. This is checked in the same transaction as the
+    query.
     """
     permission = Permission(foreign_views(connection))
     connection.execute("PRAGMA query_only = ON")
@@ -87,26 +92,29 @@ def _reading_only(connection: Connection) -> Iterator[Permission]:
     try:
         yield permission
     finally:
-        connection.set_authorizer(_may_all)  # None would do from Python 3.11 on
+        connection.set_authorizer(_may_all)  # from Python 3.11 on, None would suffice
         connection.text_factory = str
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA query_only = OFF")
 
 
 def _decode(text: bytes) -> str:
-    """Return a text that a user's SQL may have made of any bytes."""
+    """Decode a text. A user's SQL may have made it from any bytes."""
     return text.decode("utf-8", "backslashreplace")
 
 
 class Permission:
-    """What a statement may do: read tables, and views that are not `foreign`. `met` is a foreign one in it."""
+    """Decides which actions a statement may perform. `met` is a `foreign` view that it uses."""
 
     def __init__(self, foreign: Sequence[str]) -> None:
         self.foreign = {name.lower(): name for name in foreign}
         self.met = ""
 
     def __call__(self, action: int, name: str | None, detail: str | None, _: str | None, view: str | None) -> int:
-        """Answer SQLite. A function has its name in `detail`, a PRAGMA in `name`; `view` is the one that does it."""
+        """Answer SQLite. For a function, its name is in `detail`. For a PRAGMA, it is in `name`.
+
+        `view` is the view that acts.
+        """
         if action in _READING:
             messages = [self.foreign[word.lower()] for word in (view, name) if word and word.lower() in self.foreign]
             self.met = messages[0] if messages else self.met
@@ -146,7 +154,7 @@ def _database(connection: Connection) -> Any:  # noqa: ANN401 - sqlite_utils.Dat
 
 
 def _explained(error: Exception, connection: Connection, path: Path, permission: Permission) -> MaestroError:
-    """Return what is wrong with the file or with the SQL. KeyboardInterrupt if the user has interrupted it."""
+    """Return the error about the file or the SQL. KeyboardInterrupt if the user has interrupted the query."""
     text = " ".join(str(error).split())
     if text == INTERRUPTED and Stopwatch.ran_out:
         seconds = connection.watch.seconds
@@ -165,7 +173,7 @@ def _explained(error: Exception, connection: Connection, path: Path, permission:
 
 
 def _hint(text: str, connection: Connection) -> str:
-    """Return what helps: how to give a parameter, or what is called nearly like that."""
+    """Return a hint: how to give a parameter, or a similar name."""
     if text.startswith("You did not supply a value"):
         return " Give it with -p NAME VALUE."
     match = _UNKNOWN.match(text)
@@ -182,5 +190,5 @@ def _hint(text: str, connection: Connection) -> str:
     return f"; there are {', '.join(names[:_NAMED])}" if kind == "table" else ""
 
 
-#: How many tables are named: the views, and then what they stand on.
+#: How many tables a hint names. Views come first.
 _NAMED = 5

@@ -1,8 +1,8 @@
-"""Verifies a log: every event is as it was written, and the projection is the state that results from the events.
+"""Verifies a log. All events must be unchanged, and the projection must be the state that results from them.
 
 A `DamagedLog` names the first wrong event. If the events are right and the projection differs, it names the first
-difference, and ``maestro-es rebuild`` repairs it. Its `details` contain the same for programs: ``check``, ``seq``,
-``type`` and ``step`` of an event; ``table``, ``row``, ``column``, ``log`` and ``found`` of the projection.
+difference, which ``maestro-es rebuild`` repairs. For programs, `details` has the same data: ``check``, ``seq``,
+``type`` and ``step`` for an event, and ``table``, ``row``, ``column``, ``log`` and ``found`` for the projection.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Verification:
 
 @dataclass(frozen=True)
 class Known:
-    """The event with a given digest. All events up to it are unchanged since this digest was the head.
+    """The event with a digest. No event up to this one was changed after it was the head.
 
-    `corrected`: some payloads were corrected since; EventsCorrected keeps the old ones.
+    If `corrected`, some payloads were corrected later. EventsCorrected has the old ones.
     """
 
     seq: int
@@ -74,7 +74,7 @@ def verify(log: StudyLog) -> Verification:
 
 
 def prove(log: StudyLog, head: str) -> Known:
-    """Find the event with a digest, given its first digits, and check that all events up to it are unchanged."""
+    """Find the event whose digest begins with these digits, and check that all events up to it are unchanged."""
     if len(head) not in _DIGITS or not set(head) <= set("0123456789abcdefABCDEF"):
         raise RequestRefused(
             f"--head takes {_DIGITS[0]} to {_DIGITS[-1]} hexadecimal digits of a digest, not {head!r}"
@@ -136,9 +136,9 @@ class Fold(Generic[AnyGraph]):
         return True
 
     def checked(self, rows: Iterable[event_log.Row]) -> Iterator[event_log.Row]:
-        """Pass on rows, each after it has been checked and applied.
+        """Pass rows on, each after it was checked and applied.
 
-        DamagedLog names the first wrong row; NewerLog names the version that wrote an unreadable row.
+        DamagedLog names the first wrong row. NewerLog names the version that wrote an unreadable row.
         """
         row: event_log.Row | None = None
 
@@ -172,7 +172,7 @@ class Fold(Generic[AnyGraph]):
             raise DamagedLog(f"{error}: the log was not written by maestro-es alone", check="transition") from None
 
     def _placed(self, error: DamagedLog, row: event_log.Row) -> DamagedLog:
-        """Return the error with the place that it is about: the type of the event, and the step by its name."""
+        """Return the error with the type of the event and the name of its step."""
         seq, _, _, step, name, *_ = row
         shown = str(name) if str(name).isidentifier() else repr(name)
         about = ""
@@ -194,14 +194,14 @@ def _decoded(row: event_log.Row) -> Recorded:
 
 
 def _check_file(connection: sqlite3.Connection) -> None:
-    """Let SQLite check the file: its pages, and each index against its table."""
+    """Let SQLite check the pages of the file, and each index against its table."""
     results = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
     if results != ["ok"]:
         raise DamagedLog(f"the file is damaged: {' '.join(results[0].split())}; {RESTORE}", check="file")
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
-    """Check that all triggers exist that protect the log, and all indexes."""
+    """Check that all indexes exist, and all triggers that protect the log."""
     for name in migrations.schema_drift(connection):
         message = f"the file's {name} is not as it was made; the events are right: run 'maestro-es rebuild'"
         raise DamagedLog(message, check="schema")
@@ -266,7 +266,10 @@ def _rows(
     expected: Iterable[tuple[Any, ...]],
     keys: int,
 ) -> Iterator[DamagedLog]:
-    """Compare a table with its expected rows, both in the order of the primary key: the first `keys` columns."""
+    """Compare a table with its expected rows.
+
+    Both have the order of the primary key, which is the first `keys` columns.
+    """
     order = ", ".join(columns[:keys])
     rows = connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")
     for right, row in zip_longest(expected, rows):

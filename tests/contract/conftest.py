@@ -1,8 +1,8 @@
-"""One suite for every adapter: what a case has to provide, and the cases that there are.
+"""Fixtures of the tests that every adapter must pass: the interface of a case, and the cases.
 
-An adapter of a scheduler finds stand-ins for the scheduler's commands on a PATH of the test, such as those of
-`tests/fakes/slurm_commands.py`. "fake" is `tools/testbed/scheduler.py`, with which other tests stand in for any
-scheduler; so it is held to the same promises.
+The test sets PATH so that an adapter finds stand-ins for the commands of its scheduler, such as those in
+`tests/fakes/slurm_commands.py`. The case "fake" is `tools/testbed/scheduler.py`. Other tests use it instead of a
+scheduler, so it must pass the same tests.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 _CAN_SUBMIT = {kind: make_adapter({"type": kind}, process.this_host()).can_submit for kind in ADAPTERS}
 
-#: The adapters that submit: each passes the whole suite.
+#: The adapters that submit jobs. Each must pass all tests.
 SUBMITTING = (*(kind for kind in ADAPTERS if _CAN_SUBMIT[kind]), "fake")
 
-#: The adapters that only write scripts so far: they pass test_scripts.py.
+#: The adapters that only write scripts. They must pass test_scripts.py.
 SCRIPTS_ONLY = (*(kind for kind in ADAPTERS if not _CAN_SUBMIT[kind]),)
 
 
@@ -64,7 +64,9 @@ class Stage:
 
     def __init__(self, root: Path, kind: str) -> None:
         self.kind = kind
-        self.salt = os.urandom(4).hex()  # tests run side by side, and what carries a token is found host-wide
+        self.salt = os.urandom(
+            4
+        ).hex()  # tests run in parallel, and processes with a token are found on the whole host
         adapter = {"type": kind, "folder": str(root.with_name("scheduler"))}
         self.commands = stand_in(kind, root.with_name("commands"))
         self.bench = (
@@ -81,11 +83,11 @@ class Stage:
         return self.study.adapters.scheduler
 
     def submit(self, *commands: str, walltime: str = "") -> list[StepRecord]:
-        """Submit a step for each command; returns them with their jobs."""
+        """Submit a step for each command. Returns the steps with their jobs."""
         return [self.accepted(number) for number in self.create(*commands, walltime=walltime)]
 
     def create(self, *commands: str, walltime: str = "") -> range:
-        """Make the study, with a step for each command; returns their numbers."""
+        """Create the study, with a step for each command. Returns the numbers of the steps."""
         steps = [
             Step(f"step {n}", cmd, walltime=walltime, scheduled=self.kind != "local")
             for n, cmd in enumerate(commands, 1)
@@ -97,14 +99,14 @@ class Stage:
         return range(1, len(steps) + 1)
 
     def accepted(self, number: int) -> StepRecord:
-        """Submit a step, which must succeed; returns it with its job."""
+        """Submit a step successfully. Returns the step with its job."""
         step, job = self.request(number)
         outcome = self.send(job)
         assert isinstance(outcome, Accepted)
         return structs.replace(step, job_id=outcome.job_id, job_host=outcome.host, job_instance=outcome.instance)
 
     def request(self, number: int) -> tuple[StepRecord, Job]:
-        """Request the first attempt of a step; returns it, and the job to submit."""
+        """Request the first attempt of a step. Returns the step and the job to submit."""
         assert self.study
         token = f"feedfeed-{number}-1-{self.salt}"
         requested = e.SubmissionRequested(attempt=1, token=token, kind=SubmissionKind.FIRST)
@@ -122,11 +124,11 @@ class Stage:
     # -- the operator's console of the scheduler --------------------------------------------------------------------
 
     def plan(self, answer: str) -> None:
-        """Say what the next submission comes to: a word of the scheduler's stand-in."""
+        """Choose the outcome of the next submission, by a word of the scheduler's stand-in."""
         (self.commands or self.bench.scheduler).plan(answer)
 
     def let_run(self) -> None:
-        """Let what is submitted run, where it does not do so by itself."""
+        """Let submitted jobs run, if they do not run by themselves."""
         if self.kind != "local":
             (self.commands or self.bench.scheduler).start()
 
@@ -135,13 +137,13 @@ class Stage:
         (self.commands or self.bench.scheduler).deliver()
 
     def silence(self) -> None:
-        """Let the scheduler answer no question from now on."""
+        """Let the scheduler answer no query from now on."""
         self.commands.query("silent") if self.commands else self.bench.scheduler.switch("unreachable")
 
     # -- what there is to see ---------------------------------------------------------------------------------------
 
     def query_queue(self, *steps: StepRecord) -> list[JobInfo | None]:
-        """Return what the adapter says of each of these steps, with their claims as a tick reads them."""
+        """Return the adapter's answer for each of these steps, with their claims as a tick reads them."""
         claims = {step.token: self.claim(step) for step in steps}
         seen = self.adapter.query_queue(steps, claims)
         assert set(seen) <= {step.token for step in steps}
@@ -152,7 +154,7 @@ class Stage:
         return read_claim(self.bench.dir.path(step.workspace), step.token)
 
     def reports(self, step: StepRecord) -> dict[ReportKind, Report]:
-        """Return what the runner of a step has reported."""
+        """Return the reports of a step's runner."""
         return {report.kind: report for report in read_reports(self.bench.dir.inbox) if report.token == step.token}
 
     def report(self, step: StepRecord, kind: ReportKind) -> Report:
@@ -160,7 +162,7 @@ class Stage:
         return wait_for(lambda: self.reports(step).get(kind))
 
     def file(self, step: StepRecord, name: str) -> Path:
-        """Return the place of a file in a step's workspace."""
+        """Return the path of a file in a step's workspace."""
         return self.bench.dir.path(step.workspace) / name
 
 

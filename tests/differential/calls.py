@@ -1,6 +1,6 @@
-"""What public programs do with ``maestrowf``, as small programs: each leaves what it has found in the name `found`.
+"""Small programs that use ``maestrowf`` as public programs do. Each stores its result in the variable `found`.
 
-`BEFORE` is what all of them begin with. They are run with Maestro's classes and with ours; see `test_calls`.
+All of them begin with `BEFORE`. `test_calls` runs them with Maestro's classes and with those of maestro-es.
 """
 
 from __future__ import annotations
@@ -470,7 +470,7 @@ found = [made.render_to_str(width=40), made.disable_theme, made.disable_pager, s
     "version": "found = maestrowf.__version__",
 }
 
-#: What differs, and a part of the line of docs/differences-from-maestro.md that says so.
+#: The programs with different results, and a part of the line in docs/differences-from-maestro.md about each.
 DIFFERENT = {
     "environment: two levels": "`apply_environment` replaces names one level deep",
     "repository: unknown argument": "`GitDependency` ignores unknown arguments",

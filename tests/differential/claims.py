@@ -1,4 +1,4 @@
-"""Studies for what ``docs/differences-from-maestro.md`` says is refused, or warned of, here alone."""
+"""Studies that test the claims of ``docs/differences-from-maestro.md`` about refusals and warnings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parameter(values: str, label: str = "P.%%") -> str:
     return step("cmd: echo $(P)", f"global.parameters: {{P: {{values: {values}, label: {label}}}}}\n")
 
 
-#: What is refused here and accepted there: the words of the page, the study, and what we say.
+#: Studies that only maestro-es refuses: the words of the page, the study, and the message.
 REFUSED = {
     "a workspace is a file of ours": (
         "is one of the study's own files",
@@ -72,7 +72,7 @@ REFUSED = {
     ),
 }
 
-#: What both refuse, Maestro with an exception or without a word about the place.
+#: Studies that both refuse. Maestro raises an exception, or does not name the place.
 BROKEN_OFF = {
     "an unknown batch type": (
         "An unknown batch type",
@@ -104,7 +104,7 @@ BROKEN_OFF = {
     "Latin 1": ("files that are not UTF-8", step("cmd: echo \udce9"), "not UTF-8"),
 }
 
-#: What is warned of here, and nothing is said of there.
+#: Studies about which only maestro-es warns.
 WARNED = {
     "an ignored key": ("Keys that nothing reads", step("cmd: x", "notes: {a: 1}\n"), "The key 'notes' is ignored"),
     "no %%": ("A label without `%%`", parameter("[1, 2]", "P"), "are left out"),

@@ -1,4 +1,4 @@
-"""What the comparisons need: both programs, a place for them to work in, and what the corpus expects beside it."""
+"""Fixtures of the comparisons: both programs, a folder for their studies, and the files that the corpus needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from tools.side_by_side.programs import SCRATCH, SideBySide
 
-#: The commits of the repository that studies clone have the same names wherever they are made.
+#: Fixed dates and authors, so that the commits of the cloned repository have the same names on each machine.
 _AUTHOR = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -24,7 +24,7 @@ FIRST_COMMIT = "945229378a0e1eb1d76b35a9b29032bc662a0898"
 
 collect_ignore_glob = ["corpus/*"]
 
-#: Study files, one for each thing that may differ.
+#: Study files, one for each possible difference.
 CORPUS = Path(__file__).parent / "corpus"
 
 
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def programs() -> Iterator[SideBySide]:
-    """Both programs, with a worker each that is started when it is needed."""
+    """Both programs. Each has a worker, which is started at its first use."""
     both = SideBySide()
     yield both
     both.close()
@@ -53,7 +53,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What lies beside the studies of the corpus: generators, data, and a repository of two commits."""
+    """The files next to the studies of the corpus: generators, data, and a repository of two commits."""
     folder = tmp_path_factory.mktemp("beside")
     shutil.copytree(CORPUS / "beside", folder / "beside")
     work, bare = folder / "work", folder / "beside" / "repository.git"

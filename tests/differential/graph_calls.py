@@ -1,7 +1,7 @@
 """Calls that a program may make on Maestro's ExecutionGraph, its records and its base classes, for both classes.
 
-Each takes a `Kit` and returns a plain value, or lets an exception out. `DIFFERENT` names those whose outcome differs,
-and the words of ``docs/differences-from-maestro.md`` that say so.
+Each call takes a `Kit`, and returns a plain value or raises an exception. `DIFFERENT` lists the calls with different
+outcomes, and the words of ``docs/differences-from-maestro.md`` about each.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ DEADLINE = 60.0
 
 
 class Kit(SimpleNamespace):
-    """The classes of one program, and a directory of its own."""
+    """The classes of one program, and a directory for its files."""
 
     ExecutionGraph: Any
     StudyStep: Any
@@ -88,7 +88,10 @@ class Kit(SimpleNamespace):
         graph.add_step(name, self.step(name, cmd, **run), str(self.place / f"{name}-{self.made}"), limit, params)
 
     def diamond(self, **settings: Any) -> Any:
-        """Return four steps in two ways from top to bottom; edges came in another order than steps."""
+        """Return a graph of four steps with two paths from top to bottom.
+
+        The order of its edges differs from that of its steps.
+        """
         graph = self.empty(**settings)
         for name in ("top", "left", "right", "bottom"):
             self.add(graph, name)
@@ -122,7 +125,7 @@ def names(found: Any) -> list[str]:
 
 
 class Collector(logging.Handler):
-    """Keeps what is logged as it is."""
+    """Keeps the logged records unchanged."""
 
     def __init__(self, records: list[logging.LogRecord]) -> None:
         super().__init__()
@@ -134,7 +137,10 @@ class Collector(logging.Handler):
 
 @contextlib.contextmanager
 def logged() -> Iterator[list[logging.LogRecord]]:
-    """Yield what is logged meanwhile. No other handler gets it: pytest's would raise what Maestro formats wrong."""
+    """Yield the records that are logged meanwhile.
+
+    No other handler gets them, because pytest's handler would raise an error for Maestro's wrong formats.
+    """
     records: list[logging.LogRecord] = []
     root = logging.getLogger()
     before, level = root.handlers, root.level
@@ -156,13 +162,13 @@ def said(make: Callable[[], Any], call: Callable[[Any], object]) -> list[str]:
 
 
 def then(graph: Any, call: Callable[[Any], object], ask: Callable[[Any], Any]) -> Any:
-    """Return what a graph answers after a call."""
+    """Return the answer of a graph after a call."""
     call(graph)
     return ask(graph)
 
 
 def refused(call: Callable[[], object]) -> str:
-    """Return the kind of Maestro's exception for what is refused; empty if it is not."""
+    """Return the kind warnings of Maestro's modules exception for what is refused; empty if it is not."""
     try:
         call()
     except Exception as error:  # noqa: BLE001 - of either program
@@ -173,7 +179,7 @@ def refused(call: Callable[[], object]) -> str:
 
 
 def table(graph: Any, kit: Kit) -> list[list[str]]:
-    """Return status.csv without times, ids and places."""
+    """Return status.csv without times, ids and paths."""
     graph.write_status(str(kit.place))
     lines = (kit.place / "status.csv").read_text().splitlines()
     cut = [[*line.split(",")] for line in lines]
@@ -190,12 +196,12 @@ _SPAN = re.compile(r"\d+d:\d\dh:\d\dm:\d\ds")
 
 
 def like(text: str) -> str:
-    """Return the form of a time or a span."""
+    """Return the format of a time or a duration."""
     return _SPAN.sub("SPAN", _TIME.sub("TIME", text))
 
 
 def log_lines(graph: Any) -> list[str]:
-    """Return the lines of a description in the log that name something."""
+    """Return the lines of a logged description that contain a name."""
     with logged() as records:
         graph.log_description()
     return sorted(line for record in records for line in record.getMessage().splitlines() if ": " in line)
@@ -223,7 +229,7 @@ def staged(kit: Kit) -> Any:
 
 
 def pictured(kit: Kit) -> dict[str, Any]:
-    """Return all that a staged graph and its records say before anything runs, without its place."""
+    """Return all data of a staged graph and its records before it runs, without its path."""
     graph = staged(kit)
     found = {
         "values": list(graph.values),
@@ -246,12 +252,12 @@ _SETS = ("completed_steps", "in_progress", "failed_steps", "cancelled_steps", "r
 
 
 def names_of(attribute: str, *, ended: bool = False) -> Call:
-    """Return a call that asks a graph for a set of steps."""
+    """Return a call that reads a set of steps of a graph."""
     return lambda kit: names(getattr(kit.ended(kit.diamond()) if ended else kit.diamond(), attribute))
 
 
 def attribute_of(name: str, *, ended: bool = False) -> Call:
-    """Return a call that asks a record for an attribute."""
+    """Return a call that reads an attribute of a record."""
 
     def call(kit: Kit) -> Any:
         graph = kit.one(walltime="00:10:00", restart="again")
@@ -379,7 +385,7 @@ BUILDING: dict[str, Call] = {
     "cleanup: returns": lambda k: k.diamond().cleanup(),
 }
 
-#: The calls that run a graph, and what it then says of itself.
+#: The calls that run a graph, and read its state afterwards.
 RUNNING: dict[str, Call] = {
     **{f"{name} of a new graph": names_of(name) for name in _SETS},
     **{f"{name} of a finished graph": names_of(name, ended=True) for name in _SETS},
@@ -499,7 +505,7 @@ RECORDS: dict[str, Call] = {
 
 
 def failing(kit: Kit) -> Any:
-    """Return a graph of which one step fails, one waits for it, and one does not."""
+    """Return a graph with a step that fails, a step that depends on it, and an independent step."""
     graph = kit.empty()
     for name, cmd in (("bad", "false"), ("after", "true"), ("good", "true")):
         kit.add(graph, name, cmd)
@@ -511,7 +517,10 @@ def failing(kit: Kit) -> Any:
 
 
 def members(kit: Kit) -> dict[str, list[tuple[str, Any]] | None]:
-    """Return the public members of a graph and of a record: names and defaults of parameters, None for attributes."""
+    """Return the public members of a graph and of a record.
+
+    Methods have names and defaults of parameters, attributes None.
+    """
     graph = kit.one()
     found: dict[str, list[tuple[str, Any]] | None] = {}
     for owner, instance in (("ExecutionGraph", graph), ("record", graph.values["only"])):
@@ -530,7 +539,7 @@ def parameters(method: Any) -> list[tuple[str, Any]]:
 
 CALLS: dict[str, Call] = {**DAG_CALLS, **BUILDING, **RUNNING, **RECORDS}
 
-#: The calls whose outcome is another one, and what the page on differences says of it.
+#: The calls with another outcome, and the words of the page on differences about each.
 DIFFERENT: dict[str, str] = {
     "values of a new graph": "`_source` is always there",
     "values: assigned": "They are read-only",

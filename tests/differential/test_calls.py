@@ -1,4 +1,4 @@
-"""The same calls of Maestro's classes and of ours return the same values and raise the same errors, or are listed."""
+"""The same calls of Maestro's classes and ours have the same results and errors. All differences are listed."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def is_same(theirs: list[Any], ours: list[Any]) -> bool:
-    """Whether what handles one outcome handles the other: an error may have more classes than Maestro's."""
+    """Return whether a program that handles one outcome handles the other. Our error may have more base classes."""
     if theirs[0] == ours[0] == "raises":
         return theirs[1][0] in ours[1]
     return theirs[:2] == ours[:2]

@@ -1,4 +1,4 @@
-"""What the page about differences says is refused, or warned of, here alone: both commands are asked."""
+"""Tests the claims of the page on differences about refusals and warnings, with both commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tools.side_by_side.programs import SideBySide, Study
 
 
 def _compare(claim: tuple[str, str, str], programs: SideBySide, place: Path, *, ours: int) -> tuple[int, str, str]:
-    """Check that the page makes a claim, and that our exit code and message are as it says.
+    """Check that the page contains a claim, and that our exit code and message agree with it.
 
     Returns exit code and output of Maestro, and our message.
     """

@@ -1,4 +1,4 @@
-"""Each study of the corpus through both commands: everything that they leave behind is the same, or expected here."""
+"""Runs each study of the corpus with both commands. Their files must be equal, except for expected differences."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_both_commands_make_the_same_of_a_study(name: str, programs: SideBySide,
 
 @pytest.fixture(scope="module")
 def both(programs: SideBySide, beside: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The study directories that both programs made of one study."""
+    """The study directories that both programs have created from one study."""
     place = tmp_path_factory.mktemp("everywhere")
     programs.compare(Study.read(CORPUS / "077-funnel-with-parameters.yaml", beside), place, apart=False)
     return {program: study_in(place / program) for program in ("maestro", "maestro-es")}

@@ -1,4 +1,4 @@
-"""The same calls on Maestro's ExecutionGraph and on ours have the same outcome, or the page on differences says so."""
+"""The same calls on both classes ExecutionGraph have the same outcome. The page on differences lists the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import dill  # which Maestro brings
+import dill  # a dependency of Maestro
 import pytest
 
 from maestro_es.errors import NotAPointer
@@ -17,12 +17,12 @@ from tests.differential.test_corpus import DOCUMENTATION, written
 
 @pytest.fixture
 def kits(tmp_path: Path) -> tuple[Kit, Kit]:
-    """Maestro's and ours."""
+    """The kits of Maestro and of maestro-es."""
     return Kit("maestrowf", tmp_path / "maestro"), Kit("maestro_es", tmp_path / "ours")
 
 
 def outcome(name: str, kit: Kit) -> Any:
-    """Return what a call returns or raises."""
+    """Return the result or the exception of a call."""
     try:
         with logged():
             found = CALLS[name](kit)
@@ -32,7 +32,7 @@ def outcome(name: str, kit: Kit) -> Any:
 
 
 def agree(theirs: Any, ours: Any) -> bool:
-    """Whether a program that handles one outcome handles the other."""
+    """Return whether a program that handles one outcome handles the other."""
     if isinstance(theirs, Exception):
         return isinstance(ours, type(theirs))
     return bool(theirs == ours)
@@ -63,7 +63,7 @@ def test_each_public_member_of_maestro_is_here_and_takes_the_same_arguments(kits
 
 
 def takes_anything(found: list[tuple[str, Any]]) -> bool:
-    """Whether a method only refuses, whatever it is given."""
+    """Return whether a method refuses all arguments."""
     return [name for name, _ in found] == ["_", "__"]
 
 
@@ -98,7 +98,10 @@ def sorted_params(picture: Any) -> Any:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_walks_through_a_random_graph_are_those_of_maestro(seed: int, kits: tuple[Kit, Kit]):
-    """Steps and edges come in any order. Edges from the root are those of the steps that wait for nothing, by step."""
+    """Steps and edges have a random order.
+
+    The root has edges to the steps without dependencies, in the order of the steps.
+    """
     theirs, ours = (random_graph(kit, random.Random(seed)) for kit in kits)  # noqa: S311 - nothing secret
     assert {name: list(found) for name, found in ours.adjacency_table.items()} == theirs.adjacency_table
     assert ours.topological_sort() == theirs.topological_sort()

@@ -1,4 +1,4 @@
-"""Local steps that really run, under Maestro and here: what they see, the names and modes of their files."""
+"""Runs local steps under Maestro and maestro-es, and compares their environment and their files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORDS = {
     "maestro-es": ("run", "--wait", "-y", "-s", "1"),
 }
 
-#: A function that the shell of the user has exported, as Lmod and Environment Modules do.
+#: A function that the shell of the user has exported, as by Lmod and Environment Modules.
 MODULE = {"BASH_FUNC_module%%": '() { echo "loaded $2"; }', "MY_INPUT_DIR": "/data/in"}
 
 STUDIES = {
@@ -46,7 +46,7 @@ _PID = re.compile(r"\.\d+\.(out|err)$")
 
 
 def _picture(study: Path) -> dict[str, tuple[str, str]]:
-    """Return mode and text of each file and directory of a study that both programs make."""
+    """Return mode and text of each file and directory of a study that both programs create."""
     found = {".": (f"{study.stat().st_mode & 0o777:o}", "")}
     for path in study.rglob("*"):
         name = str(path.relative_to(study))

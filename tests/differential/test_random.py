@@ -1,4 +1,4 @@
-"""Random studies through both programs, each in a process that runs one after the other."""
+"""Runs random studies with both programs. Each program is one process that runs all studies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maestro's own tests pass with maestro-es in place of Maestro, except those in `LISTED`."""
+"""Maestro's own tests pass with maestro-es instead of Maestro, except those in `LISTED`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Maestro's own test files: where they come from, how they are run, and those that can't pass with maestro-es.
+"""Gets and runs Maestro's own test files, and lists the tests that can't pass with maestro-es.
 
-Nothing of them is in this tree. Those of the newest source distribution that has any are downloaded when the tests
-run, and kept beside the tools. A checkout of Maestro has many more; `GIVEN` names it.
+This tree contains none of these files. They are downloaded when the tests run, from the newest source distribution
+that contains tests, and stored next to the tools. A checkout of Maestro has many more. `GIVEN` is the variable with
+its path.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-#: A directory with Maestro's ``tests`` and ``samples``, to use in place of what is downloaded.
+#: A directory with Maestro's ``tests`` and ``samples``. If it is set, nothing is downloaded.
 GIVEN = "MAESTRO_ES_MAESTRO_TESTS"
 
-#: Version 1.2.1 has no tests in its source distribution; this one has the tests of script adapters.
+#: The source distribution of version 1.2.1 has no tests. This one has the tests of script adapters.
 _DISTRIBUTION = "maestrowf==1.1.8"
 
 #: Tests that pass with Maestro and fail with maestro-es: by pattern, each with its reason.
@@ -26,11 +27,11 @@ LISTED: dict[str, str] = {}
 
 
 class NoTests(Exception):
-    """The test files can't be had."""
+    """The test files are not available."""
 
 
 def source() -> Path:
-    """Return a directory with Maestro's tests. NoTests if they can't be had."""
+    """Return a directory with Maestro's tests. NoTests if they are not available."""
     if os.environ.get(GIVEN):
         return Path(os.environ[GIVEN])
     place = Path(sys.prefix) / "maestro-tests"
@@ -52,7 +53,7 @@ def _distribution() -> bytes:
 
 
 def _unpack(archive: bytes, place: Path) -> None:
-    """Unpack the tests and the samples that they need; the first directory of the archive is left out."""
+    """Unpack the tests and the samples that they need, without the first directory of their paths."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
         for member in opened:
             _, _, path = member.name.partition("/")
@@ -64,9 +65,9 @@ def _unpack(archive: bytes, place: Path) -> None:
 
 
 def outcomes(place: Path, report: Path, *words: str) -> dict[str, str]:
-    """Run the tests by ``python WORDS -m pytest``; return the outcome of each: passed, failed, error or skipped.
+    """Run the tests by ``python WORDS -m pytest``. Return the outcome of each: passed, failed, error or skipped.
 
-    Those in ``tests/integration`` are left out, because they call Maestro's commands and not its classes.
+    The tests in ``tests/integration`` are left out, because they call Maestro's commands and not its classes.
     """
     options = [
         "-q", "-p", "no:cacheprovider", "-W", "ignore", "-o", "addopts=", "--rootdir", ".", "--import-mode=importlib",

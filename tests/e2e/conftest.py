@@ -1,4 +1,4 @@
-"""maestro-es as the README installs it: the commands that stand there, in a home of their own."""
+"""Installs maestro-es with the commands of the README, in a separate home."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-#: What there is to install.
+#: The files to install.
 SOURCES = ("bin", "maestro_es", "schema", "docs", "examples", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 
@@ -41,9 +41,9 @@ def install_commands() -> str:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Install a copy of the tree with the README's commands. What it depends on is taken from around this test.
+    """Install a copy of the tree with the README's commands. Its dependencies come from the environment of this test.
 
-    So python3 is the Python of this test: compiled modules belong to one version.
+    So python3 is the Python of this test, because compiled modules belong to one version.
     """
     place = tmp_path_factory.mktemp("installed")
     home, checkout, around, programs = (place / name for name in ("home", "checkout", "around", "programs"))

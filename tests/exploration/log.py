@@ -1,7 +1,7 @@
-"""The log of the explored study: every state that it can be in, by number, folded by the real reducer.
+"""The log of the explored study. It numbers all possible states, which the real reducer computes.
 
-Each append is folded into a copy once and remembered, so the search pays for an event only when it is new. All events
-happen at time 0: what depends on time is chosen by the explorer.
+Each append is applied to a copy once and cached, so the search computes each new event only once. All events happen at
+time 0. The explorer chooses everything that depends on time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from maestro_es.study.reports import parse_report
 STEP = 1
 SCHEDULER = "scheduler"
 
-#: What a poller reads in a claim: nobody's, ours, or a start's (its place among the starts of the token).
+#: The possible contents of a claim: no owner, a tick, or the index of one of the token's starts.
 CLAIMS = {
     "not read": Claim(),
     "none": Claim(ClaimState.NONE),
@@ -38,7 +38,7 @@ CLAIMS = {
     "second": Claim(ClaimState.JOB, "7", "node", "boot"),
 }
 
-#: What a call of the scheduler can come to, and that it was not called after all.
+#: The possible outcomes of calling the scheduler, and the case that it was not called.
 OUTCOMES: dict[str, Outcome] = {
     "accepted": Accepted("7"),
     "refused": Rejected("invalid partition", 1),
@@ -52,7 +52,10 @@ class Violation(AssertionError):
 
 
 class Seen(NamedTuple):
-    """What a poller has seen of the current attempt, as words: what an `AttemptObservation` is made of."""
+    """The observations of a poller about the current attempt, as words.
+
+    They are converted to an `AttemptObservation`.
+    """
 
     claim: str = "not read"
     queue: str = "not asked"
@@ -63,7 +66,7 @@ class Seen(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What `decide` makes of a state: the events, the state after them, and whether a submission is requested."""
+    """The result of `decide` for a state: the events, the next state, and whether a submission is requested."""
 
     events: tuple[e.AnyEvent, ...]
     after: int
@@ -71,18 +74,18 @@ class Decision(NamedTuple):
 
 
 def token(attempt: int) -> str:
-    """Return the token of an attempt, as the rules make it."""
+    """Return the token of an attempt, in the form of the rules."""
     return f"feed-{STEP}-{attempt}-salt"
 
 
 def attempt_of(report: str) -> int:
-    """Return the attempt that a report in the inbox is of."""
+    """Return the attempt of a report in the inbox."""
     return int(report.split("-")[2])
 
 
 @cache
 def observed(seen: Seen, attempt: int) -> AttemptObservation:
-    """Return what a poller has observed of an attempt, without the reports of others."""
+    """Return a poller's observation of an attempt, without the reports of other attempts."""
     own = sorted(name for name in seen.reports if attempt_of(name) == attempt)
     queue, accounts = _answer(seen.queue), _answer(seen.accounts)
     known = queue if isinstance(queue, JobState) and queue is not JobState.GONE else None
@@ -103,18 +106,19 @@ def _answer(word: str) -> Answer:
 
 @cache
 def conclude(seen: Seen, attempt: int) -> Conclusion:
-    """Return what the rules make of what was seen."""
+    """Return the verdict of the rules on an observation."""
     return judge(observed(seen, attempt)).conclusion
 
 
-#: The steps that depend on the explored one, and for which steps each waits.
+#: The steps that depend on the explored one, and the steps for which each of them waits.
 DESCENDANTS = {2: (1,), 3: (2,), 4: (1, 3)}
 
 
 class Log:
-    """All states of the log that were reached. `first` is the one in which the step may be submitted.
+    """All states of the log that were reached. In the state `first`, the step may be submitted.
 
-    Others may depend on the step. They are not explored: the study counts as over once the step has finished.
+    Other steps may depend on the step. They are not explored, and the study counts as ended when the step has
+    finished.
     """
 
     def __init__(self, settings: Settings, *, descendants: bool = False) -> None:
@@ -149,7 +153,7 @@ class Log:
         return finished or graph.study.status is not StudyStatus.RUNNING
 
     def decide(self, number: int, seen: Seen | None, stale_reports: tuple[tuple[str, str], ...]) -> Decision:
-        """Return what a tick decides in that state; `seen` is None if no attempt is in flight."""
+        """Return the decision of a tick in that state. `seen` is None if no attempt is in flight."""
         key = (number, seen, stale_reports)
         if key not in self._decisions:
             self._decisions[key] = self._decide(number, seen, stale_reports)
@@ -182,7 +186,7 @@ class Log:
         return Decision(tuple(event for _, event in new_events), after, STEP in requested)
 
     def outcome(self, number: int, attempt: int, outcome: str) -> int | None:
-        """Return the state after the outcome of a submission is appended, None if it makes no event."""
+        """Return the state after the outcome of a submission is appended (None: there is no event)."""
         key = (number, attempt, outcome)
         if key not in self._outcomes:
             events = outcome_events(self._graphs[number], STEP, token(attempt), OUTCOMES[outcome], 0)
@@ -191,7 +195,7 @@ class Log:
         return self._outcomes[key]
 
     def completed(self, number: int) -> int:
-        """Return the state after the study is completed, the same one if there is nothing to complete."""
+        """Return the state after the study is completed. It is the same state if the study can't be completed."""
         new_events = complete(self._graphs[number])
         return self._after(number, new_events) if new_events else number
 
@@ -214,7 +218,7 @@ class Log:
     def _number(self, graph: MemoryGraph, history: tuple[NewEvent, ...]) -> int:
         told = [
             msgspec.structs.replace(step, message="") for step in graph.steps()
-        ]  # no rule asks what a person is told
+        ]  # no rule depends on messages for users
         key = msgspec.msgpack.encode((told, graph.study))
         if key not in self._numbers:
             self._numbers[key] = len(self._graphs)

@@ -1,7 +1,7 @@
-"""A poller in the middle of a tick, one effect at a time: it mirrors `poller.tick._pass` and `poller.observe`.
+"""Models a poller in the middle of a tick, effect by effect. It mirrors `poller.tick._pass` and `poller.observe`.
 
-What is mirrored is the order of the effects, and when each is made. What is concluded and what is written is not: that
-is `judge`, `decide`, `outcome_events` and the reducer themselves. There is no lock, and a poller can die anywhere.
+The model mirrors the order of the effects, and the conditions of each. It does not mirror decisions, but calls the
+real `judge`, `decide`, `outcome_events` and reducer. There is no lock, and a poller can die at any moment.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from tests.exploration.world import (
     submitted,
 )
 
-#: Causes that blame the step itself.
+#: Causes that are a fault of the step itself.
 _BLAMES = (Cause.EXIT_CODE, Cause.SCHEDULER)
 
 
 class Pollers:
-    """The steps that pollers can make on a log."""
+    """The possible moves of pollers on a log."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -58,10 +58,10 @@ class Pollers:
         }
 
     def moves(self, world: World) -> Iterator[Move]:
-        """Yield what the pollers may do next; dying is among it."""
+        """Yield the next possible moves of the pollers, including their death."""
         for index, poller in enumerate(world.pollers):
             if index and poller == world.pollers[0]:
-                continue  # they are alike
+                continue  # both have the same moves
             for what, after, then in self._next[poller.at](world, poller):
                 yield f"poller {index}: {what}", _with(after, index, then)
             if poller.at != "refresh":
@@ -86,7 +86,7 @@ class Pollers:
             yield f"asks the queue: {word}", after, _saw(poller, "read inbox", queue=word)
 
     def _read_inbox(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Read the inbox, and see whether `Observer._observe_attempt` would now read the claim."""
+        """Read the inbox, and find out whether `Observer._observe_attempt` would now read the claim."""
         then = _saw(poller, "append", reports=world.inbox)
         record = self._log.step(poller.log)
         if in_flight(record):
@@ -103,7 +103,7 @@ class Pollers:
         yield f"reads the claim: {claim}", world, then._replace(at=self._after_observation(then))
 
     def _after_observation(self, poller: Poller) -> str:
-        """Mirrors `Observer._recall`: whether the accounts are asked."""
+        """Mirrors `Observer._recall`, which may query the accounting."""
         submitted_ = self._log.step(poller.log).phase is Phase.SUBMITTED
         no_word = poller.seen.queue == "gone" and not observed(poller.seen, self._attempt(poller)).end
         return "ask accounts" if submitted_ and no_word else "judge"
@@ -141,7 +141,10 @@ class Pollers:
     # -- act --------------------------------------------------------------------------------------------------------
 
     def _append(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors `_decide` and `StudyLog.record`: who has nothing to write does not hear that others wrote."""
+        """Mirrors `_decide` and `StudyLog.record`.
+
+        A poller without events does not notice that others have written.
+        """
         record = self._log.step(poller.log)
         seen = poller.seen if in_flight(record) else None
         decision = self._log.decide(poller.log, self._own(seen, record.attempt), self._stale_reports(poller))
@@ -165,7 +168,10 @@ class Pollers:
         return seen._replace(reports=frozenset(own)) if seen else None
 
     def _stale_reports(self, poller: Poller) -> tuple[tuple[str, str], ...]:
-        """Mirrors `observations.stale_reports`: the step's last token is none, even if its attempt is over."""
+        """Mirrors `observations.stale_reports`.
+
+        A report with the step's last token is not stale, even after its attempt.
+        """
         current = self._attempt(poller)
         names = sorted(name for name in poller.seen.reports if attempt_of(name) != current)
         return tuple((token(attempt_of(name)), name) for name in names)
@@ -182,14 +188,14 @@ class Pollers:
         return frozenset(filter(reconciled, poller.seen.reports))
 
     def _remove(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Remove one report; whichever comes first."""
+        """Remove one report, in any order."""
         for name in sorted(poller.seen.reports):
             rest = poller.seen.reports - {name}
             then = poller._replace(seen=Seen(reports=rest))
             yield f"removes {name}", world._replace(inbox=world.inbox - {name}), then if rest else _acted(then)
 
     def _submit(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors `submit._submit`, and `Submitter`, which may not call the scheduler if it makes the claim."""
+        """Mirrors `submit._submit`, and `Submitter`. If that has taken the claim, it does not call the scheduler."""
         number = self._attempt(poller)
         attempt = world.attempt(number)
         if attempt.first != "none":
@@ -201,7 +207,7 @@ class Pollers:
             yield "takes the attempt back", after, poller._replace(at="record", outcome="not called")
 
     def _record(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors `record_outcomes`: it looks at the new state and tries again until it may append."""
+        """Mirrors `record_outcomes`, which reads the new state and tries again until it can append."""
         after = self._log.outcome(world.log, self._attempt(poller), poller.outcome)
         known = world.log if after is None else after
         then = Poller(at="complete", log=known) if self._log.completed(known) != known else Poller()
@@ -220,7 +226,7 @@ class Pollers:
     # -- what must hold when something is written -------------------------------------------------------------------
 
     def _check(self, world: World, poller: Poller, events: tuple[e.AnyEvent, ...]) -> None:
-        """See whether what is about to be written is true."""
+        """Check that the events to write are true."""
         number = self._attempt(poller)
         attempt = world.attempt(number)
         kinds = {type(event) for event in events}
@@ -234,7 +240,7 @@ class Pollers:
 
 
 def _given_up(world: World, number: int, events: tuple[e.AnyEvent, ...]) -> str:
-    """Return what is wrong with giving an attempt up, if these events do that."""
+    """Return why it is wrong to abandon an attempt, if these events do that."""
     blamed = any(isinstance(event, e.StepFailed) and event.cause in _BLAMES for event in events)
     if not blamed and not any(isinstance(event, e.HardwareFailed) for event in events):
         return ""
@@ -253,17 +259,17 @@ def _saw(poller: Poller, at: str, **seen: Any) -> Poller:
 
 
 def _acted(poller: Poller) -> Poller:
-    """Return a poller that has removed what it wanted to: it submits what it has requested, or its tick ends."""
+    """Return a poller after it has removed reports. It then submits the requested step, or its tick ends."""
     return Poller(at="submit", log=poller.log, submits=True) if poller.submits else Poller()
 
 
 def _appended(world: World, log: int) -> World:
-    """Return the world after an append: all who have read the log before are behind."""
+    """Return the world after an append. All pollers that have read the log before are behind."""
     pollers = (poller if poller.at == "refresh" else poller._replace(behind=True) for poller in world.pollers)
     return world._replace(log=log, pollers=tuple(pollers))
 
 
 def _with(world: World, index: int, poller: Poller) -> World:
-    """Return the world with that poller in the others' company. Which is which does not matter."""
+    """Return the world with the poller replaced. The order of pollers does not matter."""
     others = (*world.pollers[:index], *world.pollers[index + 1 :])
     return world._replace(pollers=tuple(sorted((*others, poller), key=hash)))

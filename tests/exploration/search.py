@@ -1,4 +1,4 @@
-"""A breadth-first search over everything that can happen, and the checks of each world that it reaches."""
+"""A breadth-first search through all possible worlds, with a check of each of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.exploration.world import Move, Poller, World, outside
 
 
 class Exploration:
-    """All worlds that can be reached from a step that is ready, with so many pollers and attempts, and these faults.
+    """All worlds that can be reached from a ready step, with these numbers of pollers and attempts, and these faults.
 
-    Once a further attempt is requested the pollers stop, and the others go on.
+    When one more attempt is requested, the pollers stop. The scheduler and the runners continue.
     """
 
     def __init__(self, pollers: int, attempts: int, faults: Iterable[str], *, descendants: bool = False) -> None:
@@ -25,7 +25,7 @@ class Exploration:
         self._order: list[World] = []
         self._from = array("l")
         self._by: list[str] = []
-        self._edges = array("l")  # pairs: from, to
+        self._edges = array("l")  # pairs of indices: from, to
         self.ends: list[int] = []
         self._reach(World(self._log.first, pollers=(Poller(),) * pollers, faults=frozenset(faults)), -1, "")
         self._explore()
@@ -76,7 +76,7 @@ class Exploration:
         return number
 
     def _check(self, before: World, after: World) -> None:
-        """Check a step of the world."""
+        """Check one move."""
         if after.attempts == before.attempts:
             return
         running = [attempt.runs for attempt in after.attempts]
@@ -92,7 +92,7 @@ class Exploration:
                 raise Violation(f"attempt {number} starts although the log has given it up")
 
     def trace(self, index: int) -> list[str]:
-        """Return a shortest way to a world."""
+        """Return a shortest path to a world."""
         steps = [str(self._order[index])]
         while index:
             steps.append(self._by[index])

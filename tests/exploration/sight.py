@@ -1,4 +1,4 @@
-"""`Observer._observe_attempt` itself, run on what an explored poller has seen."""
+"""Runs the real `Observer._observe_attempt` on the observations of an explored poller."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ADAPTER = SimpleNamespace(has_orphans=lambda _step: False)
 
 
 class _Observer(Observer):
-    """An observer that has got as far as putting together what was seen; the claim, if it is read now, says `claim`.
+    """An observer that has collected its data and now combines it. If it reads the claim, the content is `claim`.
 
-    It is as impatient as can be: whether the grace is over is asked later.
+    Its grace time is over. The explorer decides later whether this is so.
     """
 
     def __init__(self, claim: Claim) -> None:
@@ -38,7 +38,7 @@ class _Observer(Observer):
 
 @cache
 def sight(seen: Seen, attempt: int, phase: Phase, state: State, claim: str) -> tuple[bool, Seen]:
-    """Return whether the claim is read (again), and what was seen then if it says `claim`."""
+    """Return whether the claim is read (again), and the observation if its content is `claim`."""
     observer = _Observer(CLAIMS[claim])
     before = observed(seen, attempt)
     step = StepRecord(

@@ -1,8 +1,8 @@
-"""In every world that the exploration reaches, a preview says what the tick after it does, and asks no more.
+"""In every explored world, a preview predicts the next tick, and makes no more queries than that tick.
 
-The worlds are real here: a log, claims and reports on disk. The scheduler is told what to answer, and writes down its
-calls. Each world is ticked with each answer of queue and accounts, before and after the grace time, and with the step
-cancelled. What comes of a submission no preview can know, so the events of that are left out.
+These tests put the worlds on disk, with a log, claims and reports. The scheduler gives prepared answers and records
+its calls. Each world is ticked with each answer of queue and accounting, before and after the grace time, and with the
+step cancelled. A preview can't know the outcome of a submission, so the events about it are left out.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from tests.exploration.search import Exploration
 from tests.exploration.world import World, account_answers, queue_answers
 from tests.fakes.foreseen import new_events_after, told
 
-#: Every event of a history was recorded at this time, the tick comes two seconds after it.
+#: The time of all events of a history. The tick comes two seconds later.
 THEN = 1_000_000_000_000
 NOW = THEN + 2_000_000
 
-#: The end of the tokens that the tick makes.
+#: The suffix of the tokens that the tick makes.
 REAL = "5a175a17"
 
-#: How many ticks there are: a fingerprint, as in `test_submission`.
+#: The number of ticks, as a fingerprint. See `test_submission`.
 TICKS = 1331
 
-#: The text of a claim, by the word of the exploration.
+#: The text of a claim, for each word of the exploration.
 CLAIMS = {"abandoned": "abandoned", "first": "7 node boot 1", "second": "7 node boot 2"}
 
 
 class Case(NamedTuple):
-    """One tick: where it starts, what the scheduler answers, and whether a person has cancelled the step."""
+    """One tick: its world, the answers of the scheduler, and whether a user has cancelled the step."""
 
     world: World
     queue: str
@@ -62,7 +62,7 @@ class Case(NamedTuple):
 
 
 class Scheduler(ScriptsOnly):
-    """An adapter that says what it is told to; what is not defined here has no answer."""
+    """An adapter with prepared answers. Other queries get no answer."""
 
     name = "scheduler"
     extension = "sh"
@@ -114,7 +114,7 @@ class Scheduler(ScriptsOnly):
         return {step.token: JobInfo(state, word, None, job_id) for step in steps}
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
-        """Ask the queue if it has not answered yet, as Slurm's adapter does."""
+        """Query the queue if it has not answered yet, as Slurm's adapter does."""
         if any(step.token not in self._live for step in steps):
             self.query_queue(steps, {})
         return [["cancel", step.job_id] for step in steps]
@@ -129,13 +129,13 @@ def exploration() -> Exploration:
 
 
 def starts() -> list[World]:
-    """Return the worlds in which a tick begins, each once: others differ in what pollers have in mind."""
+    """Return the worlds in which a tick begins. Worlds that differ only in the memory of pollers are returned once."""
     idle = (world for world in exploration().reached if world.pollers[0].at == "refresh")
     return list(dict.fromkeys(world._replace(faults=frozenset({"silence", "lie"}), misled=False) for world in idle))
 
 
 def cases(world: World) -> Iterator[Case]:
-    """Yield all ticks that may come next."""
+    """Yield all possible next ticks."""
     record = exploration().log.step(world.log)
     if not in_flight(record):
         yield Case(world, "gone", "gone", 0, cancelled=False)
@@ -195,7 +195,7 @@ def predict(root: Path, case: Case) -> tuple[Prediction, Scheduler]:
 
 
 def check(root: Path, case: Case) -> set[str]:
-    """Predict a tick, and make it; returns the types of the events."""
+    """Predict a tick, and run it. Returns the types of the events."""
     build(root, case)
     predicted, asked = predict(root, case)
     claims = set((root / "step").glob(".claim.*"))
@@ -216,7 +216,7 @@ def check(root: Path, case: Case) -> set[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Return a directory in memory, if there is such a thing: each log is synced a few times."""
+    """Return a directory in memory, if possible, because each log is synced several times."""
     if not os.access("/dev/shm", os.W_OK):  # noqa: S108 - a directory of our own in it
         yield tmp_path
         return

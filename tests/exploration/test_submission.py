@@ -1,20 +1,22 @@
-"""Everything that can happen to one scheduled step, and that none of it breaks the submission protocol.
+"""Explores everything that can happen to one scheduled step, and checks the submission protocol.
 
-`search` goes through all interleavings of pollers without a lock, runners and a scheduler that errs; `decide`,
-`judge`, `outcome_events`, `Observer._observe_attempt` and the reducer are the real ones. Checked in every world:
+`search` explores all interleavings of pollers without a lock, runners, and a scheduler with errors. `decide`, `judge`,
+`outcome_events`, `Observer._observe_attempt` and the reducer are the real ones. These properties hold in every world:
 
-- no token starts or is submitted twice, and nothing starts that the log has given up;
-- no two attempts run at once, and none is given up while it runs, unless the scheduler has misled the poller;
-- finished means that the step has exited 0, failed by its own fault that it has not, abandoned that the claim is ours;
-- the reducer refuses nothing that was decided;
-- there is a way to the end.
+- no token starts or is submitted twice, and no attempt starts that the log has abandoned;
+- no two attempts run at once, and no attempt is abandoned while it runs, unless the scheduler has given a wrong
+  answer;
+- a finished step has exited with 0, a step that failed by its own fault has not, and the claim of an abandoned attempt
+  belongs to a tick;
+- the reducer accepts all decisions;
+- an end can be reached.
 
-In one case, other steps depend on the step, and one transaction ends one of them. Then also:
+In one case, other steps depend on the step, and each transaction ends one of them. Then this holds, too:
 
-- none of them is requested before the step has finished, and if it fails, they all end.
+- none of them is requested before the step has finished, and if the step fails, all of them end.
 
-The numbers of worlds are a fingerprint of protocol and model: if one changes, see why, and write the new one down.
-With ``MAESTRO_ES_EXPLORE=all`` more is searched.
+The numbers of worlds are a fingerprint of protocol and model. If one changes, find out why, and update it. With
+``MAESTRO_ES_EXPLORE=all`` the search is larger.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ CASES = [
     Case(2, 1, frozenset(), 76552, descendants=True),
 ]
 
-#: Minutes, and a gigabyte. How many worlds these have is not written down.
+#: These need minutes and a gigabyte. Their numbers of worlds are not recorded.
 LARGE = [
     Case(2, 1, frozenset({"silence"})),
     Case(2, 1, frozenset({"lie"})),

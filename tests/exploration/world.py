@@ -1,11 +1,11 @@
-"""The world around the log: claims, the inbox, a scheduler that errs, and runners; and every step that they can make.
+"""The world around the log: claims, the inbox, a scheduler with errors, and runners, with all their possible moves.
 
 A token's job may be started twice, when the scheduler requeues it. Each start is a runner (`adapters/runner.sh`)::
 
     sent -> queued -> starting -> claimed -> running -> well | badly
                               `-> refused (another holds the claim)
 
-From `starting` on it can be killed. `lost` is a job that the scheduler does not know (any more) and that is over.
+From `starting` on, a runner can be killed. A `lost` job has ended, and the scheduler does not know it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import NamedTuple
 from maestro_es.core.model import JobState
 from tests.exploration.log import Seen, token
 
-#: What may go wrong once in a life. What a call of the scheduler comes to is not among it: it may always be in doubt.
+#: The faults that may happen once in a world. The outcome of calling the scheduler may always be in doubt.
 FAULTS = frozenset({"lose", "requeue", "silence", "lie", "kill"})
 
-#: What the scheduler says of a start, if it says the truth.
+#: The correct answer of the scheduler about each state of a start.
 WORDS = {
     "none": JobState.GONE,
     "sent": JobState.GONE,
@@ -40,7 +40,7 @@ _HOLDS = ("claimed", "running")
 
 
 class Attempt(NamedTuple):
-    """One token: who holds its claim, its two possible starts, and how its step has ended: 0, 1 or killed."""
+    """One token: the owner of its claim, its two possible starts, and the end of its step (0, 1 or killed)."""
 
     claim: str = "none"
     first: str = "none"
@@ -48,24 +48,24 @@ class Attempt(NamedTuple):
     end: str = ""
 
     def become(self, place: str, state: str) -> Attempt:
-        """Return the attempt with its first or second start in that state."""
+        """Return the attempt with its first or second start in another state."""
         return self._replace(first=state) if place == "first" else self._replace(second=state)
 
     @property
     def latest(self) -> str:
-        """The start that the scheduler speaks of."""
+        """The start that the scheduler reports."""
         return self.first if self.second == "none" else self.second
 
     @property
     def runs(self) -> bool:
-        """Whether its step runs or is about to."""
+        """Whether its step runs or is about to run."""
         return self.first in _HOLDS or self.second in _HOLDS
 
 
 class Poller(NamedTuple):
-    """A process in the middle of a tick: what it does next, the log as it knows it, and what it has seen.
+    """A process in the middle of a tick: its next move, the state of the log that it has read, and its observations.
 
-    `behind` says that somebody has appended since it read the log.
+    If `behind`, another process has appended since it read the log.
     """
 
     at: str = "refresh"
@@ -77,7 +77,7 @@ class Poller(NamedTuple):
 
 
 class World(NamedTuple):
-    """Everything. `misled` is set once the scheduler has said, or acted as if, a living job was gone."""
+    """The complete state. `misled` is set after the scheduler has reported a living job as gone, or treated it so."""
 
     log: int
     attempts: tuple[Attempt, ...] = ()
@@ -87,26 +87,26 @@ class World(NamedTuple):
     misled: bool = False
 
     def attempt(self, number: int) -> Attempt:
-        """Return an attempt; one that the scheduler was never told of has no job."""
+        """Return an attempt. If it was never submitted, it has no job."""
         return self.attempts[number - 1] if 1 <= number <= len(self.attempts) else Attempt()
 
     def with_attempt(self, number: int, attempt: Attempt) -> World:
-        """Return the world with that attempt."""
+        """Return the world with this attempt replaced."""
         known = [self.attempt(one) for one in range(1, max(number, len(self.attempts)) + 1)]
         known[number - 1] = attempt
         return self._replace(attempts=tuple(known))
 
     def spend(self, fault: str) -> World:
-        """Return the world in which that fault can't happen again."""
+        """Return the world in which this fault can't happen again."""
         return self._replace(faults=self.faults - {fault})
 
 
-#: A step of the world: what happens, and the world after it.
+#: A move: its description, and the world after it.
 Move = tuple[str, World]
 
 
 def outside(world: World) -> Iterator[Move]:
-    """Yield what schedulers and runners may do next."""
+    """Yield the next possible moves of the scheduler and the runners."""
     for number, attempt in enumerate(world.attempts, 1):
         for place, start in (("first", attempt.first), ("second", attempt.second)):
             if start not in {"none", "lost"}:
@@ -117,7 +117,7 @@ def outside(world: World) -> Iterator[Move]:
 
 
 def _runner(world: World, number: int, place: str, start: str) -> Iterator[Move]:
-    """Yield the next steps of a runner, as `runner.sh` makes them, and its death."""
+    """Yield the next moves of a runner, as in `runner.sh`, and its death."""
     yield from _runs(world, number, place, start)
     if start in _ALIVE and "kill" in world.faults:
         attempt = world.attempt(number)
@@ -152,7 +152,7 @@ def _runs(world: World, number: int, place: str, start: str) -> Iterator[Move]:
 
 
 def _scheduler(world: World, number: int, attempt: Attempt) -> Iterator[Move]:
-    """Yield what the scheduler may do by itself with the job of an attempt."""
+    """Yield the moves of the scheduler with the job of an attempt."""
     place = "first" if attempt.second == "none" else "second"
 
     def latest(state: str) -> World:
@@ -170,7 +170,7 @@ def _scheduler(world: World, number: int, attempt: Attempt) -> Iterator[Move]:
 
 
 def submitted(world: World, number: int) -> Iterator[tuple[str, str, World]]:
-    """Yield what a call of the scheduler may come to: words, the outcome, and the world after it."""
+    """Yield the possible results of calling the scheduler: a description, the outcome, and the world after it."""
     attempt = world.attempt(number)
     queued = world.with_attempt(number, attempt._replace(first="queued"))
     yield "accepts", "accepted", queued
@@ -185,7 +185,7 @@ def submitted(world: World, number: int) -> Iterator[tuple[str, str, World]]:
 
 
 def queue_answers(world: World, number: int) -> Iterator[tuple[str, World]]:
-    """Yield what the queue may say of an attempt."""
+    """Yield the possible answers of the queue about an attempt."""
     latest = world.attempt(number).latest
     yield WORDS[latest].value, world
     if "silence" in world.faults:
@@ -195,7 +195,7 @@ def queue_answers(world: World, number: int) -> Iterator[tuple[str, World]]:
 
 
 def account_answers(world: World, number: int) -> Iterator[tuple[str, World]]:
-    """Yield what the accounts may say of an attempt: they lag, list what was lost, and not every site has them."""
+    """Yield the possible answers of the accounting. It may lag, may list lost jobs, and may be missing."""
     yield JobState.GONE.value, world
     word = WORDS[world.attempt(number).latest]
     if word is not JobState.GONE:

@@ -1,6 +1,6 @@
-"""Real Slurm clusters for the tests in this directory, which need root and the packages that `.ci/run` installs.
+"""Real Slurm clusters for the tests in this directory. They need root and the packages that `.ci/run` installs.
 
-Where there are none the tests are skipped, and the summary says why; in continuous integration (CI is set) they fail.
+Without a cluster the tests are skipped, and the summary says why. In continuous integration (CI is set) they fail.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ os.environ["PATH"] = first(os.environ["PATH"])
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker run all tests of this directory: they share their clusters."""
+    """Let one worker run all tests of this directory, because they share their clusters."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("slurm"))
 
 
 def pytest_runtest_setup() -> None:
-    """Don't run tests of this directory where there can be no cluster."""
+    """Skip the tests of this directory if no cluster can run."""
     reason = why_not(os.geteuid())
     if reason:
         leave_out(reason, ci=bool(os.environ.get("CI")))
 
 
 def leave_out(reason: str, *, ci: bool) -> None:
-    """Skip a test that can't be run here, or fail it where it must be run."""
+    """Skip a test that can't run here, or fail it in continuous integration."""
     if ci:
         pytest.fail(f"{NO_SLURM}: {reason}", pytrace=False)
     pytest.skip(f"{NO_SLURM}: {reason}")
@@ -46,7 +46,7 @@ def leave_out(reason: str, *, ci: bool) -> None:
 
 @contextlib.contextmanager
 def started(folder: Path, options: Options) -> Iterator[Cluster]:
-    """Have a cluster, and nothing of it afterwards."""
+    """Start a cluster, and remove it afterwards."""
     cluster = Cluster.start(folder, options)
     try:
         yield cluster
@@ -55,7 +55,7 @@ def started(folder: Path, options: Options) -> Iterator[Cluster]:
 
 
 def export(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Slurm's commands ask this cluster, and nothing of the developer's environment change what they do."""
+    """Let Slurm's commands use this cluster, whatever the developer's environment contains."""
     for name in os.environ:
         if name.startswith(PREFIXES):
             monkeypatch.delenv(name)
@@ -78,7 +78,7 @@ def shared_accounting_cluster(tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def cluster(shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """The shared cluster without accounting, as SLURM_CONF; what a test does to it is undone."""
+    """The shared cluster without accounting, as SLURM_CONF. The changes of a test are undone."""
     export(shared_cluster, monkeypatch)
     yield shared_cluster
     shared_cluster.recover()
@@ -86,7 +86,7 @@ def cluster(shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @pytest.fixture
 def accounting_cluster(shared_accounting_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """The shared cluster with accounting, as SLURM_CONF; what a test does to it is undone."""
+    """The shared cluster with accounting, as SLURM_CONF. The changes of a test are undone."""
     export(shared_accounting_cluster, monkeypatch)
     yield shared_accounting_cluster
     shared_accounting_cluster.recover()
@@ -96,7 +96,7 @@ def accounting_cluster(shared_accounting_cluster: Cluster, monkeypatch: pytest.M
 def start_cluster(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Options], Cluster]]:
-    """Start a cluster with options of one's own, for this test alone; it becomes SLURM_CONF."""
+    """Return a function that starts a cluster with other options, for this test alone. It becomes SLURM_CONF."""
     with contextlib.ExitStack() as clusters:
 
         def start(options: Options) -> Cluster:

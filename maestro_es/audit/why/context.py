@@ -64,7 +64,7 @@ class View:
         return f"requested by {self.author(recorded)} at {self.show(recorded.recorded_at)}{quoted}"
 
     def attribution(self, request: Sequence[e.Recorded]) -> str:
-        """Return who requested it, as words that end a sentence; empty without a request."""
+        """Return the end of a sentence: the user, the time and the reason of a request (empty: there was none)."""
         return "".join(f", as {self.request_text(recorded)}" for recorded in request)
 
     def last(self, kind: type[e.Event], fits: Callable[[e.AnyEvent], bool] = lambda _: True) -> tuple[e.Recorded, ...]:

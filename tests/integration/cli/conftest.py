@@ -1,4 +1,4 @@
-"""A study to read: real, made of events at known times; and the command line, called in this process."""
+"""Fixtures for commands that read: a study from events at known times, and the command line in this process."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from maestro_es.study.session import Session
 
 SECOND = 1_000_000
 
-#: 2026-01-31 12:00:00 UTC, when the study is made; all that happens in it is recorded a minute after the other.
+#: The time of the study's creation, 2026-01-31 12:00:00 UTC. Each later event is recorded one minute after the
+#: previous one.
 NOON = 1_769_860_800 * SECOND
 
 STUDY_ID = "cafe" * 8
 
 
 class Ran(NamedTuple):
-    """What a run of the command line gave."""
+    """The result of a run of the command line."""
 
     code: int
     out: str
@@ -35,7 +36,7 @@ class Ran(NamedTuple):
 
 
 class Clock:
-    """A clock that goes on by a minute when it is told to."""
+    """A clock that advances by one minute on request."""
 
     def __init__(self) -> None:
         self.now = NOON
@@ -58,12 +59,12 @@ def utc(monkeypatch):
 
 @pytest.fixture
 def run(capsys, monkeypatch) -> Callable[..., Ran]:
-    """Return what runs the command line."""
+    """Return a function that runs the command line."""
 
     def call(*words: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["maestro-es", *map(str, words)])
         capsys.readouterr()
-        study_log._opened.clear()  # a process has one command
+        study_log._opened.clear()  # usually a process runs one command
         with pytest.raises(SystemExit) as left:
             main()
         return Ran(int(left.value.code or 0), *capsys.readouterr())
@@ -73,7 +74,7 @@ def run(capsys, monkeypatch) -> Callable[..., Ran]:
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """Return the directory of a study whose first step finished, whose second failed after a restart; z waits in vain.
+    """Return the directory of a study with steps in several states.
 
     ::
 
@@ -104,7 +105,7 @@ def _plan(root: str) -> list[NewEvent]:
         (None, e.StepTemplateAdded(name="b", description="counts", run={"cmd": "true"})),
         (None, e.StepTemplateAdded(name="z", description="", run={"cmd": "true"})),
     ]
-    rows = iter((2, 1, 3, 4, 5))  # Maestro's order is another than that of launching
+    rows = iter((2, 1, 3, 4, 5))  # Maestro's order differs from the launch order
     for template in ("a", "b"):
         for n in (1, 2):
             number = len(new_events) - 3

@@ -1,4 +1,4 @@
-"""Fixtures for studies that are ticked for real: SQLite files, processes, and faults."""
+"""Fixtures for studies with real ticks: SQLite files, processes, and faults."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tools.testbed.studies import Bench
 
 
 def pytest_runtest_setup() -> None:
-    """Leave the tests of this directory out where there is no /proc."""
+    """Skip the tests of this directory if there is no /proc."""
     if sys.platform != "linux":
         pytest.skip("looks into /proc")
 
 
 @pytest.fixture(autouse=True)
 def _own_home(own_home: Path) -> None:
-    """Let each test have a home of its own, and leave nothing behind."""
+    """Give each test a separate home, and end its processes afterwards."""
 
 
 @pytest.fixture
 def hasty_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let runners wait for a fraction of a second before they kill what they have told to end, and report again."""
+    """Shorten two waits of runners to a fraction of a second: before a kill, and before the next try to report."""
     text = maintenance._RUNNER.read_text()
     for slow, fast in (("kill_wait=10", "kill_wait=0.2"), ("in 0 1 2 4 8;", "in 0 0.1 0.2;")):
         assert slow in text

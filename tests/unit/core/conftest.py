@@ -1,4 +1,4 @@
-"""What the tests of the core are about."""
+"""The study for the tests of the core."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from tests.unit.core.making import Study
 
 @pytest.fixture
 def study(request: pytest.FixtureRequest) -> Study:
-    """Return an empty study, or what the `STUDY` of a module of tests makes."""
+    """Return an empty study, or the result of the function `STUDY` in the module of the test."""
     made: Study = getattr(request.module, "STUDY", Study)()
     return made

@@ -1,4 +1,4 @@
-"""Adds a variable and a label, puts a value in the place of another, takes one away, and reads what there is."""
+"""Adds a variable and a label, replaces a value, removes one, and reads the others."""
 
 from maestrowf.datastructures.core import ParameterGenerator
 from maestrowf.datastructures.environment import Variable

@@ -1,4 +1,4 @@
-"""Adds a path, by the modules of Maestro's that hold the classes."""
+"""Adds a path, by importing the classes from Maestro's inner modules."""
 
 from maestrowf.datastructures.core.parameters import ParameterGenerator
 from maestrowf.datastructures.core.studyenvironment import StudyEnvironment

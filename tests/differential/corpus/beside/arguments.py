@@ -1,10 +1,10 @@
-"""Parameters made of arguments, and of what stands in the environment."""
+"""Makes parameters from arguments, and from the environment."""
 
 from maestrowf.datastructures.core import ParameterGenerator
 
 
 def get_custom_generator(env, **kwargs):
-    """Return the parameters; `count` of them, `step` apart."""
+    """Return `count` values with the distance `step`."""
     made = ParameterGenerator()
     count, step = int(kwargs["count"]), float(kwargs.get("step", "1"))
     made.add_parameter("X", [env.find("SEED").value + step * index for index in range(count)], "X.%%")

@@ -1,4 +1,4 @@
-"""Two parameters as they might stand in a study file, and one with a name."""
+"""Two parameters as in a study file, and one with a name."""
 
 from maestrowf.datastructures.core import ParameterGenerator
 

@@ -1,4 +1,4 @@
-"""Imports a package that nobody has."""
+"""Imports a package that does not exist."""
 
 import no_package_of_this_name  # type: ignore[import-not-found]  # there is none
 

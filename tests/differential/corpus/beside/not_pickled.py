@@ -1,4 +1,4 @@
-"""A generator of parameters that keeps what can't be pickled."""
+"""A generator of parameters that keeps an object which can't be pickled."""
 
 from maestrowf.datastructures.core import ParameterGenerator
 

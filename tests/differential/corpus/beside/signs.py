@@ -1,4 +1,4 @@
-"""A generator with a sign of its own in place of %%."""
+"""A generator with another sign instead of %%."""
 
 from maestrowf.datastructures.core import ParameterGenerator
 
