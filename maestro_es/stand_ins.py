@@ -35,7 +35,10 @@ class _AnyAttribute(type):
 
 
 class _StandIn(type(sys)):  # type: ignore[misc] # types.ModuleType, without an import
-    """A module that has every name. A name in capitalised form is a class, and any other name is a function."""
+    """A module that has every name.
+
+    A name that begins with a capital letter is a class, and any other name is a function.
+    """
 
     def __getattr__(self, name: str) -> "Callable[..., object]":
         if name.startswith("__"):

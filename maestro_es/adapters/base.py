@@ -28,13 +28,13 @@ def _not_written() -> str:
 class Job(msgspec.Struct, frozen=True):
     """One attempt, ready to be submitted.
 
-    `name` is the name of the job, and `description` describes the step. `script` is the script that the runner starts:
-    a path relative to `workspace`, which contains a slash. `command` is the script without its header. `edited` is the
-    whole script if a user has edited it; its header then contains the options of the job. `run` are the resolved keys
-    of the step, and `environment` is the environment in which it starts. `claim` creates the claim for a job id, a
-    host, an instance and a nonce, and returns whether they own it now. The names of a local step's output files begin
-    with `output`. `write_spare` writes the script with the adapter's `spare_header` and returns its digest; it may
-    raise OSError.
+    `name` is the name of the job, and `description` describes the step. `script` is the path of the script that the
+    runner starts. It is relative to `workspace`, and contains a slash. `command` is the script without its header.
+    `edited` is the whole script if a user has edited it. Then its header contains the options of the job. `run` are
+    the resolved keys of the step, and `environment` is the environment in which it starts. `claim` creates the claim
+    for a job id, a host, an instance and a nonce, and returns whether this owner has the claim now. The names of a
+    local step's output files begin with `output`. `write_spare` writes the script with the adapter's `spare_header`
+    and returns its digest. It may raise OSError.
     """
 
     token: str
@@ -79,9 +79,9 @@ class Array(msgspec.Struct, frozen=True):
 
 
 class JobInfo(msgspec.Struct, frozen=True):
-    """A scheduler's answer about one job: its state, also as the scheduler names it, and the identity of the job.
+    """A scheduler's answer about one job: its state, the scheduler's name of the state, and the identity of the job.
 
-    `delay` is the scheduler's reason why the job is pending; empty if it only waits for its turn. `ended_at` is the
+    `delay` is the scheduler's reason why the job is pending (empty: it only waits for its turn). `ended_at` is the
     time of its end, if the scheduler reports it.
     """
 
@@ -112,7 +112,7 @@ class QueueEntry(msgspec.Struct, frozen=True):
 
 
 class Submitting(NamedTuple):
-    """A submission under way: its command, and a function that returns the outcome and may be called once.
+    """A submission that has begun: its command, and a function that returns the outcome and may be called once.
 
     The function waits until the command has ended.
     """
@@ -132,56 +132,59 @@ class SubmittingArray(NamedTuple):
 
 
 class Adapter(Protocol):
-    """One scheduler. `name` is its batch type; the names of its scripts end with `extension`."""
+    """One scheduler. `name` is its batch type. The names of its scripts end with `extension`."""
 
     name: str
     extension: str
-    #: The grace time in seconds; for jobs, `core.grace.JOB_GRACE_SECONDS`.
+    #: The grace time in seconds. For jobs it is `core.grace.JOB_GRACE_SECONDS`.
     grace_seconds: float
-    #: Whether it can submit jobs; otherwise it only writes scripts with ``--dry``.
+    #: Whether it can submit jobs. Otherwise it only writes scripts with ``--dry``.
     can_submit: bool
-    #: How many submissions may be under way at the same time.
+    #: How many submissions may run at the same time.
     max_concurrent_submissions: int
-    #: Identifies the cluster, so that its jobs are listed once for all studies; empty if they can't be listed.
+    #: Identifies the cluster, so that its jobs are listed once for all studies (empty: they can't be listed).
     cluster: str
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
         """Return the script's first lines, without a newline at the end."""
 
     def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
-        """Return the first lines for a job that is refused with those of `header`; they may be the same."""
+        """Return the first lines for a second try, if the scheduler has refused those of `header`.
+
+        They may be the same.
+        """
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
-        """Return the step's command with the launcher replaced. ValueError if it asks for more than the step has."""
+        """Return the step's command with the launcher replaced. ValueError if it requests more than the step has."""
 
     def submission(self, job: Job) -> list[str]:
         """Return the command that `submit` runs. ValueError if the job can't be submitted."""
 
     def submit(self, job: Job) -> Outcome | Submitting:
-        """Submit the runner with the token, or begin to. A scheduler's answer never raises an error."""
+        """Submit the runner with the token, or begin to submit it. A scheduler's answer never raises an error."""
 
     def cluster_info(self) -> dict[str, str]:
-        """Return the parts of the scheduler's configuration that a study keeps; empty if it does not answer.
+        """Return the parts of the scheduler's configuration that a study keeps (empty: it does not answer).
 
         Safety must not depend on them.
         """
 
     def list_jobs(self) -> list[QueueEntry]:
-        """Return all jobs of this user, for `query_queue`; `Unreachable` if the scheduler does not answer."""
+        """Return all jobs of this user, for `query_queue`. `Unreachable` if the scheduler does not answer."""
 
     def query_queue(
         self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry] | None = None
     ) -> dict[str, JobInfo]:
-        """Return the jobs of these attempts by token; `Unreachable` if the scheduler does not answer.
+        """Return the jobs of these attempts by token. `Unreachable` if the scheduler does not answer.
 
-        `listed` are the jobs that an adapter of the same `cluster` has listed; without it, the scheduler is queried. A
-        token that is not in the answer was not queried. A job that the scheduler no longer lists is GONE.
+        `listed` are the jobs that an adapter of the same `cluster` has listed. Without it, the scheduler is queried. A
+        token that is missing in the result was not queried. A job that the scheduler no longer lists is GONE.
         """
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
         """Return by token the jobs in the accounting that have left the queue.
 
-        A token that is not in the answer was not queried; `Unreachable` if the accounting does not answer.
+        A token that is missing in the result was not queried. `Unreachable` if the accounting does not answer.
         """
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
@@ -194,10 +197,10 @@ class Adapter(Protocol):
         """Return whether processes of a step still run although its runner is dead."""
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
-        """Return the commands that `cancel` runs, or equivalent ones; `Unreachable` without an answer."""
+        """Return the commands that `cancel` runs, or equivalent ones. `Unreachable` if there is no answer."""
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
-        """Cancel these jobs, as the last `query_queue` has shown them. Each tick calls this until they have ended.
+        """Cancel these jobs, which the last `query_queue` has returned. Each tick calls this until they have ended.
 
         `Unreachable` if the scheduler does not answer, `SchedulerError` if it refuses.
         """
@@ -213,7 +216,10 @@ class SubmitsScripts(Protocol):
 
 @runtime_checkable
 class CarriesOutput(Protocol):
-    """An adapter whose scheduler carries the output of jobs. If the scheduler crashes, a job that writes may fail."""
+    """An adapter whose scheduler copies the output of jobs.
+
+    If the scheduler crashes, a job that writes output may fail.
+    """
 
     carries_output: bool
 
@@ -250,7 +256,7 @@ class Adapters(msgspec.Struct, frozen=True):
 
 
 class Faults(ValueError):
-    """All problems of a script. `messages` has one line for each; the text of the error joins them."""
+    """All problems of a script. `messages` has one line for each. The text of the error joins them."""
 
     def __init__(self, messages: Iterable[str]) -> None:
         self.messages = tuple(dict.fromkeys(messages))

@@ -18,15 +18,15 @@ from typing import NamedTuple
 from maestro_es.core.environment import Environment
 from maestro_es.errors import Unreachable
 
-#: Held while a process is started, and while an executable file is written. Until a child executes its program, it
-#: shares our open files, and Linux does not execute a file that any process has open for writing (ETXTBSY). A tick has
-#: one thread, but a program that uses maestro-es as a library may have more.
+#: This lock is held while a process is started, and while an executable file is written. Until a child executes its
+#: program, it shares the open files of its parent. Linux does not execute a file that any process has open for writing
+#: (ETXTBSY). A tick has one thread, but a program that uses maestro-es as a library may have more.
 making = _thread.allocate_lock()
 
 #: Errors of a host that can't start more processes at the moment.
 NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
-#: Signals that our processes never inherit as ignored. Python itself ignores two of them.
+#: Signals that child processes never inherit as ignored. Python itself ignores two of them.
 _SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
 #: Signals that a step does not inherit as ignored, even under nohup. They include those that may be sent to a step.
@@ -36,7 +36,7 @@ _OF_STEPS = (*_SIGNALS, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SI
 #: process, in seconds.
 _POLL_S, _KILL_WAIT_S = 0.001, 1.0
 
-#: Replaces an exit code that another part of this process has collected.
+#: Stands for an exit code that another part of this process has collected.
 _REAPED_ELSEWHERE = 1000
 
 #: The number of bytes read at a time, and how often to read after the timeout, because output may have arrived in
@@ -78,7 +78,7 @@ def start_process(
 
 
 def find_program(name: str, path: str | None = None) -> str | None:
-    """Return the path of a program in `path`, by default in the PATH of this process; None if it is not there.
+    """Return the path of a program in `path` (default: the PATH of this process). None if it is not there.
 
     `shutil.which` does the same, but its import takes a tenth of the time of a tick.
     """
@@ -101,7 +101,7 @@ class Command:
     """A command that was started. It is ended after `timeout` seconds, or when its errors contain the text `until`.
 
     It has no input, and its output is kept. With `until`, it leads a new session. When it is ended, the processes that
-    `members` returns are ended, too, because the command may be a script around another one. For `inherited` see
+    `members` returns are ended too, because the command may be a script that calls another one. For `inherited` see
     `start_process`.
 
     OSError if it can't be started, FileNotFoundError if there is no such command.
@@ -172,7 +172,7 @@ class Command:
         return Completed(self._code or 0, out, err)
 
     def kill(self) -> None:
-        """End it now, if it has not ended. If the system does not end it in time, don't wait any longer."""
+        """End it now, if it has not ended. If the system does not end it in time, continue without it."""
         self._close()
         end = time.monotonic() + _KILL_WAIT_S
         while self._code is None:
@@ -187,7 +187,7 @@ class Command:
             time.sleep(_POLL_S)
 
     def _left(self) -> Sequence[int] | None:
-        """Return its running processes; None if the host does not answer."""
+        """Return its running processes (None: the host does not answer)."""
         try:
             return self._members(self._pid)
         except Unreachable:
@@ -196,11 +196,11 @@ class Command:
     # -- for `wait` --------------------------------------------------------------------------------------------------
 
     def ends(self) -> list[int]:
-        """Return the files to poll: its pipes, and the one that shows its end."""
+        """Return the files to poll: its pipes, and the file that shows its end."""
         return [*self._reading, *([] if self._exit is None else [self._exit])]
 
     def timeout_left(self) -> float:
-        """Return for how many seconds nothing need be done for it, if none of its files becomes readable."""
+        """Return the number of seconds until it needs attention, if none of its files becomes readable."""
         return max(self._end - time.monotonic(), 0) if self._has_pidfd or self._reading else _POLL_S
 
     def on_readable(self, end: int) -> None:
@@ -229,7 +229,7 @@ class Command:
                 self.kill()
 
     def _reap(self) -> bool:
-        """Collect its exit code if it has ended; return whether it has."""
+        """Collect its exit code if it has ended. Return whether it has ended."""
         if self._code is None:
             try:
                 pid, status = os.waitpid(self._pid, os.WNOHANG)
@@ -249,7 +249,7 @@ class Command:
 
 
 def _exit_of(pid: int) -> int | None:
-    """Return a file that becomes readable when a process ends (a pidfd: Linux 5.3 or later); otherwise None."""
+    """Return a file that becomes readable when a process ends (a pidfd, from Linux 5.3 on). None on other systems."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -257,7 +257,7 @@ def _exit_of(pid: int) -> int | None:
 
 
 def wait(commands: Collection[Command]) -> list[Command]:
-    """Wait until at least one of these commands has ended; return all that have."""
+    """Wait until at least one of these commands has ended. Return all that have ended."""
     while not (ended := [command for command in commands if command.has_ended]):
         owners = {end: command for command in commands for end in command.ends()}
         poll = select.poll()
@@ -274,5 +274,5 @@ def wait(commands: Collection[Command]) -> list[Command]:
 
 
 def run(argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, str] | None = None) -> Completed:
-    """Run a command to its end; see `Command`."""
+    """Run a command to its end. See `Command`."""
     return Command(argv, timeout=timeout, env=env).result()

@@ -1,7 +1,7 @@
-"""What a process inherits in addition to its variables: umask, soft limits, niceness.
+"""Sets what a child process inherits in addition to its variables: umask, soft limits, niceness.
 
-This process sets them while it starts another one, and then restores its own. Hard limits stay as they are, and no
-soft limit is raised above its hard limit. Any user can raise a niceness; only root can lower it.
+This process sets them while it starts another one, and then restores its own. Hard limits do not change, and no soft
+limit is raised above its hard limit. Any user can raise a niceness, but only root can lower it.
 
 The umask, limits and niceness of steps are recorded when a study is created; see `maestro_es.study.surroundings`.
 `maestro_es.core.environment` (`for_node`) and ``runner.sh`` bring them to the node of a job.
@@ -31,7 +31,7 @@ def inheriting(environment: Environment) -> Iterator[None]:
 
 
 def _set_limits(limits: Mapping[str, int]) -> dict[str, int]:
-    """Set soft limits; return the earlier values of those that changed."""
+    """Set soft limits. Return the earlier values of those that changed."""
     import resource  # noqa: PLC0415 - a tick that starts nothing does not need it
 
     before = {}
@@ -52,7 +52,7 @@ def _set_limits(limits: Mapping[str, int]) -> dict[str, int]:
 
 
 def renice(pid: int, environment: Environment) -> None:
-    """Give a process that has just started the niceness of an environment, if we are allowed to."""
+    """Set the niceness of a process that has just started to that of an environment, if the system allows it."""
     if environment.nice is not None and environment.nice != os.getpriority(os.PRIO_PROCESS, 0):
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, pid, environment.nice)

@@ -1,4 +1,4 @@
-"""Replaces ``$(LAUNCHER)`` by the command that starts a parallel program. Pure.
+"""Replaces ``$(LAUNCHER)`` by the command that starts a parallel program.
 
 ::
 
@@ -8,8 +8,8 @@
     $(LAUNCHER)[2,4]        the same: the old form, nodes first
 
 As in Maestro, all launchers with brackets together must not request more than the step has, even if they do not run at
-the same time. Three rules of Maestro do not apply here. Beside a launcher with brackets, Maestro does not replace one
-without. Its brackets extend to the last ``]`` of the line, and it refuses nodes without procs.
+the same time. Three rules of Maestro do not apply here. In a command with a launcher with brackets, Maestro does not
+replace launchers without brackets. Its brackets extend to the last ``]`` of the line. It refuses nodes without procs.
 
 The adapter decides which command starts the program.
 """
@@ -35,7 +35,7 @@ _BACKGROUND = re.compile(r"(?<![&>|<\\])&(?![&>])")
 
 
 class Resources(NamedTuple):
-    """Nodes and procs as texts, because they may come from placeholders; empty if they are not given."""
+    """Nodes and procs as texts, because they may come from placeholders (empty: not given)."""
 
     nodes: str = ""
     procs: str = ""
@@ -79,7 +79,7 @@ def fill_in(text: str, bare: Resources, limits: Resources, launch: Callable[[Res
 
 
 def launchers(text: str, bare: Resources, counts: Callable[[str], bool]) -> list[Resources]:
-    """Return the resources that each launcher of a command requests; `bare` are those of the step.
+    """Return the resources that each launcher of a command requests. `bare` are those of the step.
 
     A launcher counts only if `counts` returns True for the rest of its line. Launchers in comments don't count. If the
     shell starts a command in the background, all launchers may run at the same time, so `bare` is added. A ``&`` in

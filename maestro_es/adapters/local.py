@@ -1,12 +1,13 @@
-"""Steps on this host: each runner is a process in its own session, independent of the tick.
+"""The adapter of local steps. Each runner is a process in its own session, independent of the tick.
 
 The id of a job is the process id of the runner. The host and its boot id are recorded with it, and the token is among
 the runner's arguments. Together they identify the process. Only the host itself can tell whether a process runs. So
 there is no answer for a process on another host, or in another PID namespace of this host (a container). The namespace
 follows the boot id: ``BOOT/NAMESPACE``.
 
-A system error is not an answer either. A runner keeps its user, so it can be seen while it runs, whatever ``hidepid``
-is. If a process of its step has changed its user, the tick can neither inspect nor kill it.
+A system error is not an answer either. A runner does not change its user. So it can be seen while it runs, with any
+value of ``hidepid``. If a process of its step has changed its user, the tick can neither inspect nor kill this
+process.
 
 The runner (`runner.sh`) enforces the walltime, which it gets in seconds as an argument.
 """
@@ -32,7 +33,7 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
 
-#: The grace time of local steps in seconds; that of jobs is `JOB_GRACE_SECONDS`.
+#: The grace time of local steps in seconds. That of jobs is `JOB_GRACE_SECONDS`.
 _GRACE_SECONDS = 5.0
 
 FACTS = SchedulerFacts(name="local", extension="sh", grace_seconds=_GRACE_SECONDS)
@@ -46,7 +47,7 @@ def boot_of(instance: str) -> str:
 def ask_host(
     local: Adapter, step: StepRecord, claims: Mapping[str, Claim], study_record: StudyRecord, host: process.Host
 ) -> JobInfo | None:
-    """Return the state of a local step; None if only another host can tell, which may have the same name.
+    """Return the state of a local step. None if only another host, perhaps with the same name, can see it.
 
     Unreachable if this host does not answer.
     """
@@ -54,7 +55,7 @@ def ask_host(
     if not seen or not seen.instance or (boot := boot_of(seen.instance)) == host.boot_id:
         return seen
     if seen.job_id and process.is_running(int(seen.job_id), step.token):
-        return None  # a container of this host, with a boot id of its own
+        return None  # a container of this host, with another boot id
     ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
     return seen if was_rebooted(study_record, boot, ours) else None
 
@@ -64,8 +65,8 @@ def is_namesakes(step: StepRecord, host: process.Host) -> bool:
     return step.job_host == host.name and boot_of(step.job_instance) != host.boot_id
 
 
-#: System errors that may be gone at the next tick. EBADF: this process has more open files than the step may have, and
-#: a process with fewer can start the step.
+#: System errors that may be gone at the next tick. EBADF means that this process has more open files than the limit of
+#: the step. A process with fewer can start the step.
 _PASSING = (*NO_ROOM, errno.EBADF, errno.EIO, errno.ESTALE, getattr(errno, "EKEYEXPIRED", None))
 
 
@@ -194,7 +195,7 @@ class LocalAdapter:
         return bool(self._left_behind(step))
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
-        """Return the ``kill`` for each, though no process is started for it."""
+        """Return the ``kill`` command for each. `cancel` itself starts no process."""
         commands = []
         for step in steps:
             if self._runs(step):
@@ -204,7 +205,7 @@ class LocalAdapter:
         return commands
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
-        """Ask a live runner to end its step; kill the processes that a dead runner has left."""
+        """Ask a live runner to end its step. Kill the processes that a dead runner has left."""
         others: list[str] = []
         for step in steps:
             if self._runs(step):
@@ -218,10 +219,10 @@ class LocalAdapter:
         return self._is_here(step) and process.is_running(int(step.job_id), step.token)
 
     def _left_behind(self, step: StepRecord) -> list[int]:
-        """Return the remaining processes of a step whose runner is gone: those with its token or in its session.
+        """Return the remaining processes of a step whose runner is gone. They have its token or are in its session.
 
-        Another process may have the runner's process id by now, and a session with that number. In the runner's
-        session a process carries the token. The tick that a runner requests last carries no token.
+        Another process may have the runner's process id by now, and a session with this number. So the session counts
+        only if one of its processes has the token. The tick that a runner requests last has no token.
         """
         if not self._is_here(step) or self._runs(step):
             return []

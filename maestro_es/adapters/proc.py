@@ -37,7 +37,7 @@ def boot_id() -> str:
 
 
 def pid_namespace() -> str:
-    """Return an id of our PID namespace; empty for the first namespace of a host."""
+    """Return an id of this process's PID namespace (empty: the first namespace of a host)."""
     path = "/proc/self/ns/pid"
     try:
         inode = os.stat(path).st_ino
@@ -45,7 +45,7 @@ def pid_namespace() -> str:
         if error.errno != errno.ENOENT:
             raise _no_answer(path, error) from None
         check()
-        return ""  # a kernel without namespaces
+        return ""  # the kernel has no namespaces
     return "" if inode == _FIRST_NAMESPACE else str(inode)
 
 
@@ -60,7 +60,7 @@ def check() -> None:
 
 
 def pids() -> list[int]:
-    """Return the ids of all processes that we can see."""
+    """Return the ids of all visible processes."""
     check()
     try:
         return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
@@ -69,7 +69,7 @@ def pids() -> list[int]:
 
 
 def carries(pid: int, text: bytes) -> bool:
-    """Whether a process has a string in its environment; False if it is gone, or denies access."""
+    """Return whether a process has a string in its environment (False: it is gone, or denies access)."""
     path = f"/proc/{pid}/environ"
     try:
         with open(path, "rb") as file:
@@ -87,7 +87,9 @@ def stat(pid: int) -> list[str]:
 
 
 def strings(pid: int, name: str) -> list[bytes]:
-    """Return the content of ``cmdline`` or ``environ`` of a process; if its first thread has ended, of another thread.
+    """Return the content of ``cmdline`` or ``environ`` of a process.
+
+    If its first thread has ended, another thread is read.
 
     Both files are empty for a moment while a process starts another program. Wait until they are not.
     """
@@ -108,7 +110,7 @@ def _read_any(pid: int, name: str) -> bytes:
 
 
 def _has_no_program(pid: int) -> bool:
-    """Whether one of our processes shows neither arguments nor environment, although it is not ending."""
+    """Return whether a process of this user shows neither arguments nor environment, although it is not ending."""
     fields = stat(pid)
     if not fields or fields[0] in "ZX" or int(fields[_FLAGS]) & (_EXITING | _KERNEL_THREAD) or not _is_ours(pid):
         return False
@@ -127,7 +129,7 @@ def other_threads(pid: int) -> list[str]:
 
 
 def owner(pid: int) -> int | None:
-    """Return the user of a process; None if it is gone. Processes that deny access show as root's."""
+    """Return the user of a process (None: it is gone). Processes that deny access belong to root."""
     path = f"/proc/{pid}"
     try:
         return os.stat(path).st_uid
@@ -138,7 +140,7 @@ def owner(pid: int) -> int | None:
 
 
 def folder(pid: int) -> str:
-    """Return the current directory of a process; empty if it is gone, or denies access."""
+    """Return the current directory of a process (empty: it is gone, or denies access)."""
     path = f"/proc/{pid}/cwd"
     try:
         return os.readlink(path)
@@ -149,7 +151,7 @@ def folder(pid: int) -> str:
 
 
 def open_files(pid: int) -> list[str]:
-    """Return the paths of a process's open files; empty if it is gone, or denies access."""
+    """Return the paths of a process's open files (empty: it is gone, or denies access)."""
     path = f"/proc/{pid}/fd"
     paths = []
     try:
@@ -165,7 +167,7 @@ def open_files(pid: int) -> list[str]:
 
 
 def _read(pid: int, name: str) -> bytes:
-    """Return the content of a file of a process; empty if the process is gone."""
+    """Return the content of a file of a process (empty: the process is gone)."""
     path = f"/proc/{name}"
     try:
         with open(path, "rb") as file:
@@ -176,10 +178,10 @@ def _read(pid: int, name: str) -> bytes:
 
 
 def _judge(pid: int, path: str, error: OSError) -> None:
-    """Raise Unreachable unless an error means that there is no such process, or that it is another user's.
+    """Raise Unreachable, unless the error means that there is no such process, or that it belongs to another user.
 
-    With ``hidepid`` the system denies access to processes of others. That means that a process is not ours only if we
-    may not send it a signal either.
+    With ``hidepid`` the system denies access to processes of other users. But an access error proves this only if
+    sending a signal is not allowed either.
     """
     if error.errno in _GONE:
         check()

@@ -1,8 +1,8 @@
 """Starts processes that outlive the tick, and finds out about running processes.
 
-A process id does not identify a process, because it is reused. Together with the host, its boot id, and an argument
-that no other process has (the token of an attempt), it does. On Linux the facts come from ``/proc``, elsewhere from
-``ps``. A system error proves nothing, so it is raised as `Unreachable`.
+A process id alone does not identify a process, because it is reused. So the host, its boot id, and a unique argument
+(the token of an attempt) are also compared. On Linux the facts come from ``/proc``, on other systems from ``ps``. A
+system error proves nothing, so it is raised as `Unreachable`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ class Host(NamedTuple):
     """This host: its name, an id that changes with every boot, and the number of usable cores.
 
     `environment` is the environment of the study's steps, which has priority over that of this process. `namespace`
-    identifies the PID namespace; it is empty in the first namespace of a host. `machine` distinguishes hosts with the
-    same name, and `booted_at` is the time of the boot, if these are known. `job` is the surrounding job,
-    ``SCHEDULER:ID``; empty outside of jobs. `trouble` says why the boot id can't be read; then nothing can be
-    concluded.
+    identifies the PID namespace (empty: the first namespace of a host). `machine` distinguishes hosts with the same
+    name, and `booted_at` is the time of the boot, if they are known. `job` is the surrounding job, ``SCHEDULER:ID``
+    (empty: there is none). `trouble` says why the boot id can't be read. Then nothing can be concluded.
     """
 
     name: str
@@ -63,7 +62,7 @@ def this_host() -> Host:
 
 
 def _machine() -> tuple[str, Micros]:
-    """Return what distinguishes this host from others with its name, and when it booted.
+    """Return an id that distinguishes this host from others with the same name, and the time of its boot.
 
     The machine id is confidential, so it is hashed, as machine-id(5) requires. Diskless hosts get a new one at each
     boot. So a machine id that is younger than the boot is not used.
@@ -82,10 +81,10 @@ _spawned: set[int] = set()
 
 
 def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Environment | None = None) -> tuple[int, int]:
-    """Start a process in its own session, without a terminal, and don't wait for it.
+    """Start a process in its own session, without a terminal. Don't wait for it.
 
-    Returns its process id, and a file descriptor for its standard input, which the caller must close. Output is lost.
-    `inherited`: see `start_process`.
+    Returns its process id, and a file descriptor for its standard input, which the caller must close. Its output is
+    lost. For `inherited` see `start_process`.
     """
     null = os.open(os.devnull, os.O_WRONLY)
     its_end, our_end = os.pipe()
@@ -110,8 +109,8 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Environment | 
 def _wait_for_arguments(pid: int, last: str) -> None:
     """Wait until /proc shows the arguments of a process, which identify it.
 
-    On Linux, `posix_spawn` returns a moment before. Until then /proc shows the arguments of the parent, or none (seen
-    with Linux 6.18 for every second process), so the process would count as gone.
+    On Linux, `posix_spawn` returns a moment earlier. Until then /proc shows the arguments of the parent, or none (seen
+    with Linux 6.18 for every second process). So the process would count as gone.
     """
     end = time.monotonic() + 1
     while sys.platform == "linux" and not is_running(pid, last) and time.monotonic() < end:
@@ -121,7 +120,7 @@ def _wait_for_arguments(pid: int, last: str) -> None:
 
 
 def reap() -> int:
-    """Wait for the processes that `spawn` started and that have ended; returns their number."""
+    """Wait for the processes that `spawn` started and that have ended. Returns their number."""
     before = len(_spawned)
     for pid in list(_spawned):
         try:
@@ -134,7 +133,7 @@ def reap() -> int:
 
 
 def is_running(pid: int, word: str) -> bool:
-    """Return whether a process is running and has this word among its arguments; an ended process has none."""
+    """Return whether a process is running and has this word among its arguments. An ended process has no arguments."""
     if sys.platform == "linux":
         return word.encode() in proc.strings(pid, "cmdline")
     return word in _ask("ps", "-o", "command=", "-p", str(pid)).split()
@@ -152,7 +151,7 @@ def session_members(session: int) -> list[int]:
 
 
 class Running(NamedTuple):
-    """A process that runs: what it was started with, and the directory that it is in (empty: unknown)."""
+    """A running process: its arguments and environment, and its current directory (empty: unknown)."""
 
     pid: int
     arguments: tuple[str, ...]
@@ -174,17 +173,20 @@ def of_this_user() -> Iterator[Running]:
 
 
 def has_open(pid: int, folder: str) -> bool:
-    """Whether a process has a file open in a directory or below; only Linux tells, elsewhere the answer is no."""
+    """Return whether a process has a file open in or below a directory.
+
+    Only Linux tells this, elsewhere the result is False.
+    """
     return sys.platform == "linux" and any(path.startswith(f"{folder}/") for path in proc.open_files(pid))
 
 
 def has_lost(pid: int, path: str) -> bool:
-    """Whether a process still has a file open, under this path, that was removed; only Linux tells."""
+    """Return whether a process has a removed file open that was at this path. Only Linux tells this."""
     return sys.platform == "linux" and f"{path} (deleted)" in proc.open_files(pid)
 
 
 def is_marked(pid: int, word: str, variable: str) -> bool:
-    """Whether a process has this word among its arguments or as the value of a variable in its environment."""
+    """Return whether a process has this word among its arguments, or as the value of a variable in its environment."""
     if sys.platform != "linux":
         return is_running(pid, word)
     if word.encode() in proc.strings(pid, "cmdline"):
@@ -203,7 +205,7 @@ def marked(word: str, variable: str) -> list[int]:
 def carriers(word: str, variable: str) -> list[int]:
     """Return this user's processes that have this value of a variable in their environment, except this one.
 
-    Only Linux shows environments. One that has cleared its own is not found.
+    Only Linux shows environments. A process that has cleared its environment is not found.
     """
     if sys.platform != "linux":
         return []
@@ -231,7 +233,7 @@ def terminate_group(leader: int) -> None:
 
 
 def kill(pids: Sequence[int]) -> list[int]:
-    """Kill processes; returns those that can't be killed because they run as another user."""
+    """Kill processes. Returns those that can't be killed because they run as another user."""
     others = []
     for pid in pids:
         try:

@@ -1,7 +1,7 @@
-"""Finds the jobs of attempts in the list that a scheduler returns. Pure.
+"""Finds the jobs of attempts in the list that a scheduler returns.
 
-A token in the command of a job identifies it, not its id: a scheduler may give an id to another job. A job that
-Maestro submitted and maestro-es adopted has no token; its id and its script identify it.
+The token in the command of a job identifies it. The id of the job does not, because a scheduler may assign an id
+again. A job that Maestro submitted and maestro-es adopted has no token. Its id and its script identify it.
 
 `maestro_es.adapters.batch` gets the list.
 """
@@ -94,12 +94,12 @@ def of_runners(listed: Iterable[QueueEntry], runners: Collection[str]) -> dict[s
 
 
 def names_in(command: str) -> set[str]:
-    """Return the words of a command that may be tokens. Of a path, it is the last part."""
+    """Return the words of a command that may be tokens. For a path, this is its last part."""
     return {word.rpartition("/")[2] for word in command.split()}
 
 
 def believed(rows: Sequence[QueueEntry], job_id: str) -> JobInfo:
-    """Return the job of a token that counts. A submission that was sent twice creates two jobs with one token."""
+    """Return the relevant job of a token. A submission that was sent twice creates two jobs with one token."""
     if not rows:
         return JobInfo(JobState.GONE, "not in the queue")
     row = min(rows, key=lambda row: (_BELIEVED.index(row.state in LIVE and row.state), row.job_id != job_id))
@@ -112,7 +112,7 @@ def imported(steps: Iterable[StepRecord]) -> dict[str, StepRecord]:
 
 
 def runs_script_of(step: StepRecord, command: str) -> bool:
-    """Whether a job's command or submit line names the script that Maestro wrote for a step.
+    """Return whether a job's command or submit line names the script that Maestro wrote for a step.
 
     The script is in the step's workspace, or with ``--usetmp`` in another directory. Its name begins with that of the
     step or, with ``--hashws``, with that of the workspace.

@@ -1,11 +1,12 @@
 """Finds the adapter of a batch type: one of maestro-es, or one of another package.
 
-The module of an adapter has two names. `FACTS` is what others need to know about the scheduler. `ADAPTER` is called
-with a batch block and a host, and returns an `Adapter`. Another package names such a module in an entry point of the
-group `maestro_es.adapters`; the name of the entry point is the `batch.type`. The schedulers of maestro-es itself are
-listed in `maestro_es.adapters.schedulers`.
+The module of an adapter exports two names. `FACTS` has the facts about the scheduler that other code needs. `ADAPTER`
+is called with a batch block and a host, and returns an `Adapter`. Another package names such a module in an entry
+point of the group `maestro_es.adapters`. The name of the entry point is the `batch.type`.
+`maestro_es.adapters.schedulers` lists the schedulers of maestro-es itself.
 
-Entry points are looked up only for a type that maestro-es does not have, because that takes a third as long as a tick.
+Entry points are looked up only for a type that maestro-es does not have, because this takes a third of the time of a
+tick.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from maestro_es.errors import MaestroError, UnknownAdapter
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-#: The adapters of maestro-es, each with its module in this package. It is imported when a study asks for it.
+#: The adapters of maestro-es, each with its module in this package. The module is imported when a study needs it.
 ADAPTERS = ("local", *schedulers.WITH_ADAPTER)
 
 #: The signals that a runner passes on to its step.
@@ -60,7 +61,7 @@ def make_adapter(batch: Mapping[str, Any], host: Host) -> Adapter:
 
 
 def find_facts(kind: str) -> SchedulerFacts | None:
-    """Return the facts of a batch type; None if it has no adapter. UnknownAdapter if its adapter is broken."""
+    """Return the facts of a batch type (None: it has no adapter). UnknownAdapter if its adapter is broken."""
     if kind in ADAPTERS:
         return _facts_of(_own(kind))
     plug_in = _plug_in(kind)
@@ -73,7 +74,7 @@ def names() -> tuple[str, ...]:
 
 
 def jobs_of(kind: str) -> JobEnvironment:
-    """Return what a job of a batch type looks like from inside. For a built-in type, this imports no adapter."""
+    """Return the `JobEnvironment` of a batch type. For a built-in type, this imports no adapter."""
     if kind in ADAPTERS:
         return schedulers.WITH_ADAPTER.get(kind, JobEnvironment())
     facts = find_facts(kind)
@@ -89,7 +90,7 @@ SCHEDULERS = Schedulers(find_facts, names, _built_in)
 
 
 def _own(kind: str) -> ModuleType:
-    """Return the module of an adapter: the one of its name, or `adapter` in the package of its name."""
+    """Return the module of an adapter. It has the adapter's name, or is `adapter` in the package of this name."""
     module = importlib.import_module(f"{__package__}.{kind}")
     return importlib.import_module(f"{module.__name__}.adapter") if hasattr(module, "__path__") else module
 
@@ -125,7 +126,7 @@ def _plug_in(kind: str) -> tuple[EntryPoint, ModuleType] | None:
 
 
 def _fault(name: str, module: object) -> str:
-    """Return what is wrong with the module of an adapter; empty if nothing is."""
+    """Return what is wrong with the module of an adapter (empty: nothing is wrong)."""
     facts = getattr(module, "FACTS", None)
     if not isinstance(module, ModuleType):
         return f"is not a module, but a {type(module).__name__}"
@@ -142,7 +143,7 @@ def _fault(name: str, module: object) -> str:
 
 
 def _fault_of_jobs(jobs: JobEnvironment) -> str:
-    """Return what is wrong with the facts that a runner gets; empty if nothing is."""
+    """Return what is wrong with the facts that a runner gets (empty: nothing is wrong)."""
     job_ids: object = jobs.job_ids
     signals: object = jobs.stop_signals
     if not (

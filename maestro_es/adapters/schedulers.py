@@ -46,7 +46,7 @@ WITH_ADAPTER = {
     ),
 }  # fmt: skip
 
-#: Schedulers whose jobs are recognised, though no adapter submits to them.
+#: Schedulers whose jobs are recognised, although no adapter submits to them.
 _WITHOUT_ADAPTER = {
     "pbs": JobEnvironment(of_job=("PBS_*",), job_ids=("PBS_JOBID",)),
     "cobalt": JobEnvironment(of_job=("COBALT_*",)),
@@ -62,7 +62,7 @@ JOB_VARIABLES = tuple(jobs.job_ids[0] for jobs in ALL if jobs.job_ids)
 
 
 def job_around() -> str:
-    """Return the job in which this process runs, ``SCHEDULER:ID``; empty outside of jobs."""
+    """Return the job in which this process runs, ``SCHEDULER:ID`` (empty: it runs in no job)."""
     for name, jobs in _BY_NAME.items():
         for variable in jobs.job_ids:
             if os.environ.get(variable):

@@ -1,7 +1,7 @@
 """The common parts of all schedulers' scripts: directives, and options that users pass through.
 
-A directive is one option of a job. The header of the script shows it as Maestro writes it, and the submit command gets
-it as arguments. Both come from the same list, so they can't disagree. The adapter decides which directives a job has.
+A directive is one option of a job. The header of the script contains it in Maestro's form, and the submit command gets
+it as arguments. Both come from the same list, so they can't differ. The adapter decides which directives a job has.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WORDS_FOR_NO = ("", "false", "no", "off", "0", "none")
 
 
 class Directive(msgspec.Struct, frozen=True):
-    """One option of a job. `value` is None for a flag. `quoted` and `gap` say how Maestro writes it.
+    """One option of a job. `value` is None for a flag. `quoted` and `gap` describe Maestro's form.
 
     `added` marks an option that Maestro does not write. ValueError if the value contains a control character.
     """
@@ -102,13 +102,16 @@ def comment_of(description: str) -> str:
 
 
 def resources(batch: Mapping[str, Any], inherited: Iterable[str], run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the resources that a step requests: its own keys with values, and inherited keys of the batch block."""
+    """Return the resources that a step requests.
+
+    They are its own keys with values, and inherited keys of the batch block.
+    """
     asked = {key: batch[key] for key in inherited if batch.get(key)}
     return asked | {key: value for key, value in run.items() if value}
 
 
 def exclusive(asked: object, part: str, default: bool = False) -> bool:  # noqa: FBT001, FBT002 - a value, not a switch
-    """Whether a step requests exclusive nodes, for its "allocation" or its "launcher".
+    """Return whether a step requests exclusive nodes, for its "allocation" or its "launcher".
 
     As in Maestro, a scalar refers only to the allocation. A value from a placeholder is a text, so "False" means no.
     """
@@ -127,11 +130,13 @@ def exclusive(asked: object, part: str, default: bool = False) -> bool:  # noqa:
 def passed_through(
     sources: Sequence[object], refused: Collection[str], *, single_dash: bool = False, beaten: Collection[str] = ()
 ) -> list[Directive]:
-    """Return the options that users pass through by `args`: mappings of options to values, with None for a flag.
+    """Return the options that users pass through by `args`, as mappings of options to values.
+
+    A flag has the value None.
 
     A later source overrides an earlier one. The last source is that of the step. Options in `beaten` have the same
-    meaning as other keys of the step, so only the step itself can pass them. Options in `refused`, named without
-    dashes, would change what runs, how often, or under which name. ValueError names all options that can't be passed.
+    meaning as other keys of the step, so only the step itself can pass them. Options in `refused` (without dashes)
+    would change what runs, how often, or under which name. ValueError names all options that can't be passed.
     """
     chosen: dict[str, str | None] = {}
     wrong: list[str] = []
@@ -156,7 +161,10 @@ def names_beaten(said_by: Mapping[str, Collection[str]], run: Mapping[str, Any])
 
 
 def is_free(name: str, refused: Collection[str]) -> bool:
-    """Whether an option is neither `refused` nor an abbreviation: getopt_long(3) takes ``--arr`` for ``--array``."""
+    """Return whether an option is neither `refused` nor an abbreviation.
+
+    For getopt_long(3), ``--arr`` means ``--array``.
+    """
     return name not in refused and (len(name) == 1 or not any(whole.startswith(name) for whole in refused))
 
 
@@ -187,7 +195,7 @@ def _option_name(key: object) -> str:
 
 
 class ScriptsOnly:
-    """The base of an adapter that only writes scripts. It refuses to submit jobs, and knows of none."""
+    """The base of an adapter that only writes scripts. It refuses to submit jobs, and finds none."""
 
     name = ""
     can_submit = False
@@ -222,7 +230,7 @@ class ScriptsOnly:
         return {}
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
-        """Return nothing: no job was submitted."""
+        """Return nothing, because no job was submitted."""
         return {}
 
     def has_orphans(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
@@ -232,4 +240,4 @@ class ScriptsOnly:
         return []
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
-        """Do nothing: no job was submitted."""
+        """Do nothing, because no job was submitted."""

@@ -293,7 +293,7 @@ def _step_data(step: StepDiff) -> dict[str, Any]:
 
 
 def _cursor_file(study_dir: StudyDir) -> Path:
-    """Return the path of the note: in the study, or in the home of a user who may only read the study."""
+    """Return the path of the note. It is in the study or, if the user may only read the study, in the user's home."""
     if study_dir.is_ours():
         return study_dir.state / f"{DIFF_SINCE_LAST}.{os.geteuid()}"
     digest = sha256()(os.fsencode(study_dir.root)).hexdigest()[:16]

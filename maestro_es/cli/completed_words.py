@@ -37,7 +37,7 @@ def studies(context: click.Context, parameter: click.Parameter, word: str) -> li
 
 
 def _steps(earlier: list[str], word: str) -> list[str]:
-    """Return the names of steps that begin with a word; none if the study can't be read."""
+    """Return the names of steps that begin with a word (empty: the study can't be read)."""
     from maestro_es.cli.common import located  # noqa: PLC0415 - it imports this module
 
     roots = [root for root in map(located, map(Path, earlier)) if has_log(root)] or [find_study(Path.cwd())]

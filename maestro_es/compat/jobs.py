@@ -48,7 +48,7 @@ def submit_script(adapter: Adapter, path: str, cwd: str, env: Mapping[str, str])
 
 
 def check_jobs(adapter: Adapter, ids: Collection[object]) -> tuple[JobStatusCode, dict[str, State | None]]:
-    """Return the states of jobs by id; None for a job that the scheduler does not know."""
+    """Return the states of jobs by id (None: the scheduler does not know the job)."""
     steps = _records(ids)
     try:
         infos = adapter.query_queue(steps, {}) if steps else {}

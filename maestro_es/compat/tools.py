@@ -124,7 +124,7 @@ def coerce_dict_values(obj_to_transform: Any, transform: Callable[[Any], Any]) -
 
 
 def update_recursive(base_dict: dict[str, Any], update_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Update nested mappings in place; returns `base_dict`."""
+    """Update nested mappings in place. Returns `base_dict`."""
     for key, value in update_dict.items():
         if isinstance(base_dict.get(key), dict) and isinstance(value, dict):
             update_recursive(base_dict[key], value)
@@ -166,5 +166,5 @@ def load_parameter_generator(path: str | os.PathLike[str], env: Any, kwargs: Map
 
 
 def run_to_end(argv: Sequence[str]) -> int:
-    """Run a command on this terminal; returns its exit code."""
+    """Run a command on this terminal. Returns its exit code."""
     return subprocess.call(argv)  # noqa: S603 - our own arguments

@@ -75,13 +75,13 @@ def is_of_study(token: str, study_id: str) -> bool:
 
 
 def step_of(token: str) -> int:
-    """Return the number of the step in a token; 0 if it is not a token of maestro-es."""
+    """Return the number of the step in a token (0: it is not a token of maestro-es)."""
     parts = token.split("-")
     return _number(parts[1]) if len(parts) == _PARTS else 0
 
 
 def attempt_of(token: str) -> int:
-    """Return the number of the attempt in a token; 0 if it is not a token of maestro-es."""
+    """Return the number of the attempt in a token (0: it is not a token of maestro-es)."""
     return _number(token.split("-")[2]) if step_of(token) else 0
 
 

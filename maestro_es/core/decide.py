@@ -67,7 +67,7 @@ def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]
 
 
 def _boot_before(study_record: StudyRecord, seen: Observations) -> str:
-    """Return the boot id before a reboot of this host that is not recorded yet; empty if there is none."""
+    """Return the boot id before a reboot of this host that is not recorded yet (empty: there is none)."""
     return "" if seen.namesake else boot_before(study_record, seen.boot)
 
 

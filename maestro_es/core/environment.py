@@ -88,8 +88,8 @@ def for_runner(variables: Mapping[str, str]) -> dict[str, str]:
     return {**passed, f"{_RUNNERS}KEPT": " ".join(kept)} if kept else passed
 
 
-#: The letter of ``ulimit`` for each limit, and the unit of the limit in bytes. The number of processes is missing,
-#: because its letter differs between shells.
+#: The letter of ``ulimit`` for each limit, and the unit of the limit in bytes. For the number of processes, other
+#: shells have another letter.
 _LETTERS = {
     "cpu": ("t", 1), "data": ("d", 1024), "stack": ("s", 1024), "core": ("c", 512), "fsize": ("f", 512),
     "memlock": ("l", 1024), "nofile": ("n", 1), "as": ("v", 1024), "nproc": ("u", 1),

@@ -1,7 +1,7 @@
-"""Create a study: its directory, and its log.
+"""Creates a study: its directory, and its log.
 
-The log is written under a temporary name, and gets its own name when it is complete. It never replaces another log. A
-process that dies before that leaves a directory without a study. A second `run` may use it.
+The log is written under a temporary name, and gets its final name when it is complete. It never replaces another log.
+If the process dies before that, the directory contains no study, and a second `run` may use it.
 
 `maestro_es.study_file.plan` decides which steps a study has. `maestro_es.creation.exclusive_creation` ensures that
 only one process creates a study in a directory.
@@ -78,8 +78,9 @@ def create_study(
 ) -> StudyDir:
     """Create the study that a plan describes: its directory with Maestro's layout, its dependencies, and its log.
 
-    A caller that already holds the directory passes `site`. If the study can't be created, everything that this
-    process has created is removed. The steps inherit the environment `around`, by default that of this process.
+    If the caller has already reserved the directory, `site` is this directory. If the study can't be created,
+    everything that this process has created is removed. The steps inherit the environment `around` (default: that of
+    this process).
     """
     scheduler = runtime.adapters(plan.batch, runtime.host).scheduler
     if not settings.dry_run and not scheduler.can_submit and plan.has_jobs:
@@ -89,7 +90,7 @@ def create_study(
     with contextlib.ExitStack() as stack:
         if site is None:
             site = stack.enter_context(creating(plan.output))
-        stack.callback(site.remove, _names(plan))  # does nothing once there is a study
+        stack.callback(site.remove, _names(plan))  # does nothing if there is a study by then
         study_dir = make_directory(plan.output)
         _lay_out(plan, study_dir)
         runtime.on_effect("layout")
@@ -116,7 +117,7 @@ def create_empty_study(root: Path, settings: Settings, runtime: Runtime) -> None
 def take_over(
     plan: StudyPlan, settings: Settings, study_id: str, new_events: Iterable[NewEvent], runtime: Runtime, site: Site
 ) -> StudyDir:
-    """Create the log of a study whose directory Maestro has created. `new_events` describe what happened there.
+    """Create the log of a study whose directory Maestro has created. `new_events` record its state.
 
     Only the log and ``.maestro-es`` are written.
     """
@@ -158,7 +159,7 @@ def _created(
 
 
 def keep_environment(study_dir: StudyDir, around: Surroundings | None = None) -> list[NewEvent]:
-    """Write the file with the environment of the steps; return the event that records it."""
+    """Write the file with the environment of the steps. Return the event that records it."""
     try:
         return [(None, keep(study_dir, around or surroundings()))]
     except OSError as error:
@@ -166,7 +167,7 @@ def keep_environment(study_dir: StudyDir, around: Surroundings | None = None) ->
 
 
 def _lay_out(plan: StudyPlan, study_dir: StudyDir) -> None:
-    """Write the files that Maestro keeps beside the workspaces, but no pickles and no environment."""
+    """Write the files that Maestro writes next to the workspaces, except pickles and the environment."""
     try:
         files.write(study_dir.root / plan.spec_path.name, plan.spec_text.encode())
         if plan.pgen_path:
@@ -197,9 +198,11 @@ def write_log(study_dir: StudyDir, fill: Callable[[StudyLog], None], runtime: Ru
         fill(log)
         study_id = log.graph.study.study_id
     runtime.on_effect("append")
-    files.replace_file(study_dir.mark_of(study_id), b"", 0o600, durable=True)  # before the log: jobs check for it
+    files.replace_file(
+        study_dir.mark_of(study_id), b"", 0o600, durable=True
+    )  # written before the log, because jobs look for it
     journal.unlink(missing_ok=True)
-    study_dir.log.with_name(f"{study_dir.log.name}-journal").unlink(missing_ok=True)  # of an earlier log
+    study_dir.log.with_name(f"{study_dir.log.name}-journal").unlink(missing_ok=True)  # the journal of an earlier log
     study_dir.last_tick.unlink(missing_ok=True)  # likewise
     try:
         _give_name(scratch, study_dir.log)
@@ -216,7 +219,7 @@ def _give_name(scratch: Path, name: Path) -> None:
     try:
         os.link(scratch, name)
     except FileExistsError:
-        if not os.path.samefile(scratch, name):  # the same file: the file system sent our own call twice
+        if not os.path.samefile(scratch, name):  # not the same file: the file system may have repeated the call
             raise
     except OSError as error:
         if error.errno not in _NO_LINKS:

@@ -1,12 +1,12 @@
-"""Let only one process create a study in a directory.
+"""Ensures that only one process creates a study in a directory.
 
 The lock is a file in the study directory. A creating process may move or remove other files, but the lock file stays
 until the end. If the process has created the directory and must remove it, it removes the lock file first, and then
 the directory by ``rmdir``. Another process may have opened the lock file before. It notices that the file is unlinked,
 and starts again.
 
-So the lock needs no write permission in the parent directory. It is the same lock for every path and every host that
-reaches the directory.
+So the lock needs no write permission in the parent directory. It is the same lock for all paths to the directory, and
+for all hosts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from maestro_es.errors import RequestRefused
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_while_there
 
-#: How often we create the directory, if other processes remove it each time before we hold its lock.
+#: How often the directory is created, if other processes remove it each time before this process has locked it.
 _TRIES = 100
 
 #: The maximum number of bytes in the path of a log. SQLite allows 512 (MAX_PATHNAME), including the suffix of a
@@ -45,7 +45,10 @@ class Site:
         return {*os.listdir(self.study_dir.root)} - {self.study_dir.creation_lock.name}
 
     def note_entries(self) -> None:
-        """Note that this process has not created the present entries of the directory, so that `remove` keeps them."""
+        """Note the present entries of the directory.
+
+        `remove` keeps them, because this process has not created them.
+        """
         self._before = self.entries()
 
     def check(self) -> None:
@@ -60,7 +63,7 @@ class Site:
         return os.path.lexists(self.study_dir.log)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove those of these entries that this process has created. Do nothing if there is a study now."""
+        """Remove the entries that this process has created. Do nothing if there is a study now."""
         if not self._is_here() or self.has_study():
             return
         for name in {*names} - self._before:
@@ -131,7 +134,7 @@ def check_path(study_dir: StudyDir) -> None:
 
 @contextlib.contextmanager
 def _exclusive_creation(study_dir: StudyDir, *, must_be_new: bool) -> Iterator[Site | None]:
-    """Hold the lock of a directory, and create the directory if needed; yield None if another process was first."""
+    """Hold the lock of a directory, and create the directory if needed. Yield None if another process was first."""
     check_path(study_dir)
     with contextlib.ExitStack() as stack:
         is_new = held = False
@@ -161,7 +164,7 @@ def _refusing(root: Path) -> Iterator[None]:
 
 
 def _make(root: Path, stack: contextlib.ExitStack) -> bool:
-    """Create a directory and its parents; return whether this process did. `stack` removes them if they are empty."""
+    """Create a directory and its parents. Return whether this process did. `stack` removes them if they are empty."""
     if root.is_dir():
         return False
     if os.path.lexists(root):
@@ -169,7 +172,7 @@ def _make(root: Path, stack: contextlib.ExitStack) -> bool:
     if root.parent != root:
         _make(root.parent, stack)
     try:
-        root.mkdir(0o775)  # whatever the umask, not writable by all users
+        root.mkdir(0o775)  # not writable by all users, whatever the umask
     except FileExistsError:
         return False
     stack.callback(_remove_if_empty, root, _identity(root))

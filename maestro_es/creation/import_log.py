@@ -1,4 +1,4 @@
-"""Create a study's log from an export, in a directory without a study.
+"""Creates a study's log from an export, in a directory without a study.
 
 `maestro_es.store.log_export` decides whether an export is complete. This module does not look for anything that has
 happened since the export. `maestro_es.creation.recover` does that.
@@ -23,7 +23,7 @@ from maestro_es.study.invocation import Runtime, open_as_it_is
 
 
 class ImportedLog(NamedTuple):
-    """The last event of an imported log, its directory, and the directory `was` that the log records."""
+    """The last event of an imported log, its directory, and in `was` the directory that the log records."""
 
     head: Head
     root: Path

@@ -1,8 +1,8 @@
-"""Take over a study that Maestro has started and whose conductor is dead. The log is added to its directory.
+"""Takes over a study that Maestro has started and whose conductor is dead. It adds a log to the directory.
 
 `plan_import` reads and decides, and changes nothing. `carry_out` writes. The log appears complete, or not at all, so a
-study is taken over only once. After that, Maestro's pickle of the study is renamed. A conductor started on it would
-run all steps from the beginning, beside maestro-es.
+study is taken over only once. After that, Maestro's pickle of the study is renamed. Otherwise a new conductor could
+read it and run all steps from the beginning, at the same time as maestro-es.
 
 `maestro_es.creation.import_rules` decides what happens to each step.
 """
@@ -42,7 +42,8 @@ from maestro_es.study_file.reading import StudyContext
 #: Maestro's programs that work on a study. ``maestro`` does so with ``-fg``.
 _PROGRAMS = ("conductor", "maestro")
 
-#: The program is looked for among this many words of a command line. The interpreter and its options precede it.
+#: The program is one of the first words of a command line, up to this number. The interpreter and its options precede
+#: it.
 _FIRST_WORDS = 4
 
 #: The maximum number of differences that a message names.
@@ -51,7 +52,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Facts that the directory of a study does not contain: the options of its ``maestro run``, given by the user."""
+    """The options of the study's ``maestro run``, as the user gives them. The directory does not contain them."""
 
     settings: Settings
     pargs: Sequence[str] = ()
@@ -112,7 +113,7 @@ def carry_out(imported: Import, runtime: Runtime) -> StudyDir:
 
 
 def check_idle(root: Path, running: Iterable[process.Running]) -> None:
-    """Refuse a study that has a log or a pending request of Maestro, or that a process on this host works on."""
+    """Refuse a study with a log or a pending request of Maestro, or on which a process of this host works."""
     study_dir = StudyDir(root)
     if study_dir.log.exists():
         raise _has_log(root)
@@ -135,7 +136,7 @@ def _has_log(root: Path) -> RequestRefused:
 
 
 def _works_on(other: process.Running, root: str) -> bool:
-    """Whether a process is Maestro at work on a study, or a step that Maestro has left running."""
+    """Return whether a process is Maestro working on a study, or a step that Maestro has left running."""
     scripts = [os.path.realpath(os.path.join(other.folder, word)) for word in other.arguments if word.endswith(".sh")]
     if other.folder.startswith(f"{root}/") and any(script.startswith(f"{root}/") for script in scripts):
         return True

@@ -1,4 +1,4 @@
-"""Decides what happens to a step of a Maestro study, from its row in ``status.csv`` and other facts. Returns events.
+"""Decides what happens to a step of a Maestro study. The facts are its row in ``status.csv`` and the job's state.
 
 A finished step never runs again. If a step may have a job whose id is unknown, the import is refused, because another
 submission could run the step twice.
@@ -27,7 +27,7 @@ _UNTOUCHED = (State.INITIALIZED, State.DRYRUN)
 
 @dataclass(frozen=True)
 class StepFacts:
-    """What is known about a step in addition to its row.
+    """The facts about a step in addition to its row.
 
     `restartable` says whether it has a restart script, and `begun` whether its workspace exists. `ended` is its end in
     the conductor's log. `seen` is the scheduler's answer about the job in the row, if it was queried.
@@ -41,7 +41,7 @@ class StepFacts:
 
 @dataclass(frozen=True)
 class ImportDecision:
-    """The decision about a step: its `events` (none for a new step), and for users `becomes` and `why`."""
+    """The decision about a step: its `events` (none for a new step), and in words its new state and the reason."""
 
     step: StepRecord
     row: Row
@@ -51,7 +51,7 @@ class ImportDecision:
 
 
 def in_flight(row: Row, facts: StepFacts) -> bool:
-    """Whether a step has a job in flight, according to what Maestro recorded."""
+    """Return whether a step has a job in flight, according to Maestro's record."""
     return bool(row.job_id) and not _has_ended(row, facts) and row.state not in _UNTOUCHED
 
 
@@ -105,7 +105,7 @@ def _again(step: StepRecord, row: Row, why: str, table: Evidence) -> ImportDecis
 
 
 def _ask(step: StepRecord, row: Row, seen: JobInfo | None, study_id: str, table: Evidence) -> ImportDecision:
-    """Adopt the job of a step if the scheduler lists it; otherwise run the step again."""
+    """Adopt the job of a step if the scheduler lists it. Otherwise run the step again."""
     if seen is None:
         raise StudyError(f"{step.name}: the scheduler was not asked about job {row.job_id}; try again")
     if seen.state is JobState.GONE:

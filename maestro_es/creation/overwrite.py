@@ -1,4 +1,4 @@
-"""Replace a study directory: decides what ``run -o DIR`` may move away, and moves it.
+"""Replaces a study directory. It decides what ``run -o DIR`` may move away, and moves it.
 
 The earlier study is moved into ``.maestro-es/previous/TIME`` of the new one, entry by entry. The directory itself
 stays, with its owner, mode and quota, and remains the current directory of shells. The log is moved first, so that no
@@ -28,8 +28,8 @@ from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_tick_lock
 from maestro_es.study.session import Session
 
-#: The errors of a study that may be replaced without reading its log: it is damaged or missing, as after a killed run.
-#: A log that can't be read at the moment, or by this version, may have jobs.
+#: The errors after which a study may be replaced without reading its log, because the log is damaged or missing. If a
+#: log can't be read at the moment, or by this version, the study may have jobs.
 _UNREADABLE = (DamagedLog, InvalidTransition, NotAStudy)
 
 
@@ -38,7 +38,7 @@ _LOCK_SECONDS = 10
 
 
 def check_overwritable(site: Site) -> bool:
-    """Return whether there is anything to replace. RequestRefused if it is not a study, or a study that has jobs."""
+    """Return whether there is anything to replace. RequestRefused if it is not a study, or if the study has jobs."""
     study_dir = site.study_dir
     names = site.entries()
     if study_dir.state.name in names or study_dir.next_state.name in names or site.has_study():
@@ -62,7 +62,7 @@ def _check_idle(study: Session) -> None:
 
 @contextlib.contextmanager
 def overwriting(site: Site, runtime: Runtime) -> Iterator[Path]:
-    """Move the content of a directory away for a new study; yield its new place.
+    """Move the content of a directory away for a new study. Yield its new path.
 
     If there is no new study at the end, the content is moved back. Call `check_overwritable` first.
     """
@@ -88,7 +88,7 @@ def overwriting(site: Site, runtime: Runtime) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _ended(study_dir: StudyDir, runtime: Runtime) -> Iterator[str]:
-    """Cancel the study that is replaced, and prevent ticks of it in the meantime; yield its id, empty if it has none.
+    """Cancel the study that is replaced, and prevent its ticks meanwhile. Yield its id (empty: it has none).
 
     The log is closed before it is moved, because SQLite finds the journal of a log by its path.
     """
@@ -127,7 +127,10 @@ class _Move:
         self.folder = self._previous / self._time()
 
     def _time(self) -> str:
-        """Return the name of `folder`: that of a killed move, or a time after the names of all earlier studies."""
+        """Return the name of `folder`.
+
+        It is that of a killed move, or a time after the names of all earlier studies.
+        """
         begun = _names(self._previous)
         if begun:
             return max(begun)
@@ -136,7 +139,7 @@ class _Move:
         return next(name for name in times if name > last)
 
     def carry_out(self) -> None:
-        """Move the log, then all other entries. Studies that the earlier study had replaced are moved beside it."""
+        """Move the log, then all other entries. Studies that the earlier study had replaced are moved next to it."""
         study_dir = self._study_dir
         self.folder.mkdir(0o700, parents=True, exist_ok=True)
         study_dir.next_state.chmod(0o700)

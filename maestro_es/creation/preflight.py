@@ -1,4 +1,4 @@
-"""Report, before a study exists, everything that would prevent writing or submitting its scripts.
+"""Reports everything that would prevent writing or submitting the scripts of a study, before the study exists.
 
 Steps are rendered by the code that ticks use, for their first start and for their restart, but nothing is written or
 submitted. So `validate` and `run` report the problems that a tick would meet. `study_file.instances` decides which
@@ -43,7 +43,7 @@ _LONGEST_ABOUT = 300
 #: Characters that are not expected in commands.
 _CONTROL = re.compile(r"[^\t\n\x20-\x7e]")
 
-#: A problem of a step: the key of its run block that causes it, or "run", and a message.
+#: A problem of a step: the key of the run block that causes it (or "run"), and a message.
 _Fault = tuple[str, str]
 
 
@@ -89,7 +89,10 @@ def _outline(template: Template, expansion: Expansion) -> str:
 def _first_faults(
     expansion: Expansion, template: str, faults_of: Callable[[StepRecord], list[_Fault]]
 ) -> tuple[str, list[_Fault]]:
-    """Return the first instance of a template with problems, and these. If a sample has any, all are checked."""
+    """Return the first instance of a template with problems, and its problems.
+
+    If a sample has problems, all are checked.
+    """
     instances = expansion.templates[template]
 
     def faulty(indexes: Iterable[int]) -> Iterator[tuple[str, list[_Fault]]]:
@@ -134,7 +137,7 @@ def _faults(graph: MemoryGraph, step: StepRecord, study_dir: StudyDir, adapters:
 
 
 def _parts_at_fault(graph: MemoryGraph, step: StepRecord, study_dir: StudyDir, adapters: Adapters) -> list[_Fault]:
-    """Return the parts of a step that cause a problem; empty if only the whole step does."""
+    """Return the parts of a step that cause a problem (empty: the whole step causes it)."""
     template = graph.template(step.template)
     rendered = render(
         template.description, template.run, step.params, step.workspace, step.workspaces, str(study_dir.root)

@@ -1,4 +1,4 @@
-"""Rebuild a lost log from an older export, and from what claims, reports, jobs and ``status.csv`` show since then.
+"""Rebuilds a lost log from an older export, and from later claims, reports, jobs and ``status.csv``.
 
 The claims in the workspaces show which attempts have started. The reports in the inbox show how attempts ended. The
 schedulers list their jobs, and ``status.csv`` shows what the last tick has recorded.
@@ -42,7 +42,7 @@ from maestro_es.study.session import Session
 
 @dataclass
 class RecoveryPlan:
-    """A log that can be rebuilt: the head of the export, the decision about each step, and the events to append.
+    """The plan for a lost log: the head of the export, the decision about each step, and the events to append.
 
     `warnings` are lines that the user must read. `spare` lists attempts that must not start any more, with their
     workspaces.
@@ -92,7 +92,7 @@ def check_lost(root: Path) -> None:
 
 
 def plan_recovery(export: ExportReader, root: Path, runtime: Runtime) -> RecoveryPlan:
-    """Decide what happens to each step, and change nothing. A MaestroError says why that is impossible now."""
+    """Decide what happens to each step, and change nothing. A MaestroError says why this is impossible now."""
     study_dir = StudyDir(root)
     work, head = _read(export, runtime)
     graph = work.graph
@@ -118,7 +118,7 @@ def plan_recovery(export: ExportReader, root: Path, runtime: Runtime) -> Recover
 
 
 def carry_out(plan: RecoveryPlan, export: ExportReader, study_dir: StudyDir, runtime: Runtime, reason: str) -> None:
-    """Write the log. Before that, prevent the start of every job that was found and is not adopted."""
+    """Write the log. Before that, prevent the start of all jobs that were found and are not adopted."""
     for workspace, token in plan.spare:
         claims.abandon(workspace, token)
 
@@ -166,7 +166,7 @@ def _followed(graph: MemoryGraph, findings: RecoveryFindings) -> dict[int, str]:
 
 
 def _recovery(step: StepRecord, findings: RecoveryFindings, followed: dict[int, str]) -> Recovery:
-    step = structs.replace(step)  # its state before the new events are applied
+    step = structs.replace(step)  # a copy of its state before the new events
     if step.phase is Phase.DONE:
         return Recovery(step, step.state.name, "as the export has it")
     traces = Traces(
@@ -178,7 +178,7 @@ def _recovery(step: StepRecord, findings: RecoveryFindings, followed: dict[int, 
 def _record(work: UnitOfWork, plan: RecoveryPlan, findings: RecoveryFindings) -> None:
     """Apply the decisions. Ended steps come first, because steps that continue may depend on them.
 
-    After that, record what follows for other steps.
+    After that, record the consequences for other steps.
     """
     graph = work.graph
     ends = [recovery for recovery in plan.recoveries if _is_end(recovery)]

@@ -1,4 +1,4 @@
-"""Decides what happened to a step after its last event in the export, from traces of its attempts. Returns events.
+"""Decides from the traces of a step's attempts what happened after its last event in the export. Returns events.
 
 A step that has finished does not run again. A job in flight is adopted. If an attempt has started and its end is
 unknown, the step is held, and a user must decide.
@@ -24,7 +24,7 @@ _ENDS = (ReportKind.EXIT, ReportKind.TIMEOUT, ReportKind.STOPPED, ReportKind.DRO
 
 @dataclass(frozen=True)
 class Trace:
-    """One attempt of a step, and the evidence of it: its claim, its reports, and its scheduler's answer."""
+    """One attempt of a step with its evidence: its claim, its reports, and the answer of its scheduler."""
 
     token: str
     number: int
@@ -39,7 +39,7 @@ class Trace:
 
     @property
     def can_be_reconciled(self) -> bool:
-        """Whether a tick that adopts the attempt will learn how it ended, or that it can't start."""
+        """Whether a tick that adopts the attempt can find out how it ended, or that it can't start."""
         if any(report.kind in _ENDS for report in self.reports):
             return True
         return self.seen is not None and self.seen.state is not JobState.GONE
@@ -51,12 +51,12 @@ class Trace:
 
     @property
     def job_id(self) -> str:
-        """The id of its job; empty if unknown."""
+        """The id of its job (empty: unknown)."""
         return self.claim.job_id or (self.seen.job_id if self.seen else "")
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """The evidence of the attempt, as it is recorded in events."""
+        """The evidence of the attempt, in the form for events."""
         sources = [Evidence(source="report", detail=report.file) for report in self.reports]
         if self.claim.state is not ClaimState.NOT_READ:
             owner = f" {self.claim.job_id} on {self.claim.host}" if self.claim.job_id else ""
@@ -70,8 +70,8 @@ class Trace:
 class Traces:
     """All evidence of a step: its attempts, and its row in a ``status.csv`` that is newer than the export.
 
-    `followed` names a dependent step that was tried. If there is one, this step must have finished. `host` is this
-    host: processes of other hosts can't be seen from here.
+    `followed` is the name of a dependent step that was tried. If there is one, this step must have finished. `host` is
+    this host, which can't see processes of other hosts.
     """
 
     attempts: tuple[Trace, ...] = ()
@@ -82,7 +82,10 @@ class Traces:
 
 @dataclass(frozen=True)
 class Recovery:
-    """The decision about a step, and for users `becomes` and `how` it is known. `adopted` is the token of a job."""
+    """The decision about a step, and in words its new state and the evidence.
+
+    `adopted` is the token of its job, if any.
+    """
 
     step: StepRecord
     becomes: str
@@ -92,7 +95,7 @@ class Recovery:
 
 
 def recover_step(step: StepRecord, traces: Traces) -> Recovery:
-    """Decide what happens to one step that was not done at the time of the export, or was run again since."""
+    """Decide about one step that was not done at the time of the export, or was run again later."""
     number = max([step.attempt, *(trace.number for trace in traces.attempts)])
     alive = [trace for trace in traces.attempts if not (trace.can_not_start or _is_over(step, trace))]
     latest = max(alive, key=lambda trace: (trace.is_live, trace.number), default=None)
@@ -108,14 +111,14 @@ def recover_step(step: StepRecord, traces: Traces) -> Recovery:
             return _adopted(step, latest, f", on {latest.claim.host}: only there can be told whether it runs")
         return held(step, number, latest)
     if latest and latest.number > step.attempt:
-        return held(step, number, latest)  # a report without a claim
+        return held(step, number, latest)  # there is a report without a claim
     if number > step.attempt:
         return _to_run(step, number, "its last attempt was given up before it started")
     return Recovery(step, _as_recorded(step), "as the export has it: nothing was found that is younger")
 
 
 def _is_over(step: StepRecord, trace: Trace) -> bool:
-    """Whether the export already says that an attempt is over."""
+    """Return whether the export already says that an attempt is over."""
     if trace.token == step.token:
         return step.phase not in IN_FLIGHT
     return trace.number < step.attempt
@@ -126,16 +129,19 @@ def _as_recorded(step: StepRecord) -> str:
 
 
 def _by_table(step: StepRecord, row: Row | None, number: int, latest: Trace | None) -> Recovery | None:
-    """Decide by the status table; None if it does not decide. A tick wrote it after it had recorded the same state."""
+    """Decide by the status table, which a tick wrote after it had recorded the same state.
+
+    None if the table does not suffice.
+    """
     if row is None or (latest and row.job_id != latest.job_id):
-        return None  # it shows an attempt before the latest one
+        return None  # the table shows an earlier attempt
     source = Evidence(
         source=file_names.STATUS_CSV, detail=f"{row.state.name}{f', job {row.job_id}' if row.job_id else ''}"
     )
     how = f"status.csv says {row.state.name}"
     if row.state in (State.FINISHED, State.CANCELLED) or (row.state in FAILED_STATES and row.ended_at):
         if row.state is State.FAILED and step.phase is Phase.BLOCKED and not latest:
-            return None  # it failed because of another step, and will do so again
+            return None  # the step failed because of another step, and will fail again
         return _ended(step, row.state, number, latest, how, source, row)
     if row.state in (State.TIMEDOUT, State.HWFAILURE) and latest:
         return _to_run(step, number, f"{how}, and that it goes on", restarts=row.restarts, evidence=(source,))
@@ -173,7 +179,7 @@ def _to_run(
 
 
 def _adopted(step: StepRecord, trace: Trace, more: str = "") -> Recovery:
-    """Adopt an attempt, so that the next tick reconciles it like any other."""
+    """Adopt an attempt, so that the next tick reconciles it as any other."""
     how = ", ".join(f"{source.source} says {source.detail}" for source in trace.evidence) + more
     if trace.token == step.token and step.phase is Phase.SUBMITTED:
         return Recovery(step, "in flight", how, adopted=trace.token)
@@ -216,7 +222,7 @@ def _hold(step: StepRecord, how: str, recovered: StepRecovered) -> Recovery:
 
 
 def _followed(step: StepRecord, traces: Traces, number: int, latest: Trace | None) -> Recovery:
-    """Decide about a step after which another one was tried: it has finished. If it was never tried, hold it."""
+    """Decide about a step if a dependent step was tried. It has finished, or it is held if it was never tried."""
     if number or (traces.row and traces.row.state is State.FINISHED):
         claim = Evidence(source="claim", detail=f"{traces.followed} was tried, and waits for it")
         return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", claim)
@@ -225,5 +231,5 @@ def _followed(step: StepRecord, traces: Traces, number: int, latest: Trace | Non
 
 
 def newer(step: StepRecord, attempts: Sequence[Trace]) -> bool:
-    """Whether a step was tried after the time of the export."""
+    """Return whether a step was tried after the time of the export."""
     return any(trace.number > step.attempt for trace in attempts)

@@ -49,7 +49,7 @@ def scan(graph: MemoryGraph, study_dir: StudyDir, runtime: Runtime, since: Micro
     environment = environment_of(study_dir, study_record)
     if (
         environment.problem
-    ):  # the directory or the disk may be new: use this process's environment to reach the scheduler
+    ):  # the environment file may be lost, so use this process's environment to reach the scheduler
         environment = Environment(dict(os.environ))
     adapters = runtime.adapters(study_record.adapter, runtime.host._replace(environment=environment))
     findings = RecoveryFindings(runtime.host.name)
@@ -109,7 +109,7 @@ def _trace(
 
 
 def _recall(graph: MemoryGraph, adapters: Adapters, findings: RecoveryFindings) -> None:
-    """Query the accounting for claimed jobs of which there is neither a report nor an entry in the queue."""
+    """Query the accounting for claimed jobs without a report and without an entry in the queue."""
     unknown = [
         structs.replace(step, token=trace.token, job_id=trace.claim.job_id, phase=Phase.SUBMITTED)
         for step in graph.steps()

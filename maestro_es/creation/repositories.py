@@ -31,7 +31,7 @@ _MARK = "MAESTRO_ES_GIT"
 
 
 def run_git(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
-    """Run a git command; return its exit code, its output and its errors. A command that takes too long is ended."""
+    """Run a git command. Return its exit code, its output and its errors. A command that takes too long is ended."""
     limit, error = _limit(argv, environment)
     if error:
         return 1, "", error
@@ -56,14 +56,14 @@ def _started_with(mark: str) -> list[int]:
     """Return the processes with this mark: those that git has started."""
     processes = []
     for process in of_this_user():
-        with contextlib.suppress(Unreachable):  # its environment is not readable, so git did not start it
+        with contextlib.suppress(Unreachable):  # if its environment is not readable, git did not start it
             if is_marked(process.pid, mark, _MARK):
                 processes.append(process.pid)
     return processes
 
 
 def _limit(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
-    """Return the time limit of a command in seconds, and what is wrong with the user's setting, if anything."""
+    """Return the time limit of a command in seconds, and a message if the user's setting is wrong."""
     limit = environment.get(LIMIT, "")
     if not limit:
         return (_ASKING if "ls-remote" in argv else _COPYING), ""

@@ -48,7 +48,7 @@ class Why(NamedTuple):
 
     `errors` are the last lines on standard error of the step, if it has failed. If it has failed because of another
     step, they are lines of that step. `written_by` is the step that wrote them. `failures` are the failed steps of the
-    study, in groups; they are empty if the question is about a step, or about the past.
+    study, in groups. They are empty if the question is about a step, or about the past.
     """
 
     step: str
@@ -273,7 +273,7 @@ class AuditableGraph(GraphBase):
         return self._study.dir.is_ours()
 
     def scheduler_facts(self) -> dict[str, str]:
-        """Return what the scheduler reported about itself when the study was created: values by its own names."""
+        """Return the scheduler's facts about itself at the creation of the study, by the scheduler's names."""
         from maestro_es.study.environment_file import scheduler_facts  # noqa: PLC0415 - for this only
 
         return scheduler_facts(self._study.log)

@@ -20,8 +20,8 @@ _MARGIN = 60
 def still_runs(graph: Graph, step: StepRecord, claim: Claim, host: Host, now: Micros) -> tuple[bool, Micros | None]:
     """Return whether a step may still run, and when it will have run for its walltime, if it has one.
 
-    On the host where it was started, its processes are counted. Anywhere else, it may run until its walltime is over,
-    or for ever without a walltime.
+    On the host where it was started, its processes are counted. On any other host, it may run until its walltime is
+    over, or for ever without a walltime.
     """
     if claim.state is not ClaimState.JOB:
         return False, None

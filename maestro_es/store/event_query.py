@@ -51,7 +51,7 @@ class Selection(NamedTuple):
 _REQUEST = "r.step = e.step AND r.seq <= e.seq AND r.type = 'SubmissionRequested' ORDER BY r.seq DESC LIMIT 1"
 _ATTEMPT = f"(SELECT json_extract(r.data, '$.attempt') FROM event r WHERE {_REQUEST})"
 
-#: The events that record a failure, with its cause in a word; StepFailed has a `Cause`.
+#: The events that record a failure, with its cause in a word. StepFailed has a `Cause`.
 CAUSED = {
     "HardwareFailed": "hardware",
     "StepTimedOut": "timeout",
@@ -94,7 +94,7 @@ _PARAM = """(SELECT json_extract(p.value, '$[1]') FROM step s, json_each(s.param
 
 
 def select(log: StudyLog, selection: Selection) -> Iterator[Recorded]:
-    """Yield the selected events, oldest first; with a limit, only the last ones."""
+    """Yield the selected events, oldest first. With a limit, yield only the last ones."""
     if selection.limit is not None:
         where, values = _where(selection)
         rows = log.query(f"SELECT {_ROW} FROM event e {where} ORDER BY e.seq DESC LIMIT ?", (*values, selection.limit))
@@ -115,7 +115,7 @@ _decode = cast("Callable[[tuple[object, ...]], Recorded]", event_log.decode)
 def count(
     log: StudyLog, selection: Selection, fields: Sequence[str], *, utc: bool = False
 ) -> list[tuple[object, ...]]:
-    """Return the number of events for each combination of values of the fields: the values, then the number.
+    """Yield a row for each combination of values of the fields: the values, then the number of events.
 
     Days and hours are in the host's time zone or in UTC.
     """

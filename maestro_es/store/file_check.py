@@ -103,7 +103,7 @@ def _is_of_others(path: Path) -> bool:
 
 
 def journals(path: Path) -> tuple[Path, ...]:
-    """Return the files beside a log that SQLite trusts."""
+    """Return the other files in the directory of a log that SQLite trusts."""
     return Path(f"{path}-journal"), Path(f"{path}-wal"), Path(f"{path}-shm")
 
 

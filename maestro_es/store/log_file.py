@@ -154,8 +154,8 @@ _NO_LOCKS = "the file system gives no locks; see whether its lock service runs, 
 
 _LOCKED = "database is locked"
 
-#: How SQLite names SQLITE_CORRUPT and SQLITE_NOTADB (sqlite3ErrStr); of a schema it says "malformed database schema".
-#: Python has the codes themselves from 3.11 on.
+#: SQLite's texts for SQLITE_CORRUPT and SQLITE_NOTADB (sqlite3ErrStr). A damaged schema gives "malformed database
+#: schema". Python has the codes themselves from 3.11 on.
 _DAMAGE = ("malformed", "file is not a database", "Could not decode to UTF-8")
 
 #: SQLite's messages if it may not roll back a journal, write, or create a journal.

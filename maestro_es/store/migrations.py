@@ -165,7 +165,7 @@ def ever_made() -> dict[str, Made]:
 
 
 def normal(sql: str) -> str:
-    """Return a statement without what versions of SQLite write differently: blanks, quotes, and large letters."""
+    """Return a statement without blanks, quotes and upper case, because versions of SQLite differ in these."""
     return "".join(sql.split()).replace('"', "").lower()
 
 

@@ -75,7 +75,7 @@ def make_claim(workspace: Path, token: str, job_id: str, host: str, instance: st
 
 
 def make_workspace(workspace: Path) -> None:
-    """Create the workspace of a step. The umask decides whether the group can write to it; other users never can."""
+    """Create the workspace of a step. The umask decides whether the group can write to it. Other users never can."""
     with contextlib.suppress(FileExistsError):
         try:
             os.mkdir(workspace, _WORKSPACE_MODE)

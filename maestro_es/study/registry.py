@@ -27,7 +27,7 @@ def folder() -> Path:
 
 
 def cron_note(host: str) -> Path:
-    """Return the file beside the registry that records cron's last tick on a host, or the installation of the line.
+    """Return the file that records cron's last tick on a host, or the installation of the line.
 
     The file does not prove that the line is still there, because a host that is reinstalled loses its crontabs.
     """

@@ -152,7 +152,7 @@ class Session:
 
         If there are very many dependents, the next ticks end the others.
 
-        StudyCopied if this is a copy of a study that still exists; then nothing is recorded.
+        StudyCopied if this is a copy of a study that still exists. Then nothing is recorded.
         """
         relocation(self.dir, self.graph)
         self.log.record(new_events)

@@ -48,7 +48,7 @@ _LOCK_SECONDS = 10
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """What is known about the file: the last event that it shows, its identity, its origin and its blocks."""
+    """The note about the file: the last event that it shows, its identity, its origin and its blocks."""
 
     seq: int
     digest: str
@@ -63,7 +63,7 @@ _decoder = msgspec.json.Decoder(_Note)
 
 
 class _Change(NamedTuple):
-    """A block: its position and length in the present file, and the steps whose lines may have changed."""
+    """A block with its position and length in the present file, and the steps whose lines may have changed."""
 
     at: int
     length: int
@@ -115,7 +115,7 @@ def _lock(study_dir: StudyDir) -> Iterator[None]:
 
 
 def _replace(study_dir: StudyDir, content: Iterable[bytes]) -> tuple[int, int, int]:
-    """Replace the file; return the identity of the new one."""
+    """Replace the file. Return the identity of the new one."""
     # not durable: a tick that finds the table empty writes it again
     return _identity(replace_file(study_dir.status_csv, content, 0o666, durable=False))
 
@@ -143,7 +143,7 @@ class _Table:
         )
 
     def patched(self, old: int, note: _Note, rows: Iterable[StatusRow]) -> Iterator[bytes]:
-        """Yield the content of the file: the lines of these steps are formatted, all others are copied."""
+        """Yield the content of the file. The lines of these steps are formatted, and all others are copied."""
         end = copied = 0
         for block, change in _changes(note, rows):
             end = change.at
@@ -209,14 +209,17 @@ def _read_note(study_dir: StudyDir) -> _Note | None:
 
 
 def _is_of_use(note: _Note, log: StudyLog, head: Head, host: Host) -> bool:
-    """Whether lines may be copied: they are of this log and this version, and were not written before a reboot."""
+    """Return whether lines may be copied.
+
+    They must come from this log and this version, and from after the last reboot.
+    """
     if note.origin != _origin() or (note.host == host.name and note.boot_id != host.boot_id):
         return False
     return head.seq - note.seq <= _MOST_EVENTS and log.holds(note.seq, bytes.fromhex(note.digest))
 
 
 def _open_noted(study_dir: StudyDir, stack: contextlib.ExitStack, note: _Note) -> int | None:
-    """Open the file; return None if it is not the one that the note describes."""
+    """Open the file. Return None if it is not the file of the note."""
     try:
         old = os.open(study_dir.status_csv, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -243,5 +246,5 @@ def _identity(info: os.stat_result) -> tuple[int, int, int]:
 
 
 def _origin() -> str:
-    """Return what a line depends on, apart from its step: the versions of maestro-es's rules, and the time zone."""
+    """Return the versions of the rules and the time zone, because a line depends on these and on its step."""
     return f"{_FORMAT} {REDUCER_VERSION} {' '.join(time.tzname)} {time.timezone} {time.altzone}"

@@ -1,7 +1,8 @@
 """Writes mappings as YAML in block style, byte for byte as PyYAML does.
 
-For the metadata of a large study, PyYAML takes longer than all other work of creating the study. Nearly all keys and
-values are numbers, or texts that need no quotes. This module formats them itself, and leaves the others to PyYAML.
+For a large study, PyYAML would take longer to write the metadata than the rest of the creation takes. Nearly all keys
+and values are numbers, or texts that need no quotes. This module formats these itself, and leaves the others to
+PyYAML.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _entry(indent: str, key: str, value: object) -> str:
 
 
 def _scalar(value: object) -> str:
-    """Return a simple text or number as YAML; an empty text for any other value."""
+    """Return a simple text or number as YAML. Return an empty text for any other value."""
     if type(value) is int:
         return str(value)
     if type(value) is not str:
@@ -89,7 +90,7 @@ def _is_bare_key(key: object) -> bool:
 
 
 def _is_mapping(value: object) -> bool:
-    """Whether a value is a mapping that is written here: not an empty one, and its keys are texts."""
+    """Return whether this module writes a value, that is, whether it is a non-empty mapping whose keys are texts."""
     if type(value) is dict:
         return bool(value) and all(type(key) is str for key in value)
     return isinstance(value, SortedEntries)

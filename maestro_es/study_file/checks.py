@@ -1,4 +1,4 @@
-"""Checks of a study file that a schema can't express: names that must agree, the needs of schedulers, ignored keys.
+"""Makes the checks of a study file that a schema can't express, such as matching names and the needs of schedulers.
 
 These checks also run on data that does not match the schema, so that a user sees both kinds of problems at once.
 `section` and `items` return the well-formed parts, and leave out the others, which `validation` has reported.

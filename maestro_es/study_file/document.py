@@ -1,4 +1,4 @@
-"""Loads a YAML text as data, and knows the line of every value.
+"""Loads a YAML text as data, with the line of every value.
 
 Loading is safe: it creates no Python objects. It follows YAML 1.1, like PyYAML and Maestro. So ``on`` is a boolean,
 and an unquoted ``10:30:00`` is the number 37800. `scalars` warns of such values. `validation` and `checks` decide
@@ -128,7 +128,7 @@ def read_file(file: Path) -> bytes:
 
 
 def read_document(text: str, findings: Findings) -> Document:
-    """Return the only document in `text`; raise SpecError if it can't be read.
+    """Return the only document in `text`. SpecError if it can't be read.
 
     A duplicate key is a problem. A key that is not a string is a problem, too, and its value is left out.
     """
@@ -170,7 +170,7 @@ def _check_size(text: str, unusual: UnusualYaml, findings: Findings) -> None:
 
 
 def _construct(loader: Any, root: Node, findings: Findings) -> Any:  # noqa: ANN401 - PyYAML has no types; YAML anything
-    """Return the data of a file. PyYAML's constructors raise errors of int() and date(), and others by mistake."""
+    """Return the data of a file. PyYAML's constructors raise various errors for wrong values."""
     try:
         return loader.construct_document(root)
     except yaml.YAMLError:
@@ -219,7 +219,7 @@ def _child(node: Node | None, part: str | int) -> tuple[int, Node] | None:
 
 
 def _check_nodes(root: Node, findings: Findings) -> bool:
-    """Check every key once; return whether the data can be constructed. All its keys are strings then."""
+    """Check every key once. Return whether the data can be constructed. Then all its keys are strings."""
     sizes: dict[int, int] = {}
     within: set[int] = set()
     sound, stack = True, [(root, False)]
@@ -267,7 +267,7 @@ def _check_keys(node: Node, findings: Findings) -> None:
 
 
 def _check_scalar(node: Node, findings: Findings) -> bool:
-    """Report a NUL or a number that is too long; return whether the value can be constructed."""
+    """Report a NUL or a number that is too long. Return whether the value can be constructed."""
     if isinstance(node, ScalarNode) and "\0" in node.value:
         findings.problem(
             _line(node), "A text holds the character NUL", "No path and no script can hold it: remove it."

@@ -1,8 +1,8 @@
-"""The ``env`` of a study: variables, labels, dependencies and sources, and their substitution into steps.
+"""Reads the ``env`` of a study, and substitutes its variables, labels, dependencies and sources into steps.
 
-Maestro substitutes in one pass: labels, then dependencies, then variables. So it leaves a name two levels deep as it
-is. Here each value is first resolved completely, in any order of declaration. Two kinds of placeholders stay on
-purpose. ``$(OUTPUT_PATH)`` stays because a study can be moved; `render` replaces it by the present directory.
+Maestro substitutes in one pass: labels, then dependencies, then variables. So it does not resolve a name that is two
+levels deep. This module first resolves each value completely, in any order of declaration. Two kinds of placeholders
+stay on purpose. ``$(OUTPUT_PATH)`` stays because a study can be moved. `render` replaces it by the present directory.
 Placeholders that are not names of the environment stay because users write shell commands such as ``$(date)``.
 """
 
@@ -40,7 +40,7 @@ class RequiredPath:
 
 @dataclass(frozen=True)
 class GitSource:
-    """A repository that is cloned to `path` before the study starts; `ref` is checked out, if given."""
+    """A repository that is cloned to `path` before the study starts. If `ref` is set, it is checked out."""
 
     name: str
     url: str
@@ -51,7 +51,7 @@ class GitSource:
 
 @dataclass(frozen=True)
 class EnvBlock:
-    """The names of ``env`` with their resolved `values`. OUTPUT_PATH is not among them; its value is `output`."""
+    """The names of ``env`` with their resolved `values`. OUTPUT_PATH is not one of them. Its value is `output`."""
 
     values: Mapping[str, Scalar]
     sources: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ def _check_output(output: str, line: int, findings: Findings) -> None:
 def _collect(
     document: Document, spec_root: str, cwd: str
 ) -> tuple[dict[str, Scalar], dict[str, Callable[[str], str]]]:
-    """Return the values of all names as written, and the functions that finish the values of dependencies."""
+    """Return the unresolved values of all names, and the functions that complete the values of dependencies."""
     raw: dict[str, Scalar] = {}
     finish: dict[str, Callable[[str], str]] = {}
     for kind in ("variables", "labels"):
@@ -145,7 +145,7 @@ def _resolve(
     done: dict[str, Scalar] = {name: value for name, value in raw.items() if not isinstance(value, str)}
     circles: list[list[str]] = []
     endless: list[str] = []
-    # The study's directory is known when a step is rendered, not now, so its placeholder stays in the values.
+    # The study's directory is unknown until a step is rendered, so its placeholder stays in the values.
     pattern = _pattern_of(set(raw) - {"OUTPUT_PATH"})
     for start in raw:
         trail = [start] if start not in done else []

@@ -1,9 +1,9 @@
-"""Expands templates and parameters into instances: decides which exist, their dependencies and their workspaces.
+"""Expands templates and parameters into instances. It decides which instances exist, and on which they depend.
 
 A template uses the parameters that it names itself, those of its parents, and those of each step X whose
 ``$(X.workspace)`` it names. Combinations with the same labels of these parameters share one instance. A funnel
-(``depends: [X_*]``) passes on no parameters. The cost is proportional to the result: a funnel is stored as the name of
-a template, not as one edge for each of its instances.
+(``depends: [X_*]``) passes on no parameters. The cost is proportional to the result, because a funnel is stored as the
+name of a template, and not as one edge for each of its instances.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def _instances(
 def rows(expansion: Expansion) -> Sequence[int]:
     """Return the line of each instance in ``status.csv``, from 1. Maestro walks the graph breadth-first.
 
-    All instances of a template are parents of the instances that funnel it. Only the first of them that the walk meets
-    can add new instances to it, so each funnel is followed once.
+    All instances of a template are parents of the instances that funnel it. When the walk meets the first of these
+    parents, it adds all instances that funnel it. So each funnel is followed once.
     """
     starts, children = _edges(expansion)
     funnels = _funnels(expansion)
@@ -92,7 +92,7 @@ def rows(expansion: Expansion) -> Sequence[int]:
             queue.extend(instances.numbers())
     for row, number in enumerate(queue, 1):
         row_of[number - 1] = row
-    for number in queue:  # the loop appends to it
+    for number in queue:  # the loop appends to this list
         following: Iterable[int] = children[starts[number - 1] : starts[number]]
         into = funnels.pop(expansion.template_of(number), None) if funnels else None
         for child in sorted({*following, *into}) if into else following:
@@ -136,8 +136,8 @@ def _funnels(expansion: Expansion) -> dict[str, list[int]]:
 def _check_references(order: Sequence[Template], findings: Findings) -> Iterator[Template]:
     """Report references to workspaces of steps that are processed later, because their parameters are not yet known.
 
-    Yield the steps without these references. If a dependency of a step is unknown, so is the order, and nothing is
-    reported for the step.
+    Yield the steps without these references. If a dependency of a step is unknown, the order is unknown too, and
+    nothing is reported for the step.
     """
     earlier: set[str] = set()
     incomplete: set[str] = set()
@@ -180,9 +180,9 @@ def check_walltimes(
     findings: Findings,
     unclear: Collection[str] = (),
 ) -> list[Template]:
-    """Report the first invalid walltime of each template; return the templates without invalid walltimes.
+    """Report the first invalid walltime of each template. Return the templates without invalid walltimes.
 
-    A step without nodes and procs is local, whatever the scheduler, and so are the rules for its walltime. Templates
+    A step without nodes and procs is local with any scheduler. So the rules for local walltimes apply to it. Templates
     in `unclear` have unknown values and are not checked.
     """
     sound: list[Template] = []

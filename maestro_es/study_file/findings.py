@@ -1,6 +1,6 @@
-"""Collects the problems of a study file, which prevent a study, and warnings, which don't.
+"""Collects the problems and the warnings about a study file. A problem prevents the study, a warning does not.
 
-The modules that report them decide what is a problem; see `checks` and `placeholders`.
+Other modules, such as `checks` and `placeholders`, decide what is a problem.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ def shown(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the word in `known` that is most similar to `word`; None if no word is similar enough."""
+    """Return the word in `known` that is most similar to `word` (None: no word is similar enough)."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "Did you mean 'x'?" for a misspelt `word`; empty if no known word is similar."""
+    """Return "Did you mean 'x'?" for a misspelt `word` (empty: no known word is similar)."""
     match = nearest(word, known)
     return f"Did you mean '{match}'?" if match else ""

@@ -1,7 +1,7 @@
-"""The instances of an expanded study. Each is computed when it is needed, because a study may have a million of them.
+"""The instances of an expanded study. Each is computed on demand, because a study may have a million instances.
 
-In memory are a few numbers for each instance. Which combinations of parameters share an instance is decided here;
-which parameters a template uses is decided in `expansion`.
+Only a few numbers are in memory for each instance. This module decides which combinations of parameters share an
+instance. `expansion` decides which parameters a template uses.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NUMBER = "L"
 #: The keys of a ``run`` block with lines for a shell.
 _LINES = ("cmd", "restart")
 
-#: A placeholder inside another one or inside a command: its value may decide what the outer one means.
+#: A placeholder inside another placeholder or inside a command. Its value may decide the meaning of the outer one.
 _NESTED = re.compile(r"LAUNCHER|\$\([^)]*\$\(")
 
 
@@ -43,9 +43,9 @@ class Grouping:
     """The combinations of parameters, grouped by their labels of some of the parameters.
 
     `first` has the index of the first combination of each group, and `of` the group of each combination (from 0).
-    `collapsed` counts the combinations with the labels of an earlier one and other values. `are_plain`: every label
-    can be the name of a directory, unchanged. The labels have a common `prefix`, and are at most `longest` characters
-    long. In the group `largest`, labels and values together are the longest.
+    `collapsed` counts the combinations whose labels are equal to those of an earlier one, but whose values differ. If
+    `are_plain`, every label can be the name of a directory, unchanged. The labels have a common `prefix`, and are at
+    most `longest` characters long. In the group `largest`, labels and values together are the longest.
     """
 
     keys: tuple[str, ...]
@@ -100,7 +100,7 @@ def _length(param: Param) -> int:
 
 
 class Instances:
-    """The instances of one template: `first` is the number of the first, and the others follow.
+    """The instances of one template. `first` is the number of the first one, and the others follow.
 
     `parents` are the instances of its parents, and `sources` those of the steps whose workspaces it names.
     """
@@ -173,7 +173,7 @@ class Instances:
         return tuple([column[combo] for column in self._columns])
 
     def scheduled(self, index: int) -> bool:
-        """Whether a scheduler runs an instance."""
+        """Return whether a scheduler runs an instance."""
         if self._scheduled is not None:
             return self._scheduled
         params = self.params(index)
@@ -184,7 +184,7 @@ class Instances:
         return not self._local and is_scheduled(values)
 
     def any_scheduled(self) -> bool:
-        """Whether a scheduler runs at least one instance."""
+        """Return whether a scheduler runs at least one instance."""
         return any(map(self.scheduled, range(len(self) if self._scheduled is None else 1)))
 
     def step(self, index: int, row: int = 0) -> StepAdded:
@@ -205,7 +205,7 @@ class Instances:
         )
 
     def distinct(self, *values: object) -> Iterator[int]:
-        """Yield the index of the first instance for each content that `values` of the template can have."""
+        """Yield the index of the first instance for each different content of `values` of the template."""
         columns = [self.parameters.columns[key] for key in self.parameters.used_in(strings_in([*values]))]
         seen: set[tuple[Param, ...]] = set()
         for index, combo in enumerate(self.combos() if columns else (0,)):
@@ -218,7 +218,10 @@ class Instances:
         return ".".join([column[combo].label for column in self._labels])
 
     def _place(self, name: str, combo: int) -> str:
-        """Return the directory that ``$(name.workspace)`` stands for. For a funnel it is that of all its instances."""
+        """Return the directory for ``$(name.workspace)``.
+
+        For a funnel it is the common directory of all its instances.
+        """
         source = self._sources[name]
         if name in self.template.funnels:
             return source._directory  # noqa: SLF001 - of the same class

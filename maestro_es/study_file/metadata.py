@@ -1,4 +1,4 @@
-"""The texts of the files under ``meta/`` of a study, with Maestro's structure, in plain YAML.
+"""Formats the files under ``meta/`` of a study, with Maestro's structure, in plain YAML.
 
 Sets are written as sorted lists, because few programs can read the tag of YAML's sets. There is no copy of the
 environment, because it may contain secrets. `maestro_es.creation.create` writes the files.
@@ -56,10 +56,10 @@ def _workspaces(*all_instances: Instances) -> Iterator[tuple[str, str]]:
 
 
 def _all_workspaces(expansion: Expansion, root: str) -> Iterator[tuple[str, str]]:
-    """Yield name and workspace of all instances, by name. Few of them are in memory at the same time.
+    """Yield name and workspace of all instances, by name. Only few of them are in memory at the same time.
 
-    All names of instances of a template begin with the same text, its stem. So the instances of one template come
-    after those of another one, unless the stem of the one begins with the stem of the other.
+    All names of a template's instances begin with the same text, the stem. If no stem begins with the stem of another
+    template, the instances of one template follow those of the other.
     """
     stems = [(f"{name}_" if instances.grouping else name, name) for name, instances in expansion.templates.items()]
     together: list[Instances] = []
@@ -76,7 +76,10 @@ def _all_workspaces(expansion: Expansion, root: str) -> Iterator[tuple[str, str]
 
 
 def _combinations(parameters: Parameters) -> Iterator[tuple[str, Any]]:
-    """Yield labels and values of each combination, by its labels. If labels are equal, the last combination counts."""
+    """Yield labels and values of each combination, sorted by labels.
+
+    If labels are equal, the last combination counts.
+    """
     labels = list(labels_of(parameters, parameters.keys))
     order = sorted(range(len(labels)), key=labels.__getitem__)
     for index, following in zip(order, [*order[1:], None], strict=True):
@@ -92,13 +95,13 @@ def _combinations(parameters: Parameters) -> Iterator[tuple[str, Any]]:
 
 
 def _value(parameters: Parameters, param: Param, index: int) -> Any:  # noqa: ANN401 - YAML
-    """Return the value as it was given if plain YAML can express it; otherwise return its text in scripts."""
+    """Return the original value if plain YAML can express it. Otherwise return its text in scripts."""
     value = parameters.values[param.key][index]
     return value if _is_plain(value) else param.value
 
 
 def _is_plain(value: Any) -> bool:  # noqa: ANN401 - generators make anything
-    """Whether every YAML reader knows the type of a value. The types of numpy's numbers do not count."""
+    """Return whether every YAML reader knows the type of a value. Numbers of numpy have other types."""
     if isinstance(value, (list, dict)):
         return all(map(_is_plain, value if isinstance(value, list) else [*value, *value.values()]))
     return type(value) in _PLAIN

@@ -1,7 +1,7 @@
-"""Checks the names of a study's instances: they must be unique, and so must their directories.
+"""Checks that the names of a study's instances, and their directories, are unique.
 
-Nearly all studies are found to be right by their templates and the labels as a whole. Only where two instances might
-collide are they compared one by one.
+For most studies, the names of the templates and the set of labels prove this. Instances are compared one by one only
+if two of them might collide.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def check_names(
     The second instance with the same name gets another name. `taken` are names of other files in the study directory,
     and `extension` is that of the scripts. With `hashed`, directories have short names.
     """
-    names: dict[str, str] = {}  # and the templates of their instances
-    directories: dict[str, str] = {}  # and the names of their instances
+    names: dict[str, str] = {}  # by name, with the templates of their instances
+    directories: dict[str, str] = {}  # by path, with the names of their instances
     for template in _to_compare(expansion, taken, extension, hashed=hashed):
         instances = expansion.templates[template]
         line = instances.template.line
@@ -65,7 +65,7 @@ def _in_one_directory(expansion: Expansion) -> Iterator[str]:
 
 
 def _alike(expansion: Expansion) -> Iterator[str]:
-    """Yield the templates whose instances could have the same names as those of another one, such as a_b and a."""
+    """Yield the templates whose instances could have the same names as those of another, such as a_b and a."""
     with_labels = {name for name, instances in expansion.templates.items() if instances.grouping}
     for template in expansion.templates if with_labels else ():
         for index, character in enumerate(template):
@@ -77,7 +77,7 @@ def _alike(expansion: Expansion) -> Iterator[str]:
 
 
 def _is_odd(instances: Instances, taken: Sequence[str], extension: str, *, hashed: bool) -> bool:
-    """Whether two instances of a template could have the same directory, or one of them can't have a directory."""
+    """Whether two instances of a template could have one directory, or an instance can't have a directory."""
     grouping = instances.grouping
     if grouping and not (grouping.are_plain or hashed):
         return True

@@ -1,4 +1,4 @@
-"""Parameters: lists of values that are zipped into combinations, with a label and a name for each value.
+"""Zips the values of parameters into combinations. Each value has a label, and each parameter a name.
 
 `expansion` decides which combinations a step gets.
 """
@@ -66,8 +66,8 @@ class Combination:
 class ParameterGenerator:
     """The object that a custom generator fills. It has the public names of Maestro's class with the same name.
 
-    A value in `labels` is a text with ``%%``, or a list of labels. `token` has no effect on combinations: as in
-    Maestro, their placeholders always begin with ``$``.
+    A value in `labels` is a text with ``%%``, or a list of labels. As in Maestro, `token` has no effect on
+    combinations, whose placeholders always begin with ``$``.
     """
 
     def __init__(self, token: str = "$", ltoken: str = "%%") -> None:  # noqa: S107 - no password but a character
@@ -101,7 +101,7 @@ class ParameterGenerator:
         self.names[key] = arguments.text(f"name of parameter {key!r}", name) or key
 
     def __bool__(self) -> bool:
-        """Whether there are parameters, as in Maestro."""
+        """Return whether there are parameters, as in Maestro."""
         return bool(self.parameters)
 
     def __iter__(self) -> Iterator[Combination]:
@@ -137,11 +137,11 @@ def _label(key: str, label: object) -> str | list[str]:
 
 @dataclass(frozen=True)
 class Parameters:
-    """The combinations of a study: the i-th takes the i-th entry in the column of each parameter."""
+    """The combinations of a study. The i-th combination takes the i-th entry in the column of each parameter."""
 
     keys: tuple[str, ...] = ()
     columns: Mapping[str, Sequence[Param]] = field(default_factory=dict)
-    #: The values as they were given, for the metadata. `Param` has their texts in scripts.
+    #: The original values, for the metadata. `Param` has their texts in scripts.
     values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property

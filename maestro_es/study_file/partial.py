@@ -1,6 +1,6 @@
-"""Replaces the faulty parts of a study file, so that the rest can be checked in the same run. Pure.
+"""Replaces the faulty parts of a study file, so that the rest can be checked in the same run.
 
-Without this, a misspelt key would hide problems of the scripts, and a user would see the problems one at a time.
+Without this, a misspelt key would hide problems of the scripts, and a user would see the problems one after the other.
 `findings` has the paths of the faulty parts.
 """
 
@@ -18,7 +18,7 @@ KeyPath = tuple[str | int, ...]
 #: More nodes or processes than any launcher requests.
 _NO_LIMIT = 1_000_000
 
-#: Substitutes for faulty and missing values of a step. `None` in the dependencies stands for unknown further ones.
+#: Substitutes for faulty and missing values of a step. `None` in the dependencies stands for more unknown ones.
 _STAND_INS: dict[str | int, Any] = {
     "cmd": ":",
     "run": {"cmd": ":"},
@@ -32,7 +32,7 @@ _STAND_INS: dict[str | int, Any] = {
 def without_faults(document: Document, faults: Iterable[KeyPath]) -> Document:
     """Return the document without the values at `faults`, or with substitutes. All other values keep their paths.
 
-    Every step has a name, a description and commands then.
+    Afterwards every step has a name, a description and commands.
     """
     places = list(faults)
     if not places:
@@ -57,7 +57,7 @@ def _replace(data: Any, path: KeyPath) -> None:  # noqa: ANN401 - not known to b
 
 
 def _at(parent: Any, part: str | int) -> Any:  # noqa: ANN401 - likewise
-    """Return the value under a key, or at an index of a list; None if there is none."""
+    """Return the value under a key, or at an index of a list (None: there is none)."""
     if isinstance(parent, dict):
         return parent.get(part)
     return parent[part] if isinstance(parent, list) and isinstance(part, int) and part < len(parent) else None

@@ -1,8 +1,8 @@
 """Runs a custom parameter generator: a user's Python file that creates the parameters of a study.
 
 Such files contain ``from maestrowf.datastructures.core import ParameterGenerator``. If Maestro is installed, they get
-its class. Otherwise they get the class of maestro-es under that name, but only while they run; see `maestro_at_hand`.
-The returned object is read through public attributes.
+its class. Otherwise they get the class of maestro-es under that name, but only while they run (`maestro_at_hand`). The
+returned object is read through public attributes.
 
 `pgen_environment` decides how changes of the environment by a generator are applied.
 """
@@ -69,7 +69,7 @@ def run_generator(
     path = os.path.abspath(file)  # noqa: PTH100 - as tracebacks name it
     parameters = Parameters()
     changed = None
-    load_counterparts()  # before the module search path is the user's
+    load_counterparts()  # before the module search path is changed to the user's
     try:
         with _modules_of_user(), maestro_at_hand():
             function = getattr(_load(path), _ENTRY)
@@ -147,7 +147,10 @@ def _report_missing(module: str, error: BaseException, file: str, line: int, fin
 
 
 def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - whatever the user's code returns
-    """Return the parameters of a generator object, of our class, of Maestro's, or of a class derived from either."""
+    """Return the parameters of a generator object.
+
+    Its class is that of maestro-es or Maestro, or derived from one of them.
+    """
     if not all(hasattr(made, name) for name in ("parameters", "labels", "names")):
         message = f"{_ENTRY} returned {type(made).__name__} and no ParameterGenerator"
         findings.problem(1, message, "Return the generator that it has filled.")
@@ -160,7 +163,10 @@ def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - what
 
 
 def _ask_combinations(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - a class derived from Maestro's
-    """Return the combinations of a derived class. Their values are what it substitutes for each placeholder."""
+    """Return the combinations of a derived class.
+
+    The values are the texts that it substitutes for the placeholders.
+    """
     keys = tuple(map(str, made.parameters))
     combos = list(made.get_combinations())
     if keys and not combos:
@@ -182,7 +188,7 @@ def install_command(package: str) -> str:
 
 
 def load_counterparts() -> None:
-    """Load our counterparts of Maestro's classes early. Later, the search path may lead to the user's modules."""
+    """Load the counterparts of Maestro's classes early. Later, the search path may lead to the user's modules."""
     _hook().load_counterparts()
 
 

@@ -1,7 +1,7 @@
-"""The environment of a study as a generator sees and changes it.
+"""The environment of a study in the form that a generator reads and changes.
 
-All values are resolved. The generator may add, change and remove items, as in Maestro. The steps get the environment
-as the generator leaves it.
+All values are resolved. The generator may add, change and remove items, as in Maestro. The steps get the changed
+environment.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FoundVariable(Variable, str):  # noqa: SLOT000 - with the attributes of a 
 
 
 class GeneratorEnvironment(StudyEnvironment):
-    """The environment of a study file with all `values` resolved, which a generator may change."""
+    """The environment of a study file with all `values` resolved. A generator may change it."""
 
     def __init__(self, document: Document, values: Mapping[str, Scalar]) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class GeneratorEnvironment(StudyEnvironment):
         self._sources = [script.source for script in self.sources]
 
     def changed(self) -> dict[str, Any] | None:
-        """Return the ``env`` of the study file with the generator's changes; None if there are none."""
+        """Return the ``env`` of the study file with the generator's changes (None: there are none)."""
         now = {name: item for name, item in self.items().items() if name not in _GIVEN}
         gone = [name for name in self._shown if name not in now and name not in _GIVEN]
         new = {name: item for name, item in now.items() if self._shown.get(name) != _state(item)}

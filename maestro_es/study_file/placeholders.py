@@ -1,4 +1,4 @@
-"""Warnings about placeholders, ``$(...)``, that are not replaced although the user probably expects it.
+"""Warns of placeholders, ``$(...)``, that are not replaced although the user probably expects it.
 
 To the shell, an unknown ``$(...)`` is a command. So there is a warning only if it resembles a known name.
 """
@@ -21,7 +21,7 @@ _PLACEHOLDER = re.compile(r"\$\((\w+)(?:\.(\w+))?\)")
 #: Placeholders that every step has.
 _BUILT_IN = ("WORKSPACE", "LAUNCHER", "OUTPUT_PATH")
 
-#: How similar two names must be for one to count as a misspelling of the other.
+#: The similarity from which one name counts as a misspelling of the other.
 _LIKENESS = 0.8
 
 

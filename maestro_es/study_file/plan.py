@@ -1,7 +1,8 @@
-"""The entry to this package: turns a study file into a plan, or raises a SpecError with every problem.
+"""The entry to this package. It turns a study file into a plan, or raises a SpecError with every problem.
 
-Planning only reads: it reads the study file, runs the generator's file, and checks whether path dependencies exist.
-`acquire` then clones the git dependencies into the study directory. `maestro_es.creation.create` creates the study.
+Planning writes nothing. It reads the study file, runs the generator's file, and checks whether path dependencies
+exist. `acquire` then clones the git dependencies into the study directory. `maestro_es.creation.create` creates the
+study.
 """
 
 from __future__ import annotations
@@ -70,19 +71,21 @@ class StudyPlan:
     path_dependencies: tuple[RequiredPath, ...]
     git_dependencies: tuple[GitSource, ...]
     file: str
-    #: Returns the line that a message is about, in a step or in the batch block.
+    #: A function that returns the line of a message about a step or the batch block.
     line: Callable[[str, str, str], int] = field(repr=False, compare=False)
     #: The steps of a faulty file that have unknown values. They have no scripts.
     unclear: frozenset[str] = frozenset()
 
     @property
     def has_jobs(self) -> bool:
-        """Whether a scheduler will run at least one step."""
+        """Return whether a scheduler will run at least one step."""
         return any(instances.any_scheduled() for instances in self.expansion.templates.values())
 
     @property
     def events(self) -> Iterator[NewEvent]:
-        """The events that add the steps, in launch order. They are made one by one: there may be a million of them.
+        """The events that add the steps, in launch order.
+
+        They are made one by one, because there may be a million of them.
 
         Each StepTemplateAdded (with None) precedes the StepAdded of its instances (with their numbers).
         """
@@ -93,7 +96,7 @@ class StudyPlan:
 
     @property
     def metadata(self) -> dict[str, Iterator[str]]:
-        """The files for ``meta/``: their names, and their texts in parts."""
+        """The names of the files for ``meta/``, and their texts in parts."""
         return metadata_files(self.templates, self.parameters, self.expansion, str(self.output))
 
 
@@ -165,7 +168,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
 
 
 def acquire(plan: StudyPlan, run: dependencies.Run, tell: Callable[[str], None] = lambda _: None) -> None:
-    """Acquire the study's dependencies: clone the repositories, then check the paths. Its directory must exist.
+    """Clone the repositories on which the study depends, and then check the paths. Its directory must exist.
 
     `run` runs an argument list. `tell` gets a line before each operation that may take long. SpecError lists all
     dependencies that could not be acquired.
@@ -231,10 +234,10 @@ def _quoted(message: str, directive: str) -> re.Match[str] | None:
 
 
 def _line_of(checked: CheckedStudy, template: str, part: str, message: str) -> int:
-    """Return the line of a key of a step; without a step, that of a key of the batch block.
+    """Return the line of a key of a step or, without a step, of the batch block.
 
-    If the message quotes a line of the step's commands, it is that line. If the message is about the whole step and
-    names a setting, it is the line of the setting.
+    If the message quotes a line of the step's commands, return that line. If the message is about the whole step and
+    names a setting, return the line of the setting.
     """
     document = checked.document
     if template not in checked.templates:

@@ -1,4 +1,6 @@
-"""Reads and checks a study file up to its expansion. Converts study files from and to data, for studies in Python.
+"""Reads and checks a study file up to its expansion.
+
+Also converts study files from and to data, for studies in Python.
 
 `expansion` and `plan` make the checks that need the expanded study.
 """
@@ -33,7 +35,7 @@ _GIVEN = ("OUTPUT_PATH", "SPECROOT", "")
 
 @dataclass(frozen=True)
 class StudyContext:
-    """What is known about a study that is not launched from its file, here and now.
+    """The origin of a study, if it is not launched from a file in the current directory.
 
     `spec_root` is its SPECROOT, and relative paths start at `cwd`. `acquired` says that its repositories were cloned
     before. `text` is the study file if there is no file on disk. Then a program has created the study, and its steps
@@ -102,7 +104,7 @@ class CheckedStudy:
 
 
 def read_study(spec: Path, context: StudyContext, schedulers: Schedulers, findings: Findings) -> StudyFile:
-    """Read the file; report the problems of its structure, its meaning and its environment."""
+    """Read the file. Report the problems of its structure, its meaning and its environment."""
     text = _text_of(spec, findings) if context.text is None else context.text
     document = read_document(text, findings)
     check_shape(document, findings, own_keys=context.text is not None)
@@ -171,7 +173,7 @@ def _text_of(spec: Path, findings: Findings) -> str:
 
 
 def absolute(path: Path) -> Path:
-    """Return `path` as Maestro makes it absolute: '..' is resolved, symbolic links are not."""
+    """Return the absolute path. As in Maestro, '..' is resolved, and symbolic links are not."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - pathlib's would keep '..' or follow links
 
 

@@ -1,4 +1,4 @@
-"""Renders a template to what one instance runs, and to its names on disk. Pure.
+"""Renders a template for one instance: the commands that it runs, and its names on disk.
 
 Placeholders are replaced in Maestro's order. In every string, these are the study directory, then labels, values and
 names of the parameters. In ``cmd`` and ``restart``, workspaces follow. The adapter replaces ``$(LAUNCHER)``. Unknown
@@ -25,8 +25,8 @@ _UNSAFE = re.compile(r"[^-_.() A-Za-z0-9]")
 #: A name that can be a directory, unchanged.
 _PLAIN = re.compile(r"(?!\.{1,2}\Z)[-_.()A-Za-z0-9]+")
 
-#: The longest name of a script consists of the instance's name, this, and an extension. File systems allow 255 bytes.
-#: At least eight of them are kept for the extension, so that the scheduler of a study can change.
+#: The longest name of a script consists of the instance's name, this suffix, and an extension. File systems allow 255
+#: bytes. At least eight bytes are reserved for the extension, so that the scheduler of a study can change.
 _RESTART = ".restart."
 _EXTENSION = 8
 _LONGEST_NAME = 255
@@ -47,7 +47,7 @@ def render(
     workspaces: Mapping[str, str],
     root: str,
 ) -> RenderedStep:
-    """Return what an instance runs. `root` is the study's absolute directory.
+    """Return the description and the ``run`` block of an instance. `root` is the study's absolute directory.
 
     `params`, `workspace` and `workspaces` are those of its `StepRecord`. Workspaces are relative to `root`, or
     absolute if they are outside.
@@ -72,7 +72,7 @@ def _place(root: str, directory: str) -> str:
 def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever a step holds
     """Return `item` with every string changed, also in lists and in the values of mappings.
 
-    It recurses: `document` limits the depth of a study file.
+    This is recursive, because `document` limits the depth of a study file.
     """
     if isinstance(item, str):
         return change(item)
@@ -84,7 +84,10 @@ def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401
 
 
 def substitute(text: str, params: Sequence[Param], sign: str = "$") -> str:
-    """Replace the placeholders of parameters: labels, then values, then names. A value may contain placeholders."""
+    """Replace the placeholders of parameters. Labels come first, then values, then names.
+
+    A value may contain placeholders.
+    """
     for param in params:
         text = text.replace(f"{sign}({param.key}.label)", param.label)
     for param in params:
@@ -100,7 +103,7 @@ def safe(name: str) -> str:
 
 
 def is_plain(name: str) -> bool:
-    """Whether `name` can be a directory, and Maestro writes it in a path unchanged."""
+    """Return whether `name` can be a directory, and Maestro writes it in a path unchanged."""
     return _PLAIN.fullmatch(name) is not None
 
 
@@ -115,7 +118,7 @@ def nickname(step: str, index: int, count: int) -> str:
 
 
 def objection(directory: str, stem: str, taken: Sequence[str], extension: str = "") -> str | None:
-    """Return what is wrong with a workspace whose scripts are called `stem` with this `extension`; None if nothing."""
+    """Return why a workspace with scripts of this `stem` and `extension` is not possible (None: it is possible)."""
     parts = directory.split("/")
     if parts[0] in taken or replaced_by(parts[0]) in taken:
         return f"its directory '{parts[0]}' is taken by a file of the study"

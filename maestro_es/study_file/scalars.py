@@ -1,7 +1,7 @@
-"""Warnings about unquoted values whose text YAML 1.1 changes: ``007`` is 7, ``on`` is True, ``5:30`` is 330.
+"""Warns of unquoted values whose text YAML 1.1 changes: ``007`` is 7, ``on`` is True, ``5:30`` is 330.
 
-Maestro puts the changed text into scripts, and so does maestro-es. If the text stays the same, there is no warning:
-``1e3`` is a text in YAML 1.1, and ``2.5`` stays as it was written.
+Maestro puts the changed text into scripts, and so does maestro-es. If the text stays the same, there is no warning.
+For example, ``1e3`` is a text in YAML 1.1, and ``2.5`` does not change.
 
 This module decides for which values there is a warning, by their position in the file. It changes no value. `document`
 keeps the original text of each value.
@@ -18,14 +18,14 @@ from maestro_es.study_file.plain_yaml import WrittenScalar
 #: The kinds of values that are numbers, as `document` names them.
 _NUMBERS = ("int", "float")
 
-#: Parts of a file whose values all become text in scripts, and parts of which mainly numbers do.
+#: Parts of a file whose values all become text in scripts, and parts whose numbers do.
 _TEXTS = (("env", "variables"), ("env", "labels"), ("global.parameters",))
 _NUMBERS_ONLY = (("batch",), ("study",))
 
 #: Keys of the batch block whose values become text in scripts.
 _NAMES = ("type", "shell", "host", "bank", "queue", "reservation", "qos")
 
-#: Keys of steps that are read as numbers, so that their text does not matter.
+#: Keys of steps that are read as numbers, so their text does not matter.
 _BY_VALUE = ("priority",)
 
 
@@ -42,7 +42,7 @@ def warn_of_scalars(document: Document, findings: Findings) -> None:
 
 
 def _becomes_text(path: Sequence[str | int], scalar: WrittenScalar) -> bool:
-    """Whether a value in a step or in the batch block becomes text in scripts. True and false seldom do."""
+    """Return whether a value in a step or in the batch block becomes text in scripts. True and false seldom do."""
     if scalar.kind in _NUMBERS:
         return path[-1] not in _BY_VALUE
     return scalar.kind == "bool" and path in {("batch", name) for name in _NAMES}

@@ -62,7 +62,7 @@ class Dependency(Substitution):
 
 
 class Variable(Substitution):
-    """A variable or a label: ``$(name)`` stands for `value`."""
+    """A variable or a label. ``$(name)`` stands for `value`."""
 
     def __init__(self, name: str, value: Scalar | os.PathLike[str], token: str = SIGN) -> None:
         if not name or value is None:
@@ -126,7 +126,7 @@ class StudyEnvironment:
         return self._is_set_up
 
     def add(self, item: EnvObject) -> None:
-        """Add an item, of our classes or of Maestro's. ValueError if an item of that name exists."""
+        """Add an item. Its class is one of maestro-es or Maestro. ValueError if an item of that name exists."""
         entry: Any = item
         if hasattr(entry, "source") and not hasattr(entry, "name"):
             self.sources.append(entry)
@@ -151,7 +151,7 @@ class StudyEnvironment:
         return next((group[key] for group in self._places() if key in group), None)
 
     def remove(self, key: str) -> Any:  # noqa: ANN401 - likewise
-        """Remove the item with this name and return it; None if there is none."""
+        """Remove the item with this name and return it (None: there is none)."""
         return next((group.pop(key) for group in self._places() if key in group), None)
 
     def acquire_environment(self) -> None:
@@ -200,7 +200,7 @@ def kind_of(item: Any) -> str:  # noqa: ANN401 - of a class of ours or of Maestr
 
 
 def declared(item: Any) -> Any:  # noqa: ANN401 - likewise
-    """Return the declaration of an item in a study file: a value, or a mapping for a dependency."""
+    """Return the declaration of an item in a study file. It is a value or, for a dependency, a mapping."""
     match kind_of(item):
         case "git":
             refs = {key: getattr(item, key, "") for key in ("hash", "tag", "branch")}

@@ -1,4 +1,4 @@
-"""The steps of a study as the file declares them, with the environment substituted, and their dependency graph.
+"""Reads the declared steps of a study, with the environment substituted, and checks their dependency graph.
 
 `expansion` decides which instances they get.
 """
@@ -32,10 +32,10 @@ _FUNNEL = re.compile(r"_\*|\*")
 
 @dataclass(frozen=True)
 class Template:
-    """A declared step. `dependencies` are the steps that it waits for, in the order of their declaration.
+    """A declared step. `dependencies` are the steps for which it waits, in the order of their declaration.
 
-    Each is one of the `parents`, with which the step shares parameters, or of the `funnels`, all of whose instances it
-    waits for.
+    Each is one of the `parents` or of the `funnels`. The step shares parameters with a parent, and waits for all
+    instances of a funnel.
 
     `references` are the steps whose workspaces it names in ``cmd`` or ``restart``. The step gets their parameters, but
     does not wait for them.
@@ -51,7 +51,7 @@ class Template:
     references: tuple[str, ...] = ()
     #: Its index in the list of the file, from 0.
     index: int = 0
-    #: Whether the file names further dependencies that can't be used. Then some steps before this one are unknown.
+    #: Whether the file names more dependencies that can't be used. Then some steps before this one are unknown.
     incomplete: bool = False
 
     def event(self) -> StepTemplateAdded:
@@ -103,7 +103,7 @@ def _template(
 
 
 def _with_references(template: Template, known: Mapping[str, Template], findings: Findings) -> Template:
-    """Return the template with its references; report those to steps that don't exist."""
+    """Return the template with its references. Report references to steps that don't exist."""
     text = f"{template.run.get('cmd', '')} {template.run.get('restart', '')}"
     references: list[str] = []
     for name in dict.fromkeys(_WORKSPACE.findall(text)):
@@ -119,7 +119,7 @@ def _with_references(template: Template, known: Mapping[str, Template], findings
 
 
 def check_dependencies(templates: Mapping[str, Template], findings: Findings) -> dict[str, Template]:
-    """Report dependencies on unknown steps, self-dependencies and cycles; return the steps without them."""
+    """Report dependencies on unknown steps, self-dependencies and cycles. Return the steps without them."""
     sound = {name: _with_known(template, templates, findings) for name, template in templates.items()}
     while cycle := _find_cycle(sound):
         message = f"The dependencies of the study make a cycle: {' -> '.join(cycle)}"
@@ -130,7 +130,7 @@ def check_dependencies(templates: Mapping[str, Template], findings: Findings) ->
 
 
 def _with_known(template: Template, templates: Mapping[str, Template], findings: Findings) -> Template:
-    """Report dependencies on unknown steps and on the step itself; return the step without them."""
+    """Report dependencies on unknown steps and on the step itself. Return the step without them."""
     wrong = [name for name in template.dependencies if name == template.name or name not in templates]
     for name in wrong:
         message = f"Study step '{template.name}' depends on '{name}', but there is no such step"
@@ -168,7 +168,7 @@ def processing_order(templates: Mapping[str, Template]) -> list[Template]:
 
 
 def _find_cycle(templates: Mapping[str, Template]) -> list[str]:
-    """Return the steps of one cycle, from a step to itself, each before its dependent; empty if there is no cycle."""
+    """Return the steps of one cycle, from a step to itself, each before its dependent (empty: there is no cycle)."""
     parents: dict[str, Sequence[str]] = {name: template.dependencies for name, template in templates.items()}
     children: dict[str, list[str]] = {name: [] for name in templates}
     for name, names in parents.items():

@@ -16,10 +16,10 @@ from maestro_es.study_file.findings import Findings, did_you_mean, shown
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
-#: The path of the key that the problem is about (it may be empty), the message, and the remedy.
+#: The path of the wrong key (it may be empty), the message, and the remedy.
 _Complaint = tuple[tuple[str, ...], str, str]
 
-#: Errors of jsonschema after which the value is still usable: its other keys, or the first of equal items.
+#: Errors of jsonschema after which the other keys, or the first of equal items, are still usable.
 _USABLE = ("additionalProperties", "uniqueItems")
 
 #: A valid step.
@@ -93,7 +93,7 @@ def _are_names(value: object, schema: dict[str, Any]) -> bool:
 
 
 def _faults(error: ValidationError, path: list[str | int]) -> list[tuple[str | int, ...]]:
-    """Return the paths without a usable value: the path of the error, or those of the missing keys."""
+    """Return the paths without a usable value. This is the path of the error, or those of the missing keys."""
     if error.validator == "required":
         schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, dict) else {}
         instance: Any = error.instance
@@ -174,7 +174,7 @@ def _unknown_keys(instance: dict[str, Any], known: dict[str, Any], where: str) -
 
 
 def _home(key: str, known: Collection[str]) -> str:
-    """Return the right place of a key that is one level too high or too low; empty if it is unknown everywhere."""
+    """Return the right place of a key that is one level too high or too low (empty: it is unknown everywhere)."""
     schema = study_schema()
     step = schema["definitions"]["step"]["properties"]
     if "run" in known and key in step["run"]["properties"]:

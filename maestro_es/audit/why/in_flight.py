@@ -89,7 +89,7 @@ def _state_unknown(view: View, step: StepRecord, events: Sequence[e.Recorded]) -
 
 
 def _unsupervised(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
-    """Return that the scheduler no longer watches a job, how long ticks wait for it, and what the user can do."""
+    """Return that the scheduler no longer watches a job, how long ticks wait for it, and the remedy."""
     proof = unsupervised(events)
     study, _, _ = view.location
     return Explanation(

@@ -36,8 +36,8 @@ class JobSubmitted(Event, frozen=True):
 
     job_id: the scheduler's id of the job; for a local step, the process id of its runner
     adopted: whether the job was found by its token, because the call that submitted it got no answer
-    host: the host that the job runs on, if it is known
-    instance: the boot id of that host, which tells a process from a later one with the same id
+    host: the host on which the job runs, if it is known
+    instance: the boot id of that host, which distinguishes a process from a later one with the same id
     script_digest: SHA-256 of the script, in hex; empty if it is not known
     other_digest: the digest of the step's other script, if maestro-es has written it and it is not edited; otherwise
         empty
@@ -171,7 +171,7 @@ class JobUnsupervised(Event, frozen=True):
 class JobStarted(Event, frozen=True):
     """The job has started.
 
-    host: the host that it runs on, if it is known
+    host: the host on which it runs, if it is known
 
     Result: state RUNNING, phase SUBMITTED
     """
@@ -206,7 +206,7 @@ class ReportIgnored(Event, frozen=True):
 
     It is recorded and otherwise ignored.
 
-    token: the attempt that the report is about
+    token: the attempt of the report
     report: the name of the report
 
     Result: nothing

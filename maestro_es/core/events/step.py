@@ -71,7 +71,8 @@ class StepFinished(Event, frozen=True):
     """The step ended with exit code 0.
 
     exit_code: the exit code of the script
-    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
+    noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted
+        afterwards
 
     Result: state FINISHED, phase DONE
     """
@@ -84,10 +85,11 @@ class StepFinished(Event, frozen=True):
 
 
 class StepTimedOut(Event, frozen=True):
-    """The step exceeded its walltime. `final` says why there is no restart; it is empty if a restart follows.
+    """The step exceeded its walltime. `final` says why there is no restart. It is empty if a restart follows.
 
     final: why the step is not restarted; empty if StepRestarted follows
-    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
+    noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted
+        afterwards
 
     Result: state TIMEDOUT, phase DONE
     """
@@ -120,7 +122,8 @@ class HardwareFailed(Event, frozen=True):
     number: how often this happened to the step, this time included
     limit: how often the step is resubmitted after such a failure; 0 means no limit
     reason: the reason that the scheduler or the host gave
-    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
+    noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted
+        afterwards
 
     Result: state HWFAILURE, phase WAITING
     """
@@ -140,7 +143,8 @@ class StepFailed(Event, frozen=True):
     cause: what kind of failure it was
     exit_code: the exit code of the script; null if there is none
     blocker: the number of the step whose failure made this one fail; null if it failed itself
-    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
+    noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted
+        afterwards
 
     Result: state FAILED, phase DONE
     """
@@ -159,7 +163,8 @@ class StepCancelled(Event, frozen=True):
     """The step was cancelled, before or while it ran. `blocker` is the cancelled step on which it depends.
 
     blocker: the number of the cancelled step for which this one waited; null if a user cancelled this one
-    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
+    noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted
+        afterwards
 
     Result: state CANCELLED, phase DONE
     """
