@@ -1,10 +1,10 @@
-"""What the adapters of batch schedulers share: they call its commands, and list all jobs of a user with one call.
+"""The common base of the adapters of batch schedulers. They call commands, and list all jobs of a user with one call.
 
 A job is identified by the token in its command (`maestro_es.adapters.queue_entries`). Only jobs that the last list has
-shown with the token of an attempt are cancelled. Each call has a time limit. A call without an answer proves nothing:
-it raises `Unreachable`, and a submission is in doubt.
+shown with the token of an attempt are cancelled. Each call has a time limit. A call without an answer proves nothing.
+It raises `Unreachable`, or leaves a submission in doubt.
 
-The adapter of a scheduler decides which commands are run, and what their output means.
+The adapter of a scheduler chooses the commands, and interprets their output.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from maestro_es.core.observations import Claim
 from maestro_es.core.submission import InDoubt, Outcome, QueueFull, ScriptFailed
 from maestro_es.errors import NotAsked, SchedulerError, Unreachable
 
-#: How long a command of a scheduler may take, and how long one that is only asked about the cluster, in seconds.
+#: The time limits in seconds: of most commands, and of a command that only queries the cluster's configuration.
 TIMEOUT, FACTS_TIMEOUT = 60.0, 5.0
 
 
@@ -45,8 +45,8 @@ class BatchJobs:
     """Calls a scheduler's commands in an environment. Its PATH determines the commands, its `settings` the cluster.
 
     `of_steps` is the environment of the study's steps. If it is missing, commands run in that of this process, which
-    may lead to another cluster. So the cluster is first queried for its name, and for nothing else if this is not the
-    name of the study's cluster.
+    may lead to another cluster. So the name of the cluster is queried first. If it is not that of the study's cluster,
+    nothing else is queried.
     """
 
     #: The batch type, and the variables that determine the cluster.
@@ -81,7 +81,10 @@ class BatchJobs:
         raise NotImplementedError
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
-        """Return the jobs in the accounting that have left the queue; by default, there is none."""
+        """Return the jobs in the accounting that have left the queue.
+
+        The default is for schedulers without accounting.
+        """
         return {}
 
     def cancel_ids(self, ids: Sequence[str]) -> list[str]:
@@ -89,11 +92,11 @@ class BatchJobs:
         raise NotImplementedError
 
     def refusal_to_cancel(self, done: Completed) -> SchedulerError | Unreachable | None:
-        """Return the error of the command that cancels, if it could not cancel a job that may still run."""
+        """Return the error of the command that cancels, if a job that may still run could not be cancelled."""
         raise NotImplementedError
 
     def reviewed(self, rows: dict[str, list[QueueEntry]]) -> dict[str, list[QueueEntry]]:
-        """Return the jobs of attempts with what another query says about them."""
+        """Return the jobs of attempts, corrected by another query if necessary."""
         return rows
 
     # -- what is alike ----------------------------------------------------------------------------------------------
@@ -101,7 +104,7 @@ class BatchJobs:
     def query_queue(
         self, steps: Sequence[StepRecord], listed: Sequence[QueueEntry] | None = None
     ) -> dict[str, JobInfo]:
-        """Return the jobs of these attempts in the queue; GONE for those that it does not list."""
+        """Return the jobs of these attempts in the queue. A job that is not listed is GONE."""
         rows = self.reviewed(by_token(self.list_jobs() if listed is None else listed, steps))
         self._live = {
             step.token: [row.job_id for row in rows.get(step.token, ()) if row.state in LIVE] for step in steps
@@ -195,7 +198,7 @@ class BatchJobs:
     def _check_cluster(self) -> None:
         """Query the cluster of this environment for its name. NotAsked if it is not the cluster of the study."""
         expected, cluster, message = self._of_steps.cluster, "", ""
-        self._is_known = True  # before the query, which `start` would otherwise refuse
+        self._is_known = True  # set before the query, because otherwise `start` would refuse it
         try:
             cluster = self.cluster_info().get("ClusterName", "")
         except Unreachable as error:
@@ -278,7 +281,7 @@ class BatchAdapter:
         return self._jobs.find_by_token(runners)
 
     def has_orphans(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
-        """Return False: the scheduler ends all processes of a job."""
+        """Return False, because the scheduler ends all processes of a job."""
         return False
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:

@@ -70,8 +70,8 @@ def is_namesakes(step: StepRecord, host: process.Host) -> bool:
 _PASSING = (*NO_ROOM, errno.EBADF, errno.EIO, errno.ESTALE, getattr(errno, "EKEYEXPIRED", None))
 
 
-#: What runs the runner, if it exists. Otherwise its first line starts sh, and some of them would start bash in turn.
-#: With ``--posix``, bash does not read the file that BASH_ENV names.
+#: The command that runs the runner, if /bin/bash exists. Otherwise the first line of the runner starts sh, and with
+#: some shells the runner then starts bash. With ``--posix``, bash does not read the file that BASH_ENV names.
 _BASH = ("/bin/bash", "--posix")
 
 
@@ -222,7 +222,7 @@ class LocalAdapter:
         """Return the remaining processes of a step whose runner is gone. They have its token or are in its session.
 
         Another process may have the runner's process id by now, and a session with this number. So the session counts
-        only if one of its processes has the token. The tick that a runner requests last has no token.
+        only if one of its processes has the token. At its end, a runner requests a tick, whose process has no token.
         """
         if not self._is_here(step) or self._runs(step):
             return []

@@ -74,7 +74,7 @@ def quote(text: str) -> str:
 
 
 def option(name: str, value: object, *, quoted: bool = False, added: bool = False) -> list[Directive]:
-    """Return a list with the directive of a value; an empty list if there is no value."""
+    """Return a list with the directive of a value (empty: there is no value)."""
     return [Directive(name, str(value), quoted, added=added)] if value else []
 
 

@@ -37,7 +37,10 @@ _NAMED = 5
 
 
 class How(NamedTuple):
-    """How steps run again. `from_scratch`: with cmd, never the restart script. `keep_script`: with edited scripts."""
+    """How steps run again. With `from_scratch`, they run cmd.
+
+    With `keep_script`, they run scripts as users have edited them.
+    """
 
     from_scratch: bool = False
     keep_script: bool = False
@@ -247,7 +250,7 @@ def _refuse_results_after(graph: Graph, to_reset: Mapping[int, StepRecord]) -> N
 
 
 def _has_run(step: StepRecord) -> bool:
-    """Return whether a step has used the results of the steps on which it depends, or will use them now."""
+    """Return whether a step has used the results of the steps on which it depends, or is about to use them."""
     if step.skipped or untouched(step):
         return False
     return step.phase is not Phase.DONE or step.state in RELEASED or step.submitted_at is not None
@@ -261,7 +264,7 @@ def _that_can_run(
 ) -> dict[int, StepRecord]:
     """Return the selected steps, except those that depend on a failed step which will not run again.
 
-    A failed step in `gone` prevents nothing.
+    If the failed step is in `gone`, the steps that depend on it are not left out.
 
     RequestRefused if one of the steps that `must` run is left out, or if no step remains.
     """

@@ -215,7 +215,7 @@ def write_log(study_dir: StudyDir, fill: Callable[[StudyLog], None], runtime: Ru
 
 
 def _give_name(scratch: Path, name: Path) -> None:
-    """Give a file its final name. FileExistsError if another file has this name; that file is not changed."""
+    """Give a file its final name. FileExistsError if another file has this name. That file is not changed."""
     try:
         os.link(scratch, name)
     except FileExistsError:

@@ -72,7 +72,7 @@ def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, runti
 
 
 def _outline(template: Template, expansion: Expansion) -> str:
-    """Return what a scheduler can see of a step: steps with the same outline can only have the same problems.
+    """Return all data of a step that a scheduler can see. Steps with the same outline can only have the same problems.
 
     It is empty if the scheduler may see all of the step.
     """

@@ -3,7 +3,7 @@
 The order matters. A runner reports before its job leaves the queue, so the queue is queried before the inbox is read.
 If a job is gone then and has no report, it has normally ended without a report.
 
-`maestro_es.core.verdict` decides what the observations prove. The only effect here is that of `fence`.
+`maestro_es.core.verdict` decides what the observations prove. This module has only one effect, that of `fence`.
 """
 
 from __future__ import annotations
@@ -319,7 +319,7 @@ class Observer:
         return within_grace(step, self._inputs.now, seconds, cancelling=cancelling)
 
     def _reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
-        """Take the claim of an attempt before it is abandoned without a report. The claim then decides.
+        """Take the claim of an attempt before it is abandoned without a report.
 
         If the tick gets the claim, the attempt can never start. If the claim belongs to a job that was not in the
         queue before, the attempt has started in the meantime.

@@ -79,7 +79,7 @@ def _not_readable(folder: Path, info: os.stat_result) -> NotOurs | None:
 def is_open_to_others(path: Path, info: os.stat_result) -> bool:
     """Return whether other users can change a log.
 
-    The group may write to the directory, but only the owner may have a journal.
+    The group may write to the directory. But then the owner of the log must also own its journal.
     """
     return _is_writable(info, stat.S_IWGRP | stat.S_IWOTH) or _is_folder_open(path)
 
@@ -103,7 +103,7 @@ def _is_of_others(path: Path) -> bool:
 
 
 def journals(path: Path) -> tuple[Path, ...]:
-    """Return the other files in the directory of a log that SQLite trusts."""
+    """Return the journal files of a log. SQLite trusts them."""
     return Path(f"{path}-journal"), Path(f"{path}-wal"), Path(f"{path}-shm")
 
 
@@ -143,9 +143,9 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
 
     Returns whether they are exactly those of this version.
 
-    They may be those of another version. The triggers and indexes of maestro-es may differ, because `verify` reports
-    that. A user may add tables and views. But other triggers and indexes on the tables of maestro-es are refused,
-    because they would affect reads and writes.
+    Tables and views of another version are accepted. So are changed triggers and indexes of maestro-es, because
+    `verify` reports them. A user may add tables and views. But other triggers and indexes on the tables of maestro-es
+    are refused, because they would affect reads and writes.
     """
     if schema_digest(connection) == SCHEMA_DIGEST:
         return True

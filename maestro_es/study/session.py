@@ -150,7 +150,7 @@ class Session:
     def record(self, new_events: list[NewEvent]) -> None:
         """Record events inside a transaction. If steps end without success, the steps that depend on them fail too.
 
-        If there are very many dependents, the next ticks end the others.
+        If very many steps depend on them, later ticks end some of these.
 
         StudyCopied if this is a copy of a study that still exists. Then nothing is recorded.
         """

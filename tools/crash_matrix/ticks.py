@@ -50,9 +50,9 @@ _CLONE_NEWNS, _MS_BIND = 0x20000, 0x1000
 class How:
     """The options of a tick: with the study's lock, with parallel submissions, or on a host that was rebooted.
 
-    The tick freezes after the N-th effect of a kind, or after `since` of the effects that number its calls. These are
-    all effects, or only those in `effects`, with their counts. If it is `patient`, it waits until killed processes are
-    gone. `sabotage` breaks the program before the tick starts.
+    The tick freezes after the effect `freeze_after`, when it happens for the `freeze_count`-th time. It also freezes
+    when the number of effects in `effects` (default: of all effects) reaches `since`. If it is `patient`, it waits
+    until killed processes are gone. `sabotage` breaks the program before the tick starts.
     """
 
     lock: bool = True

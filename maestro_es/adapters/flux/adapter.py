@@ -1,13 +1,13 @@
-"""Flux: the adapter. It writes the scripts of steps, and submits their jobs.
+"""The adapter for Flux. It writes the scripts of steps, and submits their jobs.
 
 **Scripts** are those of Maestro's interface for flux-core 0.49 (`options`). Maestro asks the broker for its version,
 for a comment, and for its queues, to omit the queue if the broker has none. Here, writing a script does not contact a
 broker. The queue is omitted when the job is submitted.
 
-**Jobs.** A step runs in a Flux instance of its own, as by ``flux batch``. With ``nested: false`` it is one task with
-all resources, because ``flux submit`` would start the runner once for each process (`jobspec`). The name of a job is
-that of its step, and ends with the token of the attempt: STEP.TOKEN. One list of all jobs serves all studies
-(`client`), and shows no text of ours but the names and the directories (`output`).
+**Jobs.** A step runs in a separate Flux instance, as by ``flux batch``. With ``nested: false`` it is one task with all
+resources, because ``flux submit`` would start the runner once for each process (`jobspec`). The name of a job is that
+of its step, and ends with the token of the attempt: STEP.TOKEN. One list of all jobs serves all studies (`client`),
+and shows no text of ours but the names and the directories (`output`).
 
 **Ends.** At the time limit, Flux sends SIGALRM, and SIGKILL five seconds later. ``flux cancel`` sends SIGTERM, and
 SIGKILL five seconds later. A job of ``flux batch`` also gets SIGHUP. Processes in another session survive all this,
@@ -117,7 +117,10 @@ class FluxAdapter(BatchAdapter):
 
 
 def is_nested(run: Mapping[str, Any]) -> bool:
-    """Whether a step gets a Flux instance of its own. In a text that replaced a placeholder, "False" means no."""
+    """Return whether a step gets a separate Flux instance.
+
+    A text from a placeholder, such as "False", counts as a flag.
+    """
     return str(run.get("nested", True)).strip().lower() not in ("false", "no", "off", "0", "")
 
 

@@ -1,10 +1,11 @@
-"""Flux: runs the commands that submit, query and cancel jobs.
+"""Runs the commands of Flux that submit, query and cancel jobs.
 
-The commands find an instance of Flux by FLUX_URI: that of the batch block, or that of the shell in which `run` was
-called. Without it, they find the system's instance. So cron needs nothing but the study.
+The commands find an instance of Flux by FLUX_URI. Its value comes from the batch block or from the shell in which
+`run` was called. Without it, they find the system's instance. So cron needs no other settings.
 
-No command of Flux gives up by itself if its broker does not answer, so each has our own time limit. A command that was
-ended after its only request has submitted a job and printed no id. Then the token in the job's name finds the job.
+A command of Flux waits for ever if its broker does not answer, so maestro-es limits the time of each command. A
+command that was ended after its only request has submitted a job and printed no id. Then the token in the job's name
+finds the job.
 
 If the broker crashes, it forgets all jobs since its last checkpoint, while their processes may run on. So the start of
 the instance is recorded with each job. If it has changed, a missing job may still run.
@@ -51,7 +52,7 @@ from maestro_es.errors import SchedulerError, Unreachable
 
 _URI = "FLUX_URI"
 
-#: How the names of variables begin that would change what Flux's commands do.
+#: The beginnings of the names of variables that would change the behaviour of Flux's commands.
 _OURS = ("FLUX_",)
 
 #: The address of the system's instance, which the commands use without FLUX_URI.
@@ -72,8 +73,8 @@ class FluxJobs(BatchJobs):
 
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None) -> None:
         super().__init__(environment, of_steps)
-        #: What a submission needs, and is asked once: the start of the instance, whether it has queues with names, and
-        #: the templates of descriptions.
+        #: Data for submissions, which is queried once: the start of the instance, whether it has named queues, and the
+        #: templates of descriptions.
         self._instance: str | None = None
         self._has_queues: bool | None = None
         self._templates: dict[tuple[str, ...], Completed] = {}
@@ -176,7 +177,7 @@ class FluxJobs(BatchJobs):
     def query_queue(
         self, steps: Sequence[StepRecord], listed: Sequence[QueueEntry] | None = None
     ) -> dict[str, JobInfo]:
-        """Return the jobs of these attempts; GONE for those that the instance does not list.
+        """Return the jobs of these attempts. A job that the instance does not list is GONE.
 
         If a job may be adopted, the start of the instance is asked before the list, so that it is not too late. If a
         job is missing or was cancelled, it is asked after the list, so that it is not too early.
@@ -202,14 +203,14 @@ class FluxJobs(BatchJobs):
         return {token: adopted(believed(entries, ""), start) for token, entries in rows.items()}
 
     def _start_of_instance(self) -> str:
-        """Return what identifies the start of the instance."""
+        """Return an identifier of the start of the instance."""
         done = self.run("flux", "ping", "--count=1", "0")
         if done.code:
             raise self._no_answer(done.err or f"flux ping ended with {done.code} and said nothing")
         return read_instance(done.out)
 
     def _no_answer(self, message: str) -> Unreachable:
-        """Return the error for a message. If there is no such instance, say so, and what the user can do."""
+        """Return the error for a message. If there is no such instance, it says so and gives the remedy."""
         text = " ".join(message.split())
         if not has_ended(text) or self.uri == _SYSTEM:
             return Unreachable(text)
@@ -231,7 +232,7 @@ class FluxJobs(BatchJobs):
 
 
 def _judged(step: StepRecord, info: JobInfo, start: str) -> JobInfo:
-    """Return what a cancelled or missing job means, given the present start of the instance.
+    """Return the state of a cancelled or missing job, from the present start of the instance.
 
     Flux removes only jobs that have ended. So a missing job has ended, unless the broker may have forgotten it.
     """

@@ -1,10 +1,10 @@
-"""Makes job descriptions (jobspecs, Flux RFC 25) from what ``flux batch`` and ``flux submit`` print with --dry-run.
+"""Makes job descriptions (jobspecs, Flux RFC 25) from the output of ``flux batch`` and ``flux submit`` with --dry-run.
 
 Both commands need no broker, but take twenty times as long as ``flux job submit``. So a tick makes one template for
-all jobs with the same options, and fills in what differs: the name, the directory, the command, and the output files.
+all jobs with the same options, and fills in the name, the directory, the command, and the output files of each.
 
-``flux batch`` starts the runner once, as the first program of a Flux instance of its own. ``flux submit`` would start
-it once for each task. So the template of a step with ``nested: false`` is changed to one task, which has all the
+``flux batch`` starts the runner once, as the first program of a separate Flux instance. ``flux submit`` would start it
+once for each task. So the template of a step with ``nested: false`` is changed to one task, which has all the
 resources.
 """
 
@@ -17,10 +17,10 @@ import msgspec
 
 from maestro_es.adapters.base import Job
 
-#: What stands in a template for the name, the directory and the output files of a job.
+#: The marks in a template for the name, the directory and the output files of a job.
 _NAME, _FOLDER, _OUT, _ERR = "maestro-es-name", "/maestro-es-directory", "maestro-es.out", "maestro-es.err"
 
-#: How ``flux batch`` names the copy that it makes of a script. Ours is on a shared file system and needs no copy.
+#: The name of the copy of a script that ``flux batch`` makes. The runner is on a shared file system and needs no copy.
 _COPY = "{{tmpdir}}/script"
 
 #: Options that are not part of a job description, but arguments of its submission.
@@ -34,7 +34,7 @@ _OF_ENVIRONMENT = ("--env", "-x=")
 
 
 class Request(NamedTuple):
-    """How a job is described and submitted.
+    """The commands that describe and submit a job.
 
     `command` prints the template, if the path of a script follows. `submission` are the options of its submission.
     """
@@ -49,12 +49,12 @@ def output_name(job: Job, ending: str) -> str:
 
 
 def full_name(job: Job) -> str:
-    """Return the name under which a job is submitted: by the token at its end, later ticks find it."""
+    """Return the name under which a job is submitted. It ends with the token, by which later ticks find the job."""
     return f"{job.name}.{job.token}"
 
 
 def request(job: Job, options: Sequence[str], *, nested: bool) -> Request:
-    """Return how a job with these options is described."""
+    """Return the request for a job with these options."""
     outputs = {f"--output={output_name(job, 'out')}": _OUT, f"--error={output_name(job, 'err')}": _ERR}
     described, submission = list[str](), list[str]()
     remaining = iter(options)
@@ -71,9 +71,9 @@ def request(job: Job, options: Sequence[str], *, nested: bool) -> Request:
 
 
 def fill(template: str, job: Job, options: Sequence[str], environment: Mapping[str, str]) -> bytes:
-    """Return the description of a job. ValueError if the template is none.
+    """Return the description of a job. ValueError if the template is not a job description.
 
-    If an option of the user changes the environment, it stays as Flux has made it.
+    If an option of the user changes the environment, the environment stays as Flux has made it.
     """
     spec = msgspec.json.decode(template)
     try:

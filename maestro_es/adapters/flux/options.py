@@ -1,4 +1,4 @@
-"""Flux: the options of a job, in its script and on the command line, and the launcher.
+"""The options of a Flux job, in its script and on the command line, and the launcher.
 
 The header of a script equals that of Maestro 1.2.1 with its interface for flux-core 0.49, line by line. It consists of
 `directives`, which ``flux batch`` and ``flux submit`` also accept on their command lines. Directives are lines that
@@ -17,13 +17,13 @@ from maestro_es.adapters.script import Directive, exclusive, is_free, option, pa
 from maestro_es.core.model import is_scheduled
 from maestro_es.core.walltime import walltime_seconds
 
-#: How a line of a script begins that contains options.
+#: The beginning of a line of a script with options.
 DIRECTIVE = "#flux:"
 
 #: The long names of the groups of `allocation_args` and `launcher_args`, in the order in which Maestro writes them.
 _GROUPS = {"S": "setattr", "setattr": "setattr", "o": "setopt", "setopt": "setopt", "conf": "conf"}
 
-#: Keys beside the groups that are a flag.
+#: Keys that are a flag, in addition to the groups.
 EXCLUSIVE = ("x", "exclusive")
 
 #: Urgencies by priority. Maestro's schema allows "low" and "expedited", but its submission refuses them.
@@ -34,7 +34,7 @@ _MOST_URGENT = 31
 #: which name.
 _REFUSED = frozenset({"wrap", "dry-run", "job-name", "cwd", "cc", "bcc", "wait", "watch", "help", "h", "flags"})
 
-#: Those of these options that may appear in a script: maestro-es overrides them, or has written them.
+#: The ones of these options that may appear in a script, because maestro-es overrides them, or has written them.
 _HARMLESS = frozenset({"job-name", "cwd", "flags"})
 
 #: The options that take whole numbers, and the keys of a step for them.
@@ -95,7 +95,7 @@ def walltime(asked: object) -> str:
 
 
 def urgency(priority: object) -> str:
-    """Return the urgency, from 0 to 31, of a priority (a word, or a number from 0 to 1); empty without a priority."""
+    """Return the urgency (0 to 31) of a priority, a word or a number from 0 to 1 (empty: there is no priority)."""
     if priority is None or priority == "":
         return ""
     word = str(priority).strip().lower()
@@ -144,7 +144,7 @@ def _leaves(node: object, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def rendered(name: str, group: object) -> Iterator[Directive]:
-    """Yield the options of a group. A value of null makes a flag; in Maestro, 0 does, too."""
+    """Yield the options of a group. A value of null makes a flag. In Maestro, 0 does, too."""
     dashes = "-" if len(name) == 1 else "--"
     for path, value in _leaves(group):
         text = str(value).lower() if isinstance(value, bool) else str("" if value is None else value)

@@ -1,7 +1,7 @@
 """Parses the output of Flux's commands. Facts about Flux refer to flux-core 0.88 unless stated otherwise.
 
-A job is found by the token at the end of its name. Ids alone do not identify jobs: if the broker has crashed, they
-start again. `maestro_es.adapters.flux.client` decides which commands are run, and when.
+A job is found by the token at the end of its name. Ids alone do not identify jobs, because they start again after a
+crash of the broker. `maestro_es.adapters.flux.client` decides which commands are run, and when.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from maestro_es.core.model import JobState, Micros
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
 from maestro_es.errors import Unreachable
 
-#: The digits of a job's id, and what precedes them. Where the locale is C, Flux prints an "f" instead. In a job,
-#: FLUX_JOB_ID always has the first form, and so have our ids.
+#: The digits of a job's id, and the character before them. In the locale C, Flux prints an "f" instead of this
+#: character. In a job, FLUX_JOB_ID always has the first form, and so do the ids in the log.
 _DIGITS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _MARK, _PLAIN_MARK = "ƒ", "f"
 _JOB_ID = re.compile(f"[{_MARK}{_PLAIN_MARK}]([{_DIGITS}]+)")
@@ -28,11 +28,11 @@ _JOB_ID = re.compile(f"[{_MARK}{_PLAIN_MARK}]([{_DIGITS}]+)")
 #: The note of a cancellation by maestro-es. Any other cancellation may be a part of ``flux shutdown``.
 CANCEL_NOTE = "maestro-es"
 
-#: How many seconds a job must have been cancelled by others until that counts. ``flux shutdown`` cancels all running
-#: jobs, waits until they have ended, and then ends the broker.
+#: The number of seconds until a cancellation by others counts. ``flux shutdown`` cancels all running jobs, waits until
+#: they have ended, and then ends the broker.
 _SHUTDOWN_SECONDS = 60
 
-#: The numbers of states and results in ``flux job list``; ``flux jobs --json`` has the words.
+#: The numbers of states and results in ``flux job list``. ``flux jobs --json`` has words instead.
 _STATES = {1: "NEW", 2: "DEPEND", 4: "PRIORITY", 8: "SCHED", 16: "RUN", 32: "CLEANUP", 64: "INACTIVE"}
 _RESULTS = {1: "COMPLETED", 2: "FAILED", 4: "CANCELED", 8: "TIMEOUT"}
 
@@ -84,7 +84,7 @@ _INSTANCE = re.compile(r"[0-9a-f]{8}")
 #: The message of ``flux config get queues`` if there are no queues with names.
 _NO_QUEUES = "queues is not set"
 
-#: How the message begins if ``flux job`` has no such subcommand.
+#: The beginning of the message if ``flux job`` has no such subcommand.
 _NO_COMMAND = "Usage: flux-job [OPTIONS] COMMAND"
 
 
@@ -111,9 +111,11 @@ _LINES = msgspec.json.Decoder(_Listed)
 
 
 class FluxEntry(QueueEntry, frozen=True):
-    """A job as Flux lists it, in its directory `folder`. `command` is its token and what looks like its script.
+    """A job as Flux lists it, with its directory `folder`.
 
-    Flux does not list the command of a job. The directory and the name are all that it shows of it.
+    `command` has its token, and a path like that of its script.
+
+    Flux does not list the command of a job, but only its directory and its name.
     """
 
     folder: str = ""
@@ -125,7 +127,7 @@ class FluxEntry(QueueEntry, frozen=True):
 
 
 def plain_id(text: str) -> str:
-    """Return an id in the form of FLUX_JOB_ID; empty if the text is no id."""
+    """Return an id in the form of FLUX_JOB_ID (empty: the text is not an id)."""
     match = _JOB_ID.fullmatch(text.strip())
     return _MARK + match[1] if match else ""
 
@@ -157,17 +159,17 @@ def read_submission(done: Completed) -> Outcome:
 
 
 def is_down(message: str) -> bool:
-    """Whether a command says that it has not reached the broker."""
+    """Return whether a message says that the command has not reached the broker."""
     return any(sign in message for sign in _DOWN)
 
 
 def has_ended(message: str) -> bool:
-    """Whether a command says that there is no broker, rather than one that does not answer."""
+    """Return whether a message says that there is no broker, and not that the broker does not answer."""
     return any(sign in message for sign in _ENDED)
 
 
 def failed_to_cancel(done: Completed) -> str:
-    """Return the message of ``flux cancel`` about jobs that it could not cancel; empty if there are none."""
+    """Return the message of ``flux cancel`` about jobs that it could not cancel (empty: there are none)."""
     lines = [line for line in done.err.splitlines() if line.strip() and not any(sign in line for sign in _OVER)]
     if not done.code or (done.err.strip() and not lines):
         return ""
@@ -175,7 +177,10 @@ def failed_to_cancel(done: Completed) -> str:
 
 
 def read_instance(text: str) -> str:
-    """Return what identifies the start of an instance, from the answer of ``flux ping``. Unreachable if it is none."""
+    """Return an identifier of the start of an instance, from the output of ``flux ping``.
+
+    Unreachable if this is not an answer.
+    """
     match = _ROUTE.fullmatch(text.strip().rpartition("\n")[2])
     if not match:
         raise Unreachable(f"flux ping: its answer can't be read: {text[-60:]!r}")
@@ -183,22 +188,22 @@ def read_instance(text: str) -> str:
 
 
 def is_instance(text: str) -> bool:
-    """Whether a text identifies the start of an instance. A claim names the boot of a host instead."""
+    """Return whether a text identifies the start of an instance. A claim names the boot of a host instead."""
     return bool(_INSTANCE.fullmatch(text))
 
 
 def has_queues(done: Completed) -> bool:
-    """Whether an instance has queues with names, from the answer of ``flux config get queues``."""
+    """Return whether an instance has named queues, from the answer of ``flux config get queues``."""
     return done.code == 0 or _NO_QUEUES not in done.err
 
 
 def read_list(text: str) -> list[QueueEntry]:
-    """Return the jobs in the output of ``flux job list``, one JSON object a line. ValueError if it is no list."""
+    """Return the jobs in the output of ``flux job list``, one JSON object per line. ValueError if it is not a list."""
     return [_entry(listed) for listed in _LINES.decode_lines(text)]
 
 
 def read_table(text: str) -> list[QueueEntry]:
-    """Return the jobs in the output of ``flux jobs --json``. ValueError if it is no list."""
+    """Return the jobs in the output of ``flux jobs --json``. ValueError if it is not a list."""
     try:
         return [_entry(_from_table(job)) for job in msgspec.json.decode(text)["jobs"]]
     except (KeyError, TypeError, StopIteration) as error:
@@ -206,7 +211,7 @@ def read_table(text: str) -> list[QueueEntry]:
 
 
 def _from_table(job: Mapping[str, Any]) -> _Listed:
-    """Return a job of ``flux jobs --json``, which has words for numbers."""
+    """Return a job of ``flux jobs --json``, which has words instead of numbers."""
     exception = job.get("exception") or {}
     values = {
         **job,
@@ -292,11 +297,11 @@ def _delay(job: _Listed, word: str) -> str:
 
 
 def judge_cancel(info: JobInfo, now: Micros, *, restarted: bool) -> JobInfo:
-    """Return what it means that others have cancelled a job that was running.
+    """Return the state of a job that others have cancelled while it was running.
 
     ``flux shutdown`` cancels all running jobs in the name of their owner, and nothing in the job shows that. So such a
     job counts as ended by the shutdown if the instance was `restarted` after the submission. If it was not, the
-    shutdown may not be complete yet: the job counts as running for a minute, and then as cancelled.
+    shutdown may not be complete yet. So the job counts as running for a minute, and then as cancelled.
     """
     if restarted:
         return structs.replace(
@@ -308,7 +313,7 @@ def judge_cancel(info: JobInfo, now: Micros, *, restarted: bool) -> JobInfo:
 
 
 def adopted(info: JobInfo, instance: str) -> JobInfo:
-    """Return the job with the start of the instance that has listed it."""
+    """Return a job together with the start of the instance that has listed it."""
     return structs.replace(info, instance=instance) if info.job_id else info
 
 
@@ -318,6 +323,6 @@ def lacks_command(done: Completed) -> bool:
 
 
 def last_line(text: str) -> str:
-    """Return what a command says about its arguments, after the summary of its usage."""
+    """Return the message of a command about its arguments, which follows the summary of its usage."""
     lines = text.strip().splitlines() or ["flux refuses the options and says nothing"]
     return " ".join(lines[-1].split())

@@ -1,4 +1,4 @@
-"""Slurm: the adapter. This module decides which options a job has, and writes its script.
+"""The adapter for Slurm. This module decides which options a job has, and writes its script.
 
 The header equals that of Maestro 1.2.1, line by line. It consists of `directives`, which ``sbatch`` also accepts on
 its command line. Up to the first command of a script, lines that begin with ``#SBATCH`` contain options (sbatch(1)).
@@ -70,8 +70,8 @@ _REFUSED = frozenset({
 })  # fmt: skip
 
 
-#: Those of these options that may appear in a script: maestro-es overrides them, or they only change the job's name,
-#: which does not identify it.
+#: The ones of these options that may appear in a script. maestro-es overrides them, or they only change the job's
+#: name, which does not identify the job.
 _HARMLESS = frozenset({"job-name", "J", "parsable", "quiet", "Q", "requeue", "no-requeue"})
 
 #: Words on a separate line, between the options for the parts of a heterogeneous job.
@@ -89,7 +89,7 @@ _WALLTIME = r"(?i:infinite|unlimited)|-1|[0-9]+(:[0-9]+){0,2}|-[0-9]+|[0-9]+-|[0
 
 
 def walltime_remedy(walltime: object) -> str:
-    """Return what to write instead of a walltime that Slurm can't read. It is passed unchanged, including spaces."""
+    """Return the remedy for a walltime that Slurm can't read. The walltime is passed unchanged, including spaces."""
     text = str(walltime or "")
     if not text or re.fullmatch(_WALLTIME, text):
         return ""

@@ -1,11 +1,11 @@
-"""Slurm: runs the commands that submit, query and cancel jobs.
+"""Runs the commands of Slurm that submit, query and cancel jobs.
 
 A job is identified by the token in its command. The id of the job alone does not suffice, because Slurm may assign an
 id twice after a crash of its controller. Since 23.02, squeue shows only the path of the script. So the runner is
 submitted through a link whose name is the token. The link exists only as long as sbatch needs it.
 
 Facts about Slurm refer to 22.05 unless stated otherwise. `maestro_es.adapters.slurm.output` decides what an answer
-means. `maestro_es.adapters.batch` has what is alike for all schedulers.
+means. `maestro_es.adapters.batch` has the code that all schedulers share.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _ACCOUNTS_TIMEOUT = 20.0
 _OURS = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_")
 _CONF = "SLURM_CONF"
 
-#: slurmstepd opens the files of a job before the runner checks whether it may start, and a second start must not empty
-#: them. This option comes before the user's options, which can override it.
+#: slurmstepd opens the output files of a job before the runner checks whether it may start. A second start must not
+#: empty these files. This option comes before the user's options, which can override it.
 _APPEND = "--open-mode=append"
 
 #: In the name of a file with this character, Slurm replaces no patterns.
@@ -68,8 +68,8 @@ _SAID = 60
 #: The messages of sacct if a site has no accounting, or one that does not record the commands of jobs (before 21.08).
 _NO_ACCOUNTS = ("accounting storage is disabled", 'Invalid field requested: "SubmitLine"')
 
-#: How much older, in seconds, a job may be than its recorded request. Clocks differ, and in a recovered log, the
-#: request of a job may be recorded after the job was submitted.
+#: A job may be older than its recorded request by this number of seconds. Clocks differ, and in a recovered log the
+#: request may be recorded after the submission.
 _SKEW = 7 * 24 * 3600
 
 
@@ -218,7 +218,7 @@ def _link(job: Job) -> Path:
 
 
 def _make_link(link: Path, runner: Path) -> None:
-    """Create a link to the runner: a hard link if possible, which takes a tenth of the time of a new file.
+    """Create a link to the runner. It is a hard link if possible, which takes a tenth of the time of a new file.
 
     Some file systems have no hard links, allow none to files of other users, or limit the number of links to a file.
     Then it is a symbolic link.

@@ -1,4 +1,4 @@
-"""Slurm: rules for options of its commands. Pure.
+"""Rules for the options of Slurm's commands.
 
 `cpus` decides which CPUs a job requests so that its launchers can start. `without_value` finds options of sbatch that
 lack their value. `maestro_es.adapters.slurm.adapter` decides which other options a job has.
@@ -16,8 +16,8 @@ from typing import Any
 from maestro_es.adapters.launcher import Resources, launchers, whole_number
 from maestro_es.adapters.script import Directive, option
 
-#: Variables that let ``srun`` start more tasks than there are CPUs: that of srun, which sbatch sets if it has the
-#: option, and that of sbatch. Any value has this effect.
+#: Variables that let ``srun`` start more tasks than there are CPUs. The first is that of srun, which sbatch sets if it
+#: has the option. The second is that of sbatch. Any value has this effect.
 OVERCOMMIT = ("SLURM_OVERCOMMIT", "SBATCH_OVERCOMMIT")
 
 _OVERCOMMITS = re.compile(r"SLURM_OVERCOMMIT|^#SBATCH\s(?:.*\s)?(?:--overcommit|-O)(?!\S)", re.MULTILINE)
@@ -73,7 +73,7 @@ def cpus(
 
 
 def has_own_size(rest: str) -> bool:
-    """Whether options of srun after a launcher set the number of tasks or CPUs.
+    """Return whether options of srun after a launcher set the number of tasks or CPUs.
 
     The options end at the first word that is neither an option nor its value. That word is the program.
     """
@@ -133,7 +133,7 @@ def without_value(options: Sequence[str]) -> Iterator[str]:
 
 
 def _needs_next(word: str) -> bool:
-    """Whether the next word is the value of this option."""
+    """Return whether the next word is the value of this option."""
     if word.startswith("--"):
         return word[2:] in _VALUE_LONG
     return len(word) == 2 and word[0] == "-" and word[1] in _VALUE_SHORT  # noqa: PLR2004 - a dash and a letter

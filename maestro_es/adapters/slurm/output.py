@@ -17,8 +17,8 @@ from maestro_es.adapters.slurm.arrays import index_of, indexes_of
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
 
-#: One job per line: its id; its state, nodes and (expected) end; the reason; and its command with arguments. The
-#: command may contain any character except a line break.
+#: One job per line, with its id, state, nodes, (expected) end, reason, and command with arguments. The command may
+#: contain any character except a line break.
 QUEUE_FORMAT = "%i|%T %N %e|%r|%o"
 
 #: One job per line, and how often it was restarted. ``--format`` has no letter for that.
@@ -155,7 +155,7 @@ def is_down(message: str) -> bool:
 
 
 def failed_to_cancel(done: Completed) -> str:
-    """Return the message of ``scancel`` about jobs that it could not cancel; empty if there are none.
+    """Return the message of ``scancel`` about jobs that it could not cancel (empty: there are none).
 
     With --quiet, 22.05 prints nothing about jobs that have ended or are unknown, and exits with 0.
     """
@@ -193,12 +193,12 @@ def read_queue(text: str) -> list[QueueEntry]:
 
 
 def _failed_at_launch(reason: str, state: JobState) -> JobState:
-    """Return NODE_FAILED for a job that failed because of its host; otherwise the same state."""
+    """Return NODE_FAILED for a job that failed because of its host. Otherwise return the same state."""
     return JobState.NODE_FAILED if state is JobState.FAILED and reason in _INFRASTRUCTURE else state
 
 
 def _time(text: str) -> Micros | None:
-    """Return a time that Slurm has printed in UTC, in microseconds; None for ``N/A`` or ``Unknown``."""
+    """Return a time that Slurm has printed in UTC, in microseconds (None: ``N/A`` or ``Unknown``)."""
     import datetime as dt  # noqa: PLC0415 - needed only for jobs that have ended
 
     try:
@@ -208,7 +208,7 @@ def _time(text: str) -> Micros | None:
 
 
 def _ended_on(nodes: str, state: JobState) -> JobState:
-    """Return CANCELLED_ON_NODE for a cancelled job that had nodes; otherwise the same state.
+    """Return CANCELLED_ON_NODE for a cancelled job that had nodes. Otherwise return the same state.
 
     A slurmd may be unable to launch a job, because its prolog failed or the job's id is already in use there. If the
     job must not be requeued, the slurmd cancels it ("Could not launch job ... and not able to requeue it, cancelling
@@ -234,7 +234,7 @@ def cancelled_after(row: QueueEntry, again: Container[str]) -> QueueEntry:
 
 
 def _delay(word: str, reason: str) -> str:
-    """Return the reason that delays a pending job; empty if it only waits for its turn, or is not pending."""
+    """Return the reason that delays a pending job (empty: it only waits for its turn, or is not pending)."""
     if job_state(word) is not JobState.PENDING:
         return ""
     if word in _WAITING:

@@ -59,7 +59,7 @@ def ended_first(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def held(view: View, step: StepRecord) -> list[Explanation]:
-    """Return that a step is held and by whom, if it is held."""
+    """Return which user holds a step, if any."""
     if not step.held:
         return []
     hold = [recorded for recorded in view.events_of(step.number) if isinstance(recorded.event, e.StepHeld)]
@@ -67,13 +67,13 @@ def held(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def _no_environment(view: View) -> list[Explanation]:
-    """Return that no step can start because the environment file is missing or was changed, if this is so."""
+    """Return that no step can start, if the environment file is missing or was changed."""
     message = view.graph.study.unreachable.get(ENVIRONMENT)
     return [] if message is None else [Explanation(message, unreachable_since(view, ENVIRONMENT))]
 
 
 def _no_answer(view: View, step: StepRecord) -> list[Explanation]:
-    """Return since when the scheduler of a step has not answered, if it has not."""
+    """Return since when the scheduler of a step has not answered, if it is down."""
     name = adapter_of(view, step)
     message = view.graph.study.unreachable.get(name)
     if message is None or not step.scheduled:
