@@ -127,9 +127,12 @@ def _lose_what_is_submitted(trial: Trial) -> None:
     cluster.resume("slurmctld")
     trial.tick()
     fresh = trial.jobs(running=False)
-    asked = ("sacct", "-X", "-n", "-P", "-o", "State", "-j", ",".join(step.job_id for step in fresh))
+    listed = {step.job_id.partition("_")[0] for step in fresh}  # the waiting jobs of an array are one row
+    asked = ("sacct", "-X", "-n", "-P", "-o", "State", "-j", ",".join(listed))
     if fresh:
-        wait("accounts that list the jobs", lambda: cluster.run(*asked).stdout.split() == ["PENDING"] * len(fresh), 30)
+        wait(
+            "accounts that list the jobs", lambda: cluster.run(*asked).stdout.split() == ["PENDING"] * len(listed), 30
+        )
         cluster.kill("slurmctld")
         shutil.rmtree(cluster.folder / "slurmctld")
         kept.rename(cluster.folder / "slurmctld")

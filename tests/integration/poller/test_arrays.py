@@ -335,6 +335,34 @@ def test_a_cancelled_array_without_indexes_stands_for_all_that_has_not_started(b
     assert "outside" in bench.step("sim_0").message
 
 
+def test_the_jobs_of_an_array_are_found_although_the_log_is_lost(bench, slurm):
+    create(bench)
+    bench.tick()
+    tokens = [bench.step(f"sim_{n}").token for n in range(3)]
+    with bench.open() as study:
+        jobs = study.adapters.scheduler.find_by_token([str(bench.dir.runner)])
+
+    assert {token: info.job_id for token, info in jobs.items()} == dict(
+        zip(tokens, ["1_0", "1_1", "1_2"], strict=True)
+    )
+    assert slurm.calls()
+
+
+def test_a_few_hundred_scattered_elements_are_told_apart_and_cancelled(bench, slurm):
+    create(bench, 300, cmd=":")
+    bench.tick()
+    with bench.open() as study:
+        study.request(lambda _graph: [(None, e.CancelRequested(steps=tuple(range(1, 301, 3))))])
+    bench.tick()
+    [call] = calls(slurm, "scancel")
+
+    assert call == "scancel --quiet 1_[" + ",".join(str(n) for n in range(0, 300, 3)) + "]"
+    bench.tick()
+    assert [bench.step(f"sim_{n}").state for n in (0, 1, 2, 3)] == [
+        State.CANCELLED, State.PENDING, State.PENDING, State.CANCELLED,
+    ]  # fmt: skip
+
+
 # -- the runner ------------------------------------------------------------------------------------------------------
 
 

@@ -83,3 +83,19 @@ def test_the_longer_a_scheduler_is_full_the_less_often_it_is_asked(times: int, w
 
 def test_a_clock_that_was_set_back_does_not_keep_a_scheduler_from_being_asked():
     assert requests(full(queued=3), -3600 * 1_000_000) == 1
+
+
+def test_if_a_whole_array_is_refused_half_of_it_may_be_requested_at_once():
+    study = full(queued=3, times=0)
+    study.do(e.SubmissionWithdrawn(token=study.request(4), message="no room", together=30), 4)
+    assert requests(study) == 15
+    end(study, 1)
+    assert requests(study) == 16
+    assert [step.number for step in study.graph.ready(scheduled=True, limit=1)] == [4]
+
+
+def test_requests_that_a_preview_takes_for_submitted_are_not_in_doubt():
+    study = full(queued=3, times=0)
+    token = study.request(4)
+    assert requests(study) == 16
+    assert count_slots(study.graph, 4, 0, {token})[1].requests(1000) == 1000

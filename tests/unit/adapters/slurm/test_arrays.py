@@ -114,3 +114,8 @@ def test_an_attempt_of_its_own_is_found_whatever_the_index():
     assert found.of({"feed-1-1-cafe"}, (None,)) == ["feed-1-1-cafe"]
     assert found.of({ARRAY}, (None,)) == []
     assert found.of({ARRAY}, (99,)) == []
+
+
+def test_an_element_that_waits_for_others_of_its_array_is_not_delayed():
+    [row] = read_queue(f"7_1|PENDING  N/A|JobArrayTaskLimit|/s/{ARRAY}\n")
+    assert (row.delay, row.index) == ("", 1)
