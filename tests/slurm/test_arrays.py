@@ -151,3 +151,11 @@ def test_an_array_is_as_large_as_slurm_allows_and_no_larger(start_cluster, launc
 
     assert sorted(job.partition("_")[2] for job in submitted(root)) == ["", "0", "1", "2", "3", "4"]
     assert finish(root) is StudyStatus.FINISHED
+
+
+def test_an_array_runs_to_its_end_in_the_foreground(cluster, launch):
+    root = launch(step("sim", "echo $(N)"), more=equal(3), options=(*ARRAYS, "--wait", "-s", "1"))
+
+    assert len({job.partition("_")[0] for job in submitted(root)}) == 1
+    assert set(states(root).values()) == {"FINISHED"}
+    assert len(ledger(root)) == 3

@@ -51,10 +51,10 @@ class Stage(Trial):
         self.ticked = 0.0
         self.ready = True
 
-    def step(self, name: str, *, scheduled: bool = True, parents: tuple[str, ...] = ()) -> None:
+    def step(self, name: str, *, scheduled: bool = True, parents: tuple[str, ...] = (), template: str = "") -> None:
         """Add a step that waits for the gate."""
         words = f"{BEGIN}; : <{self.gate}; {END}".format(ledger=self.ledger)
-        self.steps.append(Step(name, words, parents=parents, scheduled=scheduled))
+        self.steps.append(Step(name, words, template=template, parents=parents, scheduled=scheduled))
 
     def open_gate(self) -> None:
         """Let all steps continue, while this process lives."""
@@ -139,7 +139,7 @@ def _submissions(stage: Stage) -> Wait:
 
 def _at_once(stage: Stage) -> Wait:
     for number in range(6):
-        stage.step(f"s{number}")
+        stage.step(f"s{number}", template="equal" if stage.task.arrays else "")
     stage.create()
     yield
 

@@ -130,8 +130,8 @@ def test_nothing_of_an_array_remains_after_its_end(bench, slurm):
 
 
 @pytest.mark.parametrize("number", [19, 20])
-def test_only_many_equal_steps_make_an_array_if_it_is_automatic(bench, slurm, number):
-    bench.settings = Settings(array=ArrayUse.AUTO)
+def test_by_default_only_many_equal_steps_make_an_array(bench, slurm, number):
+    bench.settings = Settings()
     create(bench, number)
     bench.tick()
 
