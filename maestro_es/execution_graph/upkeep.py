@@ -11,7 +11,7 @@ from maestro_es.core.events import EventsCorrected
 from maestro_es.execution_graph.base import GraphBase
 from maestro_es.poller.preview import Prediction, preview
 from maestro_es.poller.tick import show_status
-from maestro_es.store.log_export import line
+from maestro_es.store.log_export import lines
 from maestro_es.store.verification import Known, Verification, prove, verify
 from maestro_es.study.damage import correct_log
 from maestro_es.study.invocation import Runtime, open_as_it_is
@@ -73,7 +73,7 @@ class MaintainableGraph(GraphBase):
     def export(path: str | os.PathLike[str]) -> Iterator[str]:
         """Yield the log as JSON lines: one line with a digest for each event. DamagedLog if it can't be read."""
         with open_as_it_is(Path(path), migrate=False) as log:
-            yield from map(line, log.sealed_rows())
+            yield from lines(log)
 
     @staticmethod
     def correct(

@@ -19,17 +19,15 @@ A payload of an older version is converted to the present version when it is rea
 
 from __future__ import annotations
 
-import itertools
-import operator
+import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Union
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, Recorded, upcast
 from maestro_es.core.model import Micros
-from maestro_es.core.reducer import Block
 from maestro_es.errors import DamagedLog, NewerLog, NotRecordable
 from maestro_es.sha256 import sha256
 
@@ -68,7 +66,7 @@ class _Decoders(dict[str, Callable[[str], Any]]):
         return decode
 
 
-_decoders = _Decoders()
+decoders = _Decoders()
 
 
 def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
@@ -92,7 +90,7 @@ def seal(before: bytes, recorded: Recorded) -> tuple[Row, Recorded]:
     name = type(recorded.event).__name__
     try:
         data = _encode(recorded.event).decode()
-        event = _decoders[name](data)
+        event = decoders[name](data)
     except UnicodeEncodeError:
         raise
     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
@@ -108,7 +106,6 @@ def _is_deep(data: str) -> bool:
     """Return whether a payload is nested so deeply that a reader with little stack left could fail on it."""
     if len(data) < 2 * _DEEPEST or data.count("[") + data.count("{") < _DEEPEST:
         return False
-    import re  # noqa: PLC0415 - a tick does without it
 
     depth = deepest = 0
     outside = data.replace("\\\\", "").replace('\\"', "").split('"')[::2]  # of texts, one of which is the study file
@@ -122,93 +119,10 @@ def decode(row: Row) -> Recorded:
     """Return the event of a row. NewerLog if a later version wrote it, DamagedLog if the payload is broken."""
     seq, recorded_at, invocation, step, name, version, data, _ = row
     try:
-        event = _decoders[name](data) if name in VERSIONS and VERSIONS[name] == version else _older(row)
+        event = decoders[name](data) if name in VERSIONS and VERSIONS[name] == version else _older(row)
     except (msgspec.DecodeError, UnicodeError, TypeError, LookupError) as error:
         raise DamagedLog(f"event {seq}: its payload is no {name}: {error}", check="payload", seq=seq) from None
     return Recorded(seq, recorded_at, invocation, step, event)
-
-
-_decode_times = msgspec.json.Decoder(list[int]).decode
-_decode_steps = msgspec.json.Decoder(list[Union[int, None]]).decode
-
-#: A block of events as JSON arrays without brackets, because making a tuple of each row takes longer than decoding it.
-#: SQLite reads the rows by the primary key, so they are in order.
-_COLUMNS_OF_BLOCK = """
-    SELECT count(*), min(version), max(version), group_concat(recorded_at), group_concat(ifnull(step, 'null')),
-        group_concat(type), group_concat(data, char(10))
-"""
-_OF_BLOCK = "FROM event NOT INDEXED WHERE seq > ? AND seq <= ?"
-_BLOCK = f"{_COLUMNS_OF_BLOCK} {_OF_BLOCK}"
-
-#: The same with the other columns, and with the greatest number of each column: SQLite sorts texts behind numbers.
-_SEALED_BLOCK = f"""
-    {_COLUMNS_OF_BLOCK}, group_concat(invocation), group_concat(hex(digest), ''),
-        total(typeof(type) = 'text' AND typeof(data) = 'text'), max(recorded_at), max(invocation), max(ifnull(step, 0))
-    {_OF_BLOCK}
-"""
-_DIGEST_SIZE = 32
-
-#: What a query gives if a block can't be read in bulk.
-_NOT_IN_BULK = (sqlite3.DataError, ValueError, AttributeError, LookupError, TypeError)
-
-
-def read_block(connection: sqlite3.Connection, after: int, upto: int) -> Block | None:
-    """Return the events with ``after < seq <= upto``. None if some are missing or can't be read in bulk.
-
-    Then the caller reads the rows one by one, to find the reason or to convert a payload of another version.
-    """
-    try:
-        return _block(after, upto, connection.execute(_BLOCK, (after, upto)).fetchone())[0]
-    except _NOT_IN_BULK:
-        return None
-
-
-def _block(after: int, upto: int, columns: Sequence[Any]) -> tuple[Block, list[str], list[str]]:
-    """Return a block, the types and the payloads; ValueError if they are not complete."""
-    count, lowest, highest, times, steps, names, data = columns
-    types, payloads = names.split(","), data.split("\n")
-    events = [_decoders[name](payload) for name, payload in zip(types, payloads, strict=True)]
-    block = Block(after + 1, _decode_times(f"[{times}]"), _decode_steps(f"[{steps}]"), events)
-    if {upto - after} != {count, len(events), len(block.times), len(block.steps)}:
-        raise ValueError
-    if not lowest == highest == 1 == max(VERSIONS[name] for name in set(types)):
-        raise ValueError
-    return block, types, payloads
-
-
-class SealedBlock(NamedTuple):
-    """Events whose digests are right, the invocations that wrote them, and the last digest."""
-
-    block: Block
-    invocations: list[int]
-    digest: bytes
-
-
-def read_sealed_block(connection: sqlite3.Connection, head: Head, upto: int) -> SealedBlock | None:
-    """Return the events after one with ``seq <= upto``. None if anything is not right, or can't be read in bulk."""
-    after, time, before = head
-    try:
-        *columns, writers, digests, texts, last, writer, highest = connection.execute(
-            _SEALED_BLOCK, (after, upto)
-        ).fetchone()
-        block, types, payloads = _block(after, upto, columns)
-        invocations, digest = _decode_times(f"[{writers}]"), bytes.fromhex(digests)
-    except _NOT_IN_BULK:
-        return None
-    count = upto - after
-    ordered = all(map(operator.le, (time, *block.times), block.times))
-    typed = texts == count and type(last) is type(writer) is type(highest) is int
-    if not ordered or not typed or len(digest) != _DIGEST_SIZE * count or len(invocations) != count:
-        return None
-    make = sha256()
-    columns = zip(itertools.count(after + 1), block.times, invocations, block.steps, types, payloads)
-    for at, (seq, recorded_at, invocation, step, name, data) in enumerate(columns):
-        about = "" if step is None else step
-        text = f"{seq}\0{recorded_at}\0{invocation}\0{about}\0{name}\0001\0{data}"
-        before = make(before + text.encode()).digest()
-        if before != digest[_DIGEST_SIZE * at : _DIGEST_SIZE * (at + 1)]:
-            return None
-    return SealedBlock(block, invocations, before)
 
 
 def _older(row: Row) -> Any:  # noqa: ANN401 - of a type that is known by its name

@@ -16,7 +16,8 @@ import msgspec
 
 from maestro_es.errors import DamagedLog, MaestroError, RequestRefused
 from maestro_es.files import replace_file
-from maestro_es.store.event_log import CORRECT, Row
+from maestro_es.store.event_log import CORRECT, EMPTY, Row, check_chain
+from maestro_es.store.log_reader import LogReader
 
 #: The remedy if a payload can't be decoded although its digest is right.
 _CORRECT = "'maestro-es import-log --repair' into a new directory corrects it; export that one"
@@ -58,6 +59,18 @@ def line(row: Row) -> str:
         f'{{"seq":{seq},"recorded_at":{recorded_at},"invocation":{invocation},"step":{about},"type":{json.dumps(name)},'
         f'"version":{version},"data":{data},"digest":"{digest.hex()}"}}\n'
     )
+
+
+def lines(log: LogReader) -> Iterator[str]:
+    """Yield the lines of all events. DamagedLog names the first wrong row."""
+    head, upto = EMPTY, log.head.seq
+    while head.seq < upto:
+        sealed = log.sealed_block(head, upto)
+        if sealed is None:
+            yield from map(line, check_chain(log.readable_rows(upto, head.seq), head))
+            return
+        yield from sealed.lines()
+        head = sealed.head
 
 
 #: The longest line that is read, in bytes. A device file may have an endless line.

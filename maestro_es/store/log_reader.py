@@ -9,6 +9,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maestro_es.core.events import Event, Recorded
 from maestro_es.core.model import Micros
@@ -17,6 +18,9 @@ from maestro_es.errors import DamagedLog, NewerLog
 from maestro_es.store import event_log
 from maestro_es.store.connection import Connection
 from maestro_es.store.log_file import RESTORE, explain, explained, last_version
+
+if TYPE_CHECKING:
+    from maestro_es.store.event_blocks import SealedBlock
 
 _BLOCK = 20_000
 _NEVER = 2**62
@@ -39,13 +43,15 @@ class LogReader:
 
     def blocks(self, after: int = 0, upto: int | None = None) -> Iterator[Block]:
         """Yield the events with ``after < seq <= upto`` for a replay, many at a time."""
+        from maestro_es.store import event_blocks  # noqa: PLC0415 - a tick replays seldom
+
         with explained(self.path):
             last = event_log.head(self._connection).seq
         last = last if upto is None else min(last, upto)
         while after < last:
             end = min(after + _REPLAYED, last)
             with explained(self.path):
-                block = event_log.read_block(self._connection, after, end)
+                block = event_blocks.read_block(self._connection, after, end)
             if block is None:
                 yield from (block_of([recorded]) for recorded in self.events(after, end))
             else:
@@ -110,10 +116,12 @@ class LogReader:
                 raise
             yield from self._rows_one_by_one(last)
 
-    def sealed_block(self, head: event_log.Head, upto: int) -> event_log.SealedBlock | None:
+    def sealed_block(self, head: event_log.Head, upto: int) -> SealedBlock | None:
         """Return the next events after one, some at a time. None if they must be read one by one."""
+        from maestro_es.store import event_blocks  # noqa: PLC0415 - a tick checks none
+
         try:
-            return event_log.read_sealed_block(self._connection, head, min(head.seq + _REPLAYED, upto))
+            return event_blocks.read_sealed_block(self._connection, head, min(head.seq + _REPLAYED, upto))
         except (sqlite3.DatabaseError, UnicodeDecodeError):
             return None
 

@@ -220,16 +220,14 @@ class PastGraph(MemoryGraph):
 
 
 def _flags(step: StepRecord) -> int:
-    flags = int(step.phase)
-    for flag, holds in (
-        (_HELD, step.held),
-        (_DOUBTED, step.doubted),
-        (_CANCELLING, step.cancelling),
-        (_SCHEDULED, step.scheduled),
-        (_RELEASED, step.state in RELEASED),
-    ):
-        flags |= flag if holds else 0
-    return flags
+    return (
+        step.phase
+        | (_HELD if step.held else 0)
+        | (_DOUBTED if step.doubted else 0)
+        | (_CANCELLING if step.cancelling else 0)
+        | (_SCHEDULED if step.scheduled else 0)
+        | (_RELEASED if step.state in RELEASED else 0)
+    )
 
 
 class _Lists:

@@ -19,9 +19,10 @@ import msgspec
 from maestro_es.core.events import InvocationStarted, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros, StudyRecord
-from maestro_es.core.reducer import AnyGraph, Block, apply, apply_all, uncollected
+from maestro_es.core.reducer import AnyGraph, apply, apply_all, uncollected
 from maestro_es.errors import DamagedLog, InvalidTransition, NewerLog, RequestRefused
 from maestro_es.store import corrections, event_log, migrations
+from maestro_es.store.event_blocks import SealedBlock
 from maestro_es.store.log_file import RESTORE
 from maestro_es.store.step_rows import FIELDS, to_row
 from maestro_es.store.study_log import StudyLog
@@ -117,22 +118,26 @@ class Fold(Generic[AnyGraph]):
                 sealed = log.sealed_block(self.head, upto)
                 if sealed is None:
                     self.take(log.readable_rows(min(self.head.seq + _ROWS, upto), self.head.seq))
-                elif not self._take_block(*sealed):
+                elif not self._take_block(sealed):
                     return False
         return True
 
-    def _take_block(self, block: Block, invocations: list[int], digest: bytes) -> bool:
+    def _take_block(self, sealed: SealedBlock) -> bool:
+        block = sealed.decoded()
+        if block is None:
+            return False
         seqs = range(block.first, block.first + len(block.events))
         for seq, event in zip(seqs, block.events, strict=True):
             if isinstance(event, InvocationStarted):
                 self._versions[seq] = event.version
-        if not all(map(operator.le, invocations, seqs)) or not self._versions.keys() >= set(invocations):
+        started = self._versions.keys() >= set(sealed.invocations)
+        if not started or not all(map(operator.le, sealed.invocations, seqs)):
             return False
         try:
             apply_all(self.graph, block)
         except InvalidTransition:
             return False
-        self.head = event_log.Head(seqs[-1], block.times[-1], digest)
+        self.head = sealed.head
         return True
 
     def checked(self, rows: Iterable[event_log.Row]) -> Iterator[event_log.Row]:

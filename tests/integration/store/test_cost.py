@@ -21,8 +21,9 @@ from maestro_es.core.decide import decide
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause
 from maestro_es.core.observations import Observations
-from maestro_es.store import event_query, projection, study_log
+from maestro_es.store import event_query, log_export, log_reader, past_graph, projection, study_log
 from maestro_es.store.study_log import StudyLog
+from maestro_es.store.verification import verify
 from tools.testbed.logs import create, instructions, reopen
 
 
@@ -135,6 +136,35 @@ def test_the_history_of_a_long_log_is_not_all_in_memory(tmp_path: Path, monkeypa
         assert shown.lines == count + 5  # with a header, the study, its template and the first step
 
     assert peaks[6000] < 1.3 * peaks[2000], peaks
+
+
+def test_a_moment_of_the_past_takes_a_tenth_of_the_memory_of_its_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(past_graph, "_KEEP", 100)
+    monkeypatch.setattr(log_reader, "_REPLAYED", 100)
+    with create(tmp_path / "events.db") as log:
+        log.append(descendants(6000, "chain"))
+    peaks = []
+    with reopen(tmp_path / "events.db") as log:
+        for replay in (log.replay, partial(past_graph.replay_past, log)):
+            tracemalloc.start()
+            replay(6000)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+
+    assert peaks[1] < 0.2 * peaks[0], peaks
+
+
+def test_a_replay_and_an_export_read_blocks_of_rows(tmp_path: Path):
+    with create(tmp_path / "events.db") as log:
+        log.append(descendants(4000, "fan"))
+        statements: list[str] = []
+        log._connection.set_trace_callback(statements.append)
+        log.replay()
+        assert sum(1 for _ in log_export.lines(log)) == log.head.seq
+        verify(log)
+    assert len(statements) < 40
 
 
 class Sink(io.StringIO):

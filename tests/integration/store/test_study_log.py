@@ -461,7 +461,7 @@ def test_a_refresh_takes_in_what_others_have_appended(log: StudyLog, path: Path)
 def test_the_questions_of_a_tick_are_answered_from_an_index(log: StudyLog):
     questions = [
         "SELECT * FROM step WHERE phase IN (2, 3) ORDER BY number",
-        "SELECT * FROM step WHERE phase = 1 AND held = 0 AND scheduled = 1 ORDER BY number LIMIT 5",
+        "SELECT * FROM step WHERE phase = 1 AND held = 0 AND cancelling = 0 AND scheduled = 1 ORDER BY number LIMIT 5",
         "SELECT * FROM step WHERE held = 1 AND phase != 4 ORDER BY number",
         "SELECT * FROM step WHERE cancelling = 1 AND phase != 4 ORDER BY number",
         "SELECT child FROM edge WHERE parent = 1 ORDER BY number",
@@ -498,3 +498,11 @@ def test_a_study_that_completes_stays_so_in_the_file(path: Path):
     with reopen(path) as log:
         assert log.graph.study.status is StudyStatus.FINISHED
         assert log.graph.study.open_steps == 0
+
+
+def test_a_block_has_the_events_of_its_rows(tmp_path: Path):
+    with written(tmp_path / "events.db") as log:
+        blocks = list(log.blocks(after=3))
+        rows = [row for block in blocks for row in zip(block.times, block.steps, block.events, strict=True)]
+        assert rows == [(one.recorded_at, one.step, one.event) for one in log.events(after=3)]
+        assert blocks[0].first == 4
