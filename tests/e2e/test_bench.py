@@ -53,6 +53,14 @@ def test_a_measurement_gives_all_its_figures(name: str, bench: RunBench):
     assert set(re.findall(r"^([PM]\w*\.\w+) ", done.stdout, re.MULTILINE)) == keys
 
 
+def test_a_measurement_can_be_repeated_in_one_run(bench: RunBench):
+    names = ("P1", "P3", "P4", "P5")
+    done = bench("--only", *names, *names, "--sizes", "100", "--rounds", "1")
+
+    assert done.stderr == ""
+    assert len(re.findall(r"^P4\.replay ", done.stdout, re.MULTILINE)) == 2
+
+
 def test_a_measured_command_that_fails_is_shown_with_its_message(bench: RunBench, environments: Path):
     program = environments / "ours" / "bin" / "maestro-es"
     works = program.read_text()

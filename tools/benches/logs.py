@@ -35,6 +35,7 @@ def replay(bench: Bench) -> None:
     }
     peer, few = "eventsourcing", min(_PEER_EVENTS, events)
     if bench.has_peer(peer):
+        (bench.folder / "peer.db").unlink(missing_ok=True)  # of an earlier try
         peers = partial(bench.program, "eventsourcing_steps", bench.folder / "peer.db", environment="peers")
         peers("write", few)
         actions[peer] = partial(peers, "replay", few)
@@ -51,6 +52,7 @@ def append(bench: Bench) -> None:
     """P5: how fast events are appended."""
     events = bench.at_most(200_000, 50_000)
     root = bench.folder / "to-append"
+    shutil.rmtree(root, ignore_errors=True)
     bench.program("make_study", root, events // 4, "wide", 1, 0)
     ours, theirs = f"append of {events:,} events", f"bare insert of {events:,} rows"
     series = bench.interleave(

@@ -111,7 +111,7 @@ def conductor(bench: Bench) -> None:
         return
     steps = bench.at_most(100_000, 10_000)
     folder = bench.folder / "conductor"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     root = bench.study("lanes", steps)
     words = [
         bench.peer_python(),
