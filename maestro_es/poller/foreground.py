@@ -39,7 +39,7 @@ _PASS_SECONDS, _PASS_MOST, _PASS_TIMES = 0.1, 0.5, 5
 #: How often the inbox is checked for steps that other processes have started, in seconds.
 _LOOK_SECONDS = 0.25
 
-#: The number of steps requested ahead is the number that end until then, up to this number.
+#: Steps are requested ahead for all slots that become free before the next pass, but at most this number.
 _AHEAD_MOST = 64
 
 #: How long a step that was requested ahead may wait for a slot, in seconds.
@@ -107,7 +107,7 @@ class _ForegroundRun:
         scheduled = [number for number in steps if study.graph.step(number).scheduled]
         submit_and_defer(study, scheduled, performer)
         requested = dict.fromkeys(number for number in steps if number not in scheduled)
-        # A pass that came too late has given up requests of the one before, and requests them again.
+        # A pass that came too late has withdrawn requests of the pass before, and requests these steps again.
         self._reserved = deque([*(number for number in self._reserved if number not in requested), *requested])
         reserved = set(self._reserved)
         local = (step for step in study.graph.in_flight() if not step.scheduled)

@@ -171,7 +171,7 @@ class StudyLog(LogReader):
             self._heard = before
 
     def record(self, new_events: Iterable[NewEvent]) -> None:
-        """Append events inside a `transaction`, and apply them to the graph. ConcurrentAppend if it is old.
+        """Append events inside a `transaction`, and apply them. ConcurrentAppend if another process was first.
 
         The iterable is read in blocks. When it makes an event, the graph contains the events of all earlier blocks.
         """
