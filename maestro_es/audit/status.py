@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from maestro_es.audit.times import iso
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Cause, Micros, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.requests import match_steps
+from maestro_es.store.status_rows import StatusRow, all_rows, numbers_with_remarks
 from maestro_es.study.session import Session
 
 #: A running study without a tick for this time is overdue, in microseconds. Cron runs a tick every minute.
@@ -123,6 +124,29 @@ def select_steps(graph: Graph, patterns: Sequence[str] = (), states: Collection[
     """
     steps = match_steps(graph, patterns) if patterns else graph.steps()
     return sorted((step for step in steps if not states or step.state in states), key=lambda s: (s.row, s.number))
+
+
+class StatusTable(NamedTuple):
+    """What a status shows of all steps, in Maestro's order, and by their numbers why some did not succeed."""
+
+    rows: Sequence[StatusRow]
+    reasons: Mapping[int, str]
+
+
+def status_table(study: Session) -> StatusTable:
+    """Return the table of an open study. It is read straight from SQL: records would take four times as long."""
+
+    def read() -> StatusTable:
+        with study.log.snapshot() as connection:
+            rows, numbers = list(all_rows(connection)), numbers_with_remarks(connection)
+            return StatusTable(rows, reasons_of(map(study.graph.step, numbers)))
+
+    return study.log.at_once(read)
+
+
+def reasons_of(steps: Iterable[StepRecord]) -> dict[int, str]:
+    """Return by their numbers why steps did not succeed or are not submitted yet. Others are left out."""
+    return {step.number: text for step in steps if (text := reason(step))}
 
 
 def reason(step: StepRecord) -> str:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import itertools
-import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
@@ -32,6 +29,8 @@ def on_terminal() -> bool:
 
 def terminal_width() -> int:
     """Return the width of the terminal in columns."""
+    import shutil  # noqa: PLC0415 - slow to import
+
     return shutil.get_terminal_size().columns
 
 
@@ -147,6 +146,8 @@ def write_json(objects: Iterable[Any]) -> None:
 
 def json_line(value: Any) -> str:  # noqa: ANN401 - what JSON can hold
     """Return a value as JSON in one line, in ASCII."""
+    import json  # noqa: PLC0415 - slow to import
+
     return json.dumps(value)
 
 
@@ -156,6 +157,8 @@ def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def _csv_line(row: Sequence[object]) -> str:
+    import csv  # noqa: PLC0415 - slow to import
+
     out = io.StringIO()
     csv.writer(out, lineterminator="").writerow(row)
     return out.getvalue()

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from maestro_es.audit.status import Summary, counts, reason, select_steps, step_data, summary_data
+from maestro_es.audit.status import (
+    StatusTable,
+    Summary,
+    counts,
+    reasons_of,
+    select_steps,
+    step_data,
+    summary_data,
+)
 from maestro_es.audit.times import When, show_ago, show_time
 from maestro_es.cli.common import at_option, each, example, open_graph, split_arguments
 from maestro_es.cli.completed_words import studies_and_steps
@@ -23,10 +31,10 @@ from maestro_es.cli.output import (
     write_lines,
     write_pages,
 )
-from maestro_es.core.model import NO_SCHEDULER, Micros, State, StepRecord
+from maestro_es.core.model import NO_SCHEDULER, Micros, State
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.table import labelled, visible
-from maestro_es.study.status_csv import status_text
+from maestro_es.study.status_csv import ShownStep, status_text
 
 _STATES = click.Choice([state.name for state in State], case_sensitive=False)
 
@@ -35,7 +43,8 @@ class Standing(NamedTuple):
     """The status of one study: its summary and the selected steps."""
 
     summary: Summary
-    steps: Sequence[StepRecord]
+    steps: Sequence[ShownStep]
+    reasons: Mapping[int, str]
     past: bool
 
 
@@ -84,9 +93,17 @@ def command(  # noqa: PLR0913 - Maestro's flags
         raise click.UsageError("--csv takes only one STUDY.")
     selected = [] if only_summary else [State[name] for name in states] or list(State)
     studies: list[Standing] = []
-    failed = each(roots, lambda _, root: studies.append(_read(root, patterns, selected, when)))
+    described: list[dict[str, object]] = []
+
+    def read(_: int, root: Path) -> None:
+        if as_json:
+            described.append(_as_json(root, patterns, selected, when))
+        else:
+            studies.append(_read(root, patterns, selected, when))
+
+    failed = each(roots, read)
     if as_json:
-        write_json(_as_json(standing) for standing in studies)
+        write_json(described)
     elif as_csv:
         write_data("\n".join(status_text(standing.steps, standing.summary.at) for standing in studies))
     elif only_summary:
@@ -97,28 +114,36 @@ def command(  # noqa: PLR0913 - Maestro's flags
     sys.exit(failed)
 
 
-def _read(root: Path, patterns: Sequence[str], states: Sequence[State], when: When | None) -> Standing:
+def _read(root: Path, patterns: Sequence[str], states: Collection[State], when: When | None) -> Standing:
     """Return the status of a study. The study is closed again."""
+    with open_graph(AuditableGraph, root) as graph:
+        if patterns or when:
+            past = graph.as_of(when) if when else None
+            steps = select_steps(past.graph if past else graph.state, patterns, states) if states else []
+            return Standing(graph.summary(past), steps, reasons_of(steps), past is not None)
+        table = graph.status_table() if states else StatusTable((), {})
+        rows = [row for row in table.rows if row.state in states]
+        reasons = {row.number: table.reasons[row.number] for row in rows if row.number in table.reasons}
+        return Standing(graph.summary(), rows, reasons, past=False)
+
+
+def _as_json(root: Path, patterns: Sequence[str], states: Collection[State], when: When | None) -> dict[str, object]:
     with open_graph(AuditableGraph, root) as graph:
         past = graph.as_of(when) if when else None
         steps = select_steps(past.graph if past else graph.state, patterns, states) if states else []
-        return Standing(graph.summary(past), steps, past is not None)
-
-
-def _as_json(standing: Standing) -> dict[str, object]:
-    steps = [step_data(step, standing.summary.at) for step in standing.steps]
-    return {"study": summary_data(standing.summary), "steps": steps}
+        summary = graph.summary(past)
+        return {"study": summary_data(summary), "steps": [step_data(step, summary.at) for step in steps]}
 
 
 def _drawn(standing: Standing, layout: str | None, *, colour: bool) -> str:
     """Return the summary and the steps as a text, in a `layout` (default: one that fits the terminal)."""
-    from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, StatusView, fitting  # noqa: PLC0415 - rich is slow
+    from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, StatusView, fitting  # noqa: PLC0415 - seldom needed
 
-    summary, steps, _ = standing
+    summary, steps, reasons, _ = standing
     text = visible("".join(f"{line}\n" for line in _summary_lines(standing)))
     if not steps:
         return f"{text}No steps match.\n" if summary.steps else text
-    view = StatusView(summary.path, steps, summary.at, {step.number: reason(step) for step in steps})
+    view = StatusView(summary.path, steps, summary.at, reasons)
     page = Page(page_width() or UNLIMITED, colour, sys.stdout.encoding or "utf-8")
     return f"{text}\n{LAYOUTS[layout or fitting(view, page)](view, page)}"
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from maestro_es.audit.blame import Decision
     from maestro_es.audit.diff import Diff
     from maestro_es.audit.history import Entry, Query
-    from maestro_es.audit.status import Summary
+    from maestro_es.audit.status import StatusTable, Summary
     from maestro_es.audit.step_details import StepDetails
     from maestro_es.audit.why.context import View
     from maestro_es.audit.why.failures import FailureGroup
@@ -158,6 +158,11 @@ class AuditableGraph(GraphBase):
         past = self._past(at)
         self._fresh()
         return audit.status.summarise(self._study, past)
+
+    def status_table(self) -> StatusTable:
+        """Return what a status shows of all steps, in Maestro's order, and why some of them did not succeed."""
+        self._fresh()
+        return audit.status.status_table(self._study)
 
     def show(self, step: str, at: Instant | None = None, *, utc: bool = False) -> StepDetails:
         """Return the details of the step that matches a name or a pattern. With `at`, they don't include its files.

@@ -30,7 +30,7 @@ def fitted(
         if _total([min(each, _NARROWEST) for each in widths]) > size:
             yield from _lists(header, cells, size)
             return
-        widths = _narrowed(widths, size)
+        widths = narrowed(widths, size, _GAP)
     lines = [
         [cell.rjust(widths[index]) if index in numbers else cell for index, cell in enumerate(row)]
         for row in (header, *cells)
@@ -40,14 +40,14 @@ def fitted(
     yield from columns(lines[0], lines[1:])
 
 
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + _GAP * (len(widths) - 1)
+def _total(widths: Sequence[int], gap: int = _GAP) -> int:
+    return sum(widths) + gap * (len(widths) - 1)
 
 
-def _narrowed(natural: Sequence[int], size: int) -> list[int]:
+def narrowed(natural: Sequence[int], size: int, gap: int) -> list[int]:
     """Return widths that fit. Only the widest columns become narrower, and all of these get the same width."""
     limit = min(max(natural), size)
-    while _total([min(each, limit) for each in natural]) > size:
+    while limit > 1 and _total([min(each, limit) for each in natural], gap) > size:
         limit -= 1
     return [min(each, limit) for each in natural]
 
@@ -55,11 +55,11 @@ def _narrowed(natural: Sequence[int], size: int) -> list[int]:
 def _folded(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[list[str]]:
     """Yield rows whose cells have at most these widths. A row with a long cell becomes several rows."""
     for row in rows:
-        parts = [_parts(cell, size) for cell, size in zip(row, widths, strict=True)]
+        parts = [fold_cell(cell, size) for cell, size in zip(row, widths, strict=True)]
         yield from map(list, zip_longest(*parts, fillvalue=""))
 
 
-def _parts(cell: str, size: int) -> list[str]:
+def fold_cell(cell: str, size: int) -> list[str]:
     """Split a cell into one or more parts of at most `size` columns, at a space if one is near."""
     parts = []
     while width(cell) > size:
@@ -79,6 +79,6 @@ def _lists(header: Sequence[str], rows: Sequence[Sequence[str]], size: int) -> I
         if number:
             yield ""
         for name, cell in zip(header, row, strict=True):
-            for index, part in enumerate(_parts(cell, size - label)):
+            for index, part in enumerate(fold_cell(cell, size - label)):
                 head = f"{name}:" if index == 0 else ""
                 yield f"{head}{' ' * (label - width(head))}{part}".rstrip()

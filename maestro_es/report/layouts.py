@@ -8,20 +8,16 @@ steps and the reasons.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
-from rich import box
-from rich.console import Console, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from maestro_es.core.model import Micros, StepRecord
+from maestro_es.core.model import Micros
+from maestro_es.report.boxed import boxed, column_sizes, framed_width
 from maestro_es.report.table import clean, columns, fold, width
-from maestro_es.study.status_csv import HEADER, status_row
+from maestro_es.study.status_csv import HEADER, ShownStep, status_cells, status_row
 
 #: The width of a table if there is no terminal. It is so large that each step has one line.
 UNLIMITED = 100_000
@@ -38,7 +34,17 @@ _INDENT, _GAP = " " * 15, " " * 3
 #: The width of a block of the narrow layout, and the smallest width of a column of text.
 _BLOCK, _SHORTEST = 72, 10
 #: The codes of styles on a terminal (ECMA-48).
-_CODES = {"bold": "1", "italic": "3", "red": "31", "green": "32", "blue": "34", "magenta": "35", "cyan": "36"}
+_CODES = {
+    "bold": "1",
+    "italic": "3",
+    "dim": "2",
+    "red": "31",
+    "yellow": "33",
+    "green": "32",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
 
 #: The width of the flat layout's frame for each cell, and for the whole table.
 _FRAME = 3
@@ -67,7 +73,7 @@ class StatusView(NamedTuple):
     """The contents: the directory of a study, the steps in the order of lines, and the reasons by step number."""
 
     path: str
-    steps: Sequence[StepRecord]
+    steps: Sequence[ShownStep]
     now: Micros
     reasons: Mapping[int, str]
 
@@ -75,16 +81,21 @@ class StatusView(NamedTuple):
 def flat(view: StatusView, page: Page) -> str:
     """Return one table with a line for each step."""
     header, rows = _rows(view)
-    if len(rows) >= _LARGE:
-        return "\n".join((f"Study: {clean(view.path)}", *columns(header, rows))) + "\n"
-    table = Table(title=_text(f"Study: {view.path}"), box=box.HEAVY_HEAD)
-    for title in header:
-        table.add_column(title, style=_STYLES.get(title, ""), overflow="fold")
-    for index, row in enumerate(rows):
-        cells = list(map(_text, row))
-        cells[_STATE].stylize(_STATE_STYLES.get(row[_STATE], ""))
-        table.add_row(*cells, style="none" if index % 2 else "dim")
-    return _draw(table, page)
+    unicode = page.encoding.lower().startswith("utf")
+    if not unicode:
+        rows = [[_encodable(cell, page.encoding) for cell in row] for row in rows]
+    pen = _Pen(page)
+
+    def paint(text: str, row: int, column: int) -> str:
+        if row < 0:
+            return pen.text(text, "bold")
+        dim = "" if row % 2 else "dim "
+        state = _STATE_STYLES.get(rows[row][_STATE], "") if column == _STATE else ""
+        return pen.text(text, dim + (state or _STYLES.get(header[column], "")))
+
+    title = _encodable(clean(f"Study: {view.path}"), page.encoding)
+    lines = boxed(title, header, rows, size=page.width, unicode=unicode, paint=paint if pen.colour else None)
+    return "\n".join(lines) + "\n"
 
 
 def narrow(view: StatusView, page: Page) -> str:
@@ -101,7 +112,7 @@ def narrow(view: StatusView, page: Page) -> str:
 
 def legacy(view: StatusView, page: Page) -> str:  # noqa: ARG001 - drawn like the others
     """Return Maestro's oldest layout, unchanged, because scripts parse it."""
-    lines = columns(_COLUMNS, [status_row(step, view.now)[:-1] for step in view.steps], ruler=True)
+    lines = columns(_COLUMNS, [status_cells(step, view.now) for step in view.steps], ruler=True)
     ruler = "=" * max(map(len, lines))
     return "\n".join((ruler, clean(view.path), ruler, *lines, ruler)) + "\n"
 
@@ -113,18 +124,23 @@ _STATE = _COLUMNS.index("State")
 
 def fitting(view: StatusView, page: Page) -> str:
     """Return the flat layout if its lines fit the page, otherwise the narrow layout."""
-    header, rows = _rows(view)
-    sizes = [max(map(width, map(clean, column))) for column in zip(header, *rows, strict=True)]
-    return "flat" if sum(sizes) + _FRAME * len(sizes) + 1 <= page.width else "narrow"
+    return "flat" if page.width >= UNLIMITED or framed_width(column_sizes(*_rows(view))) <= page.width else "narrow"
 
 
 def _rows(view: StatusView) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the lines of the flat layout."""
-    rows = [status_row(step, view.now)[:-1] for step in view.steps]
-    reasons = [view.reasons.get(step.number, "") for step in view.steps]
-    if not any(reasons):
+    """Return the header and the lines of the flat layout. Their cells are clean."""
+    rows = [status_cells(step, view.now) for step in view.steps]
+    if not "".join(chain.from_iterable(rows)).isprintable():
+        rows = [list(map(clean, row)) for row in rows]
+    if not view.reasons:
         return list(_COLUMNS), rows
+    reasons = [clean(view.reasons.get(step.number, "")) for step in view.steps]
     return [*_COLUMNS, _WHY], [[*row, why] for row, why in zip(rows, reasons, strict=True)]
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """Return a text with question marks for the characters that an encoding lacks."""
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 class _Pen:
@@ -142,7 +158,7 @@ class _Pen:
 
     def text(self, value: str, style: str = "") -> str:
         """Return a text for the page. Characters that the page can't show become question marks."""
-        shown = clean(value).encode(self._encoding, "replace").decode(self._encoding)
+        shown = _encodable(clean(value), self._encoding)
         codes = ";".join(_CODES[word] for word in style.split()) if self.colour else ""
         return f"\x1b[{codes}m{shown}\x1b[0m" if codes and shown else shown
 
@@ -156,7 +172,7 @@ class _Pen:
         ]
 
 
-def _block(step: StepRecord, view: StatusView, pen: _Pen) -> list[str]:
+def _block(step: ShownStep, view: StatusView, pen: _Pen) -> list[str]:
     """Return the lines of one step of the narrow layout."""
     values = dict(zip(HEADER, status_row(step, view.now), strict=True))
     why = view.reasons.get(step.number)
@@ -195,7 +211,7 @@ def _pairs(title: str, pairs: Sequence[tuple[str, str]], pen: _Pen) -> _Drawn:
     return _Drawn(lines, size)
 
 
-def _parameters(step: StepRecord, pen: _Pen) -> Iterator[str]:
+def _parameters(step: ShownStep, pen: _Pen) -> Iterator[str]:
     """Yield lines with the parameters of a step, two per line if they fit."""
     cells = [(clean(param.key), clean(str(param.value))) for param in step.params]
     if not cells:
@@ -216,15 +232,3 @@ def _parameters(step: StepRecord, pen: _Pen) -> Iterator[str]:
         ]
         yield f"{_INDENT} {_GAP.join(row)}"
         yield f"{_INDENT}{pen.thin * size}"
-
-
-def _text(value: str) -> Text:
-    """Return a cell whose text is not interpreted as markup."""
-    return Text(clean(value))
-
-
-def _draw(drawing: RenderableType, page: Page) -> str:
-    out = io.TextIOWrapper(io.BytesIO(), encoding=page.encoding, errors="replace")
-    Console(file=out, width=page.width, force_terminal=page.colour, highlight=False).print(drawing)
-    out.seek(0)
-    return out.read()

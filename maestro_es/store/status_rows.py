@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maestro_es.core.model import Micros, Param, State
 from maestro_es.store.log_reader import LogReader
@@ -25,9 +25,13 @@ _OUTLINES = "SELECT number, name, state FROM step WHERE number IN (SELECT value 
 _ABOUT = "WHERE number IN (SELECT step FROM event WHERE seq > ? AND step IS NOT NULL)"
 _RUNNING = f"WHERE phase IN (2, 3) AND state = '{State.RUNNING.name}'"
 
+_REMARKABLE = "held = 1 OR skipped = 1 OR doubted = 1 OR message != '' OR cause IS NOT NULL"
+
 _TIME = (int, type(None))
 #: The types of the values in a row. Another program may have written other types.
 _TYPES = ((int,), (int,), (str,), (str,), (str,), (str,), _TIME, _TIME, _TIME, (int,), (str,))
+
+_STATES = dict(State.__members__)
 
 _known: set[tuple[type, ...]] = set()
 
@@ -85,20 +89,28 @@ def outlines(log: LogReader, numbers: Iterable[int]) -> Iterator[tuple[int, str,
             yield int(str(number)), str(name), _state(number, state)
 
 
+def numbers_with_remarks(connection: sqlite3.Connection) -> list[int]:
+    """Return the numbers of all steps about which a status may have a remark, such as why they failed."""
+    return [number for (number,) in connection.execute(f"SELECT number FROM step WHERE {_REMARKABLE} ORDER BY number")]
+
+
 def _select(connection: sqlite3.Connection, which: str, *values: int) -> Iterator[StatusRow]:
     """Yield the rows of some steps."""
     return map(_read, connection.execute(f"SELECT {_COLUMNS} FROM step {which}", values))
 
 
-def _read(row: tuple[object, ...]) -> StatusRow:
+def _read(row: tuple[Any, ...]) -> StatusRow:
     """Return a row. DamagedLog if its values can't be those of a step."""
     _check(row)
-    read = StatusRow._make(row)
-    return read._replace(state=_state(read.number, read.state), params=params_of(read.number, str(read.params)))
+    line, number, name, job_id, workspace, state, started, submitted, ended, restarts, params = row
+    read = () if params == "[]" else params_of(number, params)
+    return StatusRow(
+        line, number, name, job_id, workspace, _state(number, state), started, submitted, ended, restarts, read
+    )
 
 
 def _state(number: object, name: object) -> State:
-    state = State.__members__.get(str(name))
+    state = _STATES.get(str(name))
     if state is None:
         raise damaged(f"of step {number}", f"{name!r} is no state")
     return state

@@ -7,6 +7,7 @@ replaced by a similar character, and a line break by a space.
 
 from __future__ import annotations
 
+import functools
 import io
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +34,10 @@ class ShownStep(Protocol):
     """The fields of a step that the table shows. A `StepRecord` has them, too."""
 
     @property
+    def row(self) -> int: ...
+    @property
+    def number(self) -> int: ...
+    @property
     def name(self) -> str: ...
     @property
     def job_id(self) -> str: ...
@@ -52,7 +57,7 @@ class ShownStep(Protocol):
     def params(self) -> tuple[Param, ...]: ...
 
 
-def status_text(steps: Iterable[StepRecord], now: Micros) -> str:
+def status_text(steps: Iterable[ShownStep], now: Micros) -> str:
     """Return the table as CSV with unchanged values, in Maestro's order, without a newline at the end."""
     import csv  # noqa: PLC0415 - a tick does not need it: `maestro_text` writes another format
 
@@ -83,7 +88,7 @@ def _line(row: Sequence[str]) -> str:
     return ",".join(cell.translate(_UNREADABLE) for cell in row)
 
 
-def _table(steps: Iterable[StepRecord], now: Micros) -> Iterator[Sequence[str]]:
+def _table(steps: Iterable[ShownStep], now: Micros) -> Iterator[Sequence[str]]:
     yield HEADER
     for step in sorted(steps, key=lambda step: (step.row, step.number)):
         yield status_row(step, now)
@@ -91,25 +96,32 @@ def _table(steps: Iterable[StepRecord], now: Micros) -> Iterator[Sequence[str]]:
 
 def status_row(step: ShownStep, now: Micros) -> list[str]:
     """Return the columns of one step."""
+    return [*status_cells(step, now), ";".join(f"{param.key}:{param.value}" for param in step.params)]
+
+
+def status_cells(step: ShownStep, now: Micros) -> list[str]:
+    """Return the columns of one step without the parameters."""
+    end = _end(step, now)
     return [
         step.name,
         step.job_id or "--",
         shown_workspace(step),
         step.state.name,
-        run_time(step, now),
-        elapsed_time(step, now),
+        duration(step.started_at, end),
+        duration(step.submitted_at, end),
         local_time(step.started_at),
         local_time(step.submitted_at),
         local_time(step.ended_at),
         str(step.restarts),
-        ";".join(f"{param.key}:{param.value}" for param in step.params),
     ]
 
 
 def shown_workspace(step: ShownStep) -> str:
     """Return the last parts of a workspace's path: two for a parameterised step, one for any other."""
-    parts = step.workspace.split("/")
-    return "/".join(parts[-2:] if step.params else parts[-1:])
+    workspace = step.workspace
+    if not step.params:
+        return workspace.rpartition("/")[2]
+    return workspace if workspace.count("/") < 2 else "/".join(workspace.split("/")[-2:])  # noqa: PLR2004 - parts
 
 
 def run_time(step: ShownStep, now: Micros) -> str:
@@ -150,4 +162,9 @@ def local_time(at: Micros | None) -> str:
     """
     if at is None:
         return "--"
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at // _SECOND))
+    return _second(at // _SECOND, time.tzname)
+
+
+@functools.lru_cache(maxsize=4096)
+def _second(at: int, _zone: tuple[str, str]) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

@@ -45,7 +45,7 @@ CHANGING = {
 
 #: Which methods a command calls that only reads a study.
 READING = {
-    "status": {"summary", "as_of"},
+    "status": {"summary", "as_of", "status_table"},
     "history": {"search", "count_by", "follow"},
     "show": {"show", "as_of"},
     "logs": {"show"},

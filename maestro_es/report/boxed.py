@@ -1,0 +1,101 @@
+"""Draws a table in a frame, as rich does, but in a hundredth of the time.
+
+The cells must be clean (`maestro_es.report.table`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, zip_longest
+from typing import NamedTuple
+
+from maestro_es.report.fitted import fold_cell, narrowed
+from maestro_es.report.table import width
+
+#: The width of the frame for each cell, and once more for the table.
+FRAME = 3
+
+#: Returns a text in the style of the cell that has this row and column. The row of the header is -1.
+Paint = Callable[[str, int, int], str]
+
+
+class _Frame(NamedTuple):
+    """The characters of a frame: of the four horizontal lines the left end, the line, a crossing and the right end."""
+
+    top: str
+    below_header: str
+    bottom: str
+    header: str
+    body: str
+
+
+_HEAVY = _Frame("┏━┳┓", "┡━╇┩", "└─┴┘", "┃", "│")
+_ASCII = _Frame("+--+", "|-+|", "+--+", "|", "|")
+
+
+def framed_width(sizes: Sequence[int]) -> int:
+    """Return the width of a table whose columns have these sizes."""
+    return sum(sizes) + FRAME * len(sizes) + 1
+
+
+def is_plain(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether all characters in a table are one column wide for certain. One look at all cells together is quick."""
+    return "".join(chain.from_iterable(rows)).isascii()
+
+
+def column_sizes(header: Sequence[str], rows: Sequence[Sequence[str]], *, plain: bool = False) -> list[int]:
+    """Return the sizes of the columns of a table."""
+    measure = len if plain else width
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    return [max([width(title), *map(measure, column)]) for title, column in zip(header, columns, strict=True)]
+
+
+def boxed(
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    size: int,
+    unicode: bool = True,
+    paint: Paint | None = None,
+) -> Iterator[str]:
+    """Yield the lines of a table that is at most `size` columns wide, if possible. Wider cells are folded."""
+    frame = _HEAVY if unicode else _ASCII
+    plain = is_plain(rows)
+    sizes = column_sizes(header, rows, plain=plain)
+    fits = framed_width(sizes) <= size
+    if not fits:
+        sizes = narrowed(sizes, max(size - FRAME - 1, 1), FRAME)
+    whole = framed_width(sizes)
+    yield from (_centred(part, whole) for part in fold_cell(title, whole))
+    yield _line(frame.top, sizes)
+    yield from _row_lines(header, sizes, frame.header, -1, paint, fits=fits)
+    yield _line(frame.below_header, sizes)
+    if fits and paint is None and plain:
+        template = "".join(f"{frame.body} %-{each}s " for each in sizes) + frame.body
+        yield from (template % tuple(row) for row in rows)
+    else:
+        for number, row in enumerate(rows):
+            yield from _row_lines(row, sizes, frame.body, number, paint, fits=fits)
+    yield _line(frame.bottom, sizes)
+
+
+def _centred(text: str, size: int) -> str:
+    free = size - width(text)
+    return f"{' ' * (free // 2)}{text}{' ' * (free - free // 2)}"
+
+
+def _line(characters: str, sizes: Sequence[int]) -> str:
+    left, line, crossing, right = tuple(characters)
+    return left + crossing.join(line * (size + FRAME - 1) for size in sizes) + right
+
+
+def _row_lines(
+    row: Sequence[str], sizes: Sequence[int], bar: str, number: int, paint: Paint | None, *, fits: bool
+) -> Iterator[str]:
+    """Yield the lines of one row. If its cells do not all fit, they are folded."""
+    parts = [[cell] if fits else fold_cell(cell, size) for cell, size in zip(row, sizes, strict=True)]
+    for line in zip_longest(*parts, fillvalue=""):
+        cells = (f"{cell}{' ' * (size - width(cell))}" for cell, size in zip(line, sizes, strict=True))
+        painted = cells if paint is None else (paint(cell, number, column) for column, cell in enumerate(cells))
+        yield f"{bar} " + f" {bar} ".join(painted) + f" {bar}"
