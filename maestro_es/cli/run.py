@@ -14,6 +14,7 @@ import click
 
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
 from maestro_es.cli.common import ARRAY_HELP, COUNT, example, limit_options
+from maestro_es.cli.creating import CreationProgress, Reservation, removing_if_ended
 from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import confirm, say, say_done, warn
@@ -22,7 +23,7 @@ from maestro_es.core import file_names
 from maestro_es.core.arguments import WORDS
 from maestro_es.core.exported_variables import ExportChoice, remarks
 from maestro_es.core.model import ArrayUse, Driver, Settings, StudyStatus
-from maestro_es.creation.exclusive_creation import Site, creating, creating_named
+from maestro_es.creation.exclusive_creation import creating
 from maestro_es.creation.overwrite import check_overwritable, overwriting
 from maestro_es.creation.preflight import check_scripts
 from maestro_es.drivers.cron_tick import in_doubt
@@ -97,7 +98,8 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     if autono and autoyes:
         raise click.UsageError("-n and -y can't be combined")
     driver = Driver.WAIT if wait else Driver.PERSON
-    runtime = Runtime(tell=lambda line: say(f"maestro-es: {line}", err=True), driver=driver)
+    progress = CreationProgress()
+    runtime = Runtime(tell=lambda line: say(f"maestro-es: {line}", err=True), driver=driver, on_progress=progress.show)
     around = surroundings(export)
     settings = Settings(
         submission_attempts=attempts,
@@ -112,13 +114,8 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     )
     answers = Answers(yes=autoyes or dry, no=autono)
     with contextlib.ExitStack() as creation:  # until the first tick is done, no other process can create a study here
-        sites: list[Site] = []
-
-        def reserve(stem: str) -> Path:
-            if not sites:
-                sites.append(creation.enter_context(creating_named(stem)))
-            return sites[0].study_dir.root
-
+        creation.enter_context(removing_if_ended())
+        reserved = Reservation(creation, spec, pgen)
         warn(remarks(around.choice))
         plan = plan_study(
             spec,
@@ -130,16 +127,18 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
             hash_workspaces=hashws,
             restart_limit=rlimit,
             check=functools.partial(_check, settings=settings, runtime=runtime, around=around),
-            reserve=reserve,
+            reserve=reserved.reserve,
         )
         warn(plan.warnings)
-        site = sites[0] if sites else creation.enter_context(creating(plan.output))
+        site = reserved.site or creation.enter_context(creating(plan.output))
         replaces = check_overwritable(site)
         if not _is_wanted(plan, answers, replaces=replaces):
             say("Study launch aborted.")
             return
         previous = creation.enter_context(overwriting(site, runtime)) if replaces else None
+        creation.callback(progress.clear)
         with ExecutionGraph.from_plan(plan, settings, runtime, site, around) as graph:
+            progress.clear()
             _complete(graph, previous, group_read=group_read)
             sys.exit(_drive(graph, creation.close) if wait else _launch(graph, creation.close, dry=dry))
 

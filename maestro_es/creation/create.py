@@ -21,11 +21,10 @@ from maestro_es import files
 from maestro_es.core import file_names
 from maestro_es.core.events import NewEvent, StudyCreated
 from maestro_es.core.model import Settings
-from maestro_es.creation.exclusive_creation import Site, check_path, creating
+from maestro_es.creation.exclusive_creation import CREATED, OURS, Site, check_path, creating
 from maestro_es.creation.repositories import run_git
 from maestro_es.errors import RequestRefused
 from maestro_es.sha256 import sha256
-from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study import invocation
 from maestro_es.study.environment_file import keep
@@ -41,10 +40,11 @@ from maestro_es.study_file.plan import StudyPlan, acquire
 #: The errors of a file system that has no hard links, or does not allow them.
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
+#: After how many steps the progress is reported.
+_REPORTED = 500
 
-#: The names that creating a study adds to its directory: `OURS`, and those that Maestro has, too.
-OURS = (file_names.STATE_DIR, f"{LOG_NAME}.new", f"{LOG_NAME}.new-journal")
-_FILES, _FOLDERS = (file_names.BATCH_INFO,), ("meta", "logs")
+#: The directories that creating a study adds, as Maestro does.
+_FOLDERS = ("meta", "logs")
 
 
 def new_study_id() -> str:
@@ -101,8 +101,16 @@ def create_study(
         with registering(study_id, study_dir.root):
             created = _created(plan, settings, study_id, study_dir, facts)
             first = [(None, created), *keep_environment(study_dir, around)]
-            create_log(study_dir, itertools.chain(first, plan.events), runtime)
+            create_log(study_dir, itertools.chain(first, _watched(plan, runtime)), runtime)
     return study_dir
+
+
+def _watched(plan: StudyPlan, runtime: Runtime) -> Iterator[NewEvent]:
+    """Yield the events of a plan, and report the progress."""
+    for number, event in plan.events:
+        if number is not None and number % _REPORTED == 0:
+            runtime.on_progress(number, plan.expansion.size)
+        yield number, event
 
 
 def create_empty_study(root: Path, settings: Settings, runtime: Runtime) -> None:
@@ -132,7 +140,7 @@ def take_over(
 
 def _names(plan: StudyPlan) -> Iterator[str]:
     """Yield the names that creating a study may add to its directory."""
-    yield from (*OURS, *_FILES, *_FOLDERS, plan.spec_path.name)
+    yield from (*CREATED, plan.spec_path.name)
     if plan.pgen_path:
         yield plan.pgen_path.name
     for dependency in plan.git_dependencies:

@@ -14,12 +14,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from maestro_es.core import file_names
 from maestro_es.errors import RequestRefused
+from maestro_es.store.log_file import LOG_NAME
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_while_there
 
@@ -29,6 +32,11 @@ _TRIES = 100
 #: The maximum number of bytes in the path of a log. SQLite allows 512 (MAX_PATHNAME), including the suffix of a
 #: journal. The temporary name of a new log has another suffix.
 _LONGEST = 512 - len("-journal") - len(".new")
+
+#: The names that creating a study adds to its directory: those that only maestro-es has, and all of them. Copies of
+#: the user's files come in addition.
+OURS = (file_names.STATE_DIR, f"{LOG_NAME}.new", f"{LOG_NAME}.new-journal")
+CREATED = (*OURS, file_names.BATCH_INFO, "meta", "logs")
 
 
 class Site:
@@ -50,6 +58,10 @@ class Site:
         `remove` keeps them, because this process has not created them.
         """
         self._before = self.entries()
+
+    def forget_entries(self) -> None:
+        """Let `remove` also remove entries that another process has created."""
+        self._before = set()
 
     def check(self) -> None:
         """Raise RequestRefused if the directory was moved away, or replaced by another one."""
@@ -118,6 +130,27 @@ def creating_named(stem: str) -> Iterator[Site]:
             if site is not None:
                 yield site
                 return
+
+
+def remove_abandoned(stem: str, copies: Collection[str]) -> None:
+    """Remove what killed processes have left in directories that `creating_named` made with this `stem`.
+
+    A directory is removed only if it has no study, nothing but our files and `copies` of the user's, and the
+    lock of a process that has ended.
+    """
+    parent, names = Path(stem).parent, {*CREATED, *copies}
+    for name in os.listdir(parent) if parent.is_dir() else ():
+        study_dir = StudyDir(parent / name)
+        if not re.fullmatch(re.escape(Path(stem).name) + r"\d{8}-\d{6}", name):
+            continue
+        if os.path.lexists(study_dir.creation_lock) and not os.path.lexists(study_dir.log):
+            with contextlib.suppress(OSError), hold_while_there(study_dir.creation_lock) as is_free:
+                site = Site(study_dir, is_new=False)
+                if is_free and not site.has_study() and site.entries() <= names:
+                    site.forget_entries()
+                    site.remove(names)
+            with contextlib.suppress(OSError):
+                study_dir.root.rmdir()
 
 
 def check_path(study_dir: StudyDir) -> None:

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from maestro_es.creation.create import OURS, make_directory, write_log
-from maestro_es.creation.exclusive_creation import Site, creating
+from maestro_es.creation.create import make_directory, write_log
+from maestro_es.creation.exclusive_creation import OURS, Site, creating
 from maestro_es.errors import DamagedLog, RequestRefused
 from maestro_es.store.corrections import correct
 from maestro_es.store.event_log import Head, check_chain

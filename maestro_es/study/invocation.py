@@ -104,8 +104,8 @@ def make_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
     return Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
 
 
-def _nothing(_line: str) -> None:
-    """Do nothing. This is the default callback for effects and for lines to the user."""
+def _nothing(*_: object) -> None:
+    """Do nothing. This is the default of the callbacks."""
 
 
 class Runtime(msgspec.Struct, frozen=True):
@@ -122,6 +122,7 @@ class Runtime(msgspec.Struct, frozen=True):
     submit_seconds: float = SUBMIT_SECONDS
     on_effect: Callable[[str], None] = _nothing
     tell: Callable[[str], None] = _nothing
+    on_progress: Callable[[int, int], None] = _nothing
     adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters
     driver: Driver = Driver.PERSON
 
