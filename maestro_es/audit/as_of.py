@@ -12,7 +12,6 @@ from maestro_es.audit.times import When, show_time
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros
 from maestro_es.errors import RequestRefused
-from maestro_es.store.past_graph import replay_past
 from maestro_es.store.study_log import StudyLog
 
 
@@ -29,7 +28,7 @@ def as_of(log: StudyLog, when: When, now: Micros) -> Past:
     seq, at = locate(log, when, now)
     if not seq:
         raise RequestRefused(f"the study did not exist yet: its first event is from {show_time(_recorded_at(log, 1))}")
-    return Past(replay_past(log, seq), seq, at)
+    return Past(_replay(log, seq), seq, at)
 
 
 def as_of_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tuple[Past, Past]:
@@ -41,8 +40,8 @@ def as_of_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tup
     after, since = locate(log, first, now)
     if (after, since) > (upto, until):
         raise RequestRefused(f"{show_time(since)}, event {after}, is later than {show_time(until)}, event {upto}")
-    graph: Graph = log.graph if upto == log.head.seq else replay_past(log, upto)
-    before = graph if after == upto else replay_past(log, after)
+    graph: Graph = log.graph if upto == log.head.seq else _replay(log, upto)
+    before = graph if after == upto else _replay(log, after)
     return Past(before, after, since), Past(graph, upto, until)
 
 
@@ -65,3 +64,9 @@ def locate(log: StudyLog, when: When, now: Micros) -> tuple[int, Micros]:
 
 def _recorded_at(log: StudyLog, seq: int) -> Micros:
     return next((recorded.recorded_at for recorded in log.events(seq - 1, seq)), 0)
+
+
+def _replay(log: StudyLog, seq: int) -> Graph:
+    from maestro_es.store.past_graph import replay_past  # noqa: PLC0415 - most questions are about the present
+
+    return replay_past(log, seq)

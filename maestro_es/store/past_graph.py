@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import cast
 
-import msgspec
+import msgspec.msgpack  # the real one: a command that starts quickly has a stand-in
 
 from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.graph import MemoryGraph

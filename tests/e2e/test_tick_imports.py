@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +79,17 @@ def test_what_a_tick_does_without_can_be_imported_later():
         assert msgspec.json.decode(msgspec.json.encode(Both(1.5, {"a": 1})), type=Both) == Both(1.5, {"a": 1})
     """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_a_status_of_any_kind_works_without_the_modules_that_it_does_without(tmp_path: Path):
+    spec = tmp_path / "study.yaml"
+    spec.write_text(
+        "description: {name: x, description: d}\nstudy:\n- {name: a, description: d, run: {cmd: 'true $(N)'}}\n"
+        "global.parameters: {N: {values: [1, 2], label: N.%%}}\n"
+    )
+    maestro_es("run", "-y", "--dry", "-o", tmp_path / "out", spec)
+    kinds = ["", "--summary", "--json", "--csv", "--layout=narrow", "--layout=legacy", "--at=4", "--state=dryrun"]
+
+    done = {kind: maestro_es("status", *filter(None, [kind]), tmp_path / "out") for kind in kinds}
+
+    assert {kind: (each.returncode, each.stderr) for kind, each in done.items()} == dict.fromkeys(kinds, (0, ""))
