@@ -36,10 +36,10 @@ from maestro_es.adapters.flux.output import (
     is_instance,
     judge_cancel,
     lacks_command,
-    last_line,
     plain_id,
     read_instance,
     read_list,
+    read_refusal,
     read_submission,
     read_table,
 )
@@ -47,7 +47,7 @@ from maestro_es.adapters.queue_entries import believed
 from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.environment import Environment, for_node, for_runner, umask_for_node
 from maestro_es.core.model import JobState, Phase, StepRecord
-from maestro_es.core.submission import Accepted, InDoubt, Outcome, Rejected, ScriptFailed
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.errors import SchedulerError, Unreachable
 
 _URI = "FLUX_URI"
@@ -104,7 +104,7 @@ class FluxJobs(BatchJobs):
         except OSError as error:
             return not_called("flux", error)
         if template.code:
-            return Rejected(last_line(template.err), template.code)
+            return read_refusal(template)
         environment = for_runner(job.environment.variables) | for_node(job.environment)
         environment |= umask_for_node(job.environment)
         try:
@@ -149,11 +149,13 @@ class FluxJobs(BatchJobs):
         return self._has_queues
 
     def _template(self, asked: Request, job: Job) -> Completed:
-        """Return the template of a description, or Flux's refusal of the options. Each is printed once in a tick."""
-        if asked.command not in self._templates:
-            command = self.start("flux", *asked.command, str(job.runner), of_job=job.environment)
-            self._templates[asked.command] = completed(command)
-        return self._templates[asked.command]
+        """Return the template of a description, which is printed once in a tick, or Flux's refusal of the options."""
+        if asked.command in self._templates:
+            return self._templates[asked.command]
+        done = completed(self.start("flux", *asked.command, str(job.runner), of_job=job.environment))
+        if done.code == 0:
+            self._templates[asked.command] = done
+        return done
 
     # -- querying ----------------------------------------------------------------------------------------------------
 

@@ -84,7 +84,10 @@ _INSTANCE = re.compile(r"[0-9a-f]{8}")
 #: The message of ``flux config get queues`` if there are no queues with names.
 _NO_QUEUES = "queues is not set"
 
-#: The beginning of the message if ``flux job`` has no such subcommand.
+#: How a message about the options of a job begins. Usage may precede it.
+_BAD_OPTION = re.compile(r"flux[- ](batch|submit): (ERROR|error): ")
+
+#: How the message begins if ``flux job`` has no such subcommand.
 _NO_COMMAND = "Usage: flux-job [OPTIONS] COMMAND"
 
 
@@ -322,7 +325,8 @@ def lacks_command(done: Completed) -> bool:
     return done.code != 0 and done.err.startswith(_NO_COMMAND)
 
 
-def last_line(text: str) -> str:
-    """Return the message of a command about its arguments, which follows the summary of its usage."""
-    lines = text.strip().splitlines() or ["flux refuses the options and says nothing"]
-    return " ".join(lines[-1].split())
+def read_refusal(done: Completed) -> Outcome:
+    """Return the outcome if a job could not be described. Flux refuses the options, or the command has failed."""
+    lines = done.err.strip().splitlines()
+    last = " ".join(lines[-1].split()) if lines else f"flux --dry-run ended with {done.code} and said nothing"
+    return Rejected(last, done.code) if done.code > 0 and _BAD_OPTION.match(last) else InDoubt(last)

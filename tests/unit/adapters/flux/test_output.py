@@ -15,10 +15,10 @@ from maestro_es.adapters.flux.output import (
     is_instance,
     judge_cancel,
     lacks_command,
-    last_line,
     plain_id,
     read_instance,
     read_list,
+    read_refusal,
     read_submission,
     read_table,
 )
@@ -242,11 +242,15 @@ def test_a_version_without_a_command_shows_its_usage():
     assert not lacks_command(Completed(1, "", SILENT))
 
 
-def test_the_last_line_says_what_is_wrong_with_an_option():
+def test_only_a_message_about_the_options_is_a_refusal_of_them():
     usage = "usage: flux submit [OPTIONS...] COMMAND [ARGS...]\nflux submit: error: unrecognized arguments: --nosuch\n"
+    invalid = "flux-batch: ERROR: invalid Flux standard duration\n"
 
-    assert last_line(usage) == "flux submit: error: unrecognized arguments: --nosuch"
-    assert last_line("") == "flux refuses the options and says nothing"
+    assert read_refusal(Completed(2, "", usage)) == Rejected("flux submit: error: unrecognized arguments: --nosuch", 2)
+    assert read_refusal(Completed(1, "", invalid)) == Rejected(invalid.strip(), 1)
+    for failed in (Completed(-9, "", invalid), Completed(137, "", "Killed\n"), Completed(1, "", "MemoryError\n")):
+        assert isinstance(read_refusal(failed), InDoubt)
+    assert read_refusal(Completed(1, "", "")) == InDoubt("flux --dry-run ended with 1 and said nothing")
 
 
 @pytest.mark.parametrize(("text", "job_id"), [("ƒ3RMf1QT", "ƒ3RMf1QT"), (" f3RMf1QT\n", "ƒ3RMf1QT"), ("17", "")])

@@ -1,0 +1,1 @@
+"""Kills ticks and Flux's commands again and again, on a real Flux."""
