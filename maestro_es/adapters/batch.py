@@ -12,6 +12,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from msgspec import structs
+
 from maestro_es.adapters import process
 from maestro_es.adapters.array_map import with_elements
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
@@ -99,6 +101,10 @@ class BatchJobs:
         """Return the jobs of attempts, corrected by another query if necessary."""
         return rows
 
+    def unquoted(self, command: str) -> str:
+        """Return the command of a job, as the scheduler lists it, without the quotes of a shell."""
+        return command
+
     # -- what is alike ----------------------------------------------------------------------------------------------
 
     def query_queue(
@@ -113,7 +119,8 @@ class BatchJobs:
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
         """Return a mapping from token to job, of all jobs of these runners in the queue. This takes one query."""
-        jobs = with_elements(of_runners(self.list_jobs(), runners), runners)
+        listed = [structs.replace(row, command=self.unquoted(row.command)) for row in self.list_jobs()]
+        jobs = with_elements(of_runners(listed, runners), runners)
         return {token: believed(rows, "") for token, rows in jobs.items()}
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:

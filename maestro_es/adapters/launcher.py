@@ -78,6 +78,26 @@ def fill_in(text: str, bare: Resources, limits: Resources, launch: Callable[[Res
     return filled
 
 
+def custom_launch(template: object, asked: Resources) -> str:
+    """Return the command of a site's own launcher for these resources.
+
+    In the template, ``{procs}``, ``{nodes}`` and ``{per_node}`` stand for numbers. Without any of them, the number of
+    procs is added: ``mpirun`` becomes ``mpirun -n 4``. If only nodes are requested, there is one proc on each.
+    """
+    procs = asked.procs or asked.nodes or "1"
+    text = str(template)
+    if "{" not in text:
+        text += " -n {procs}"
+    numbers = {"procs": procs, "nodes": asked.nodes or "1", "per_node": str(per_node(asked))}
+    return re.sub(r"\{(procs|nodes|per_node)\}", lambda match: numbers[match[1]], text)
+
+
+def per_node(asked: Resources) -> int:
+    """Return how many procs run on each node, at most. ValueError if a number can't be read."""
+    procs, nodes = (whole_number(text or "1", what) for what, text in (("procs", asked.procs), ("nodes", asked.nodes)))
+    return -(-procs // max(nodes, 1)) if asked.procs else 1
+
+
 def launchers(text: str, bare: Resources, counts: Callable[[str], bool]) -> list[Resources]:
     """Return the resources that each launcher of a command requests. `bare` are those of the step.
 

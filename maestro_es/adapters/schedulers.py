@@ -33,7 +33,12 @@ WITH_ADAPTER = {
     ),
     # USR2 comes at the run limit; bkill sends INT first.
     "lsf": JobEnvironment(
-        of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD"), job_ids=("LSB_JOBID",), stop_signals=("TERM", "INT", "USR2"),
+        of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD"),
+        job_ids=("LSB_JOBID",),
+        still_running='[ "$(bjobs -noheader -o stat JOB)" = RUN ]',
+        settings=("LSB_DEFAULTQUEUE", "LSB_DEFAULTPROJECT", "LSB_DEFAULT_USERGROUP"),
+        protocol=("BSUB_CHK_RESREQ", "BSUB_QUIET", "BSUB_QUIET2", "BSUB_BLOCK", "BSUB_STDERR"),
+        stop_signals=("TERM", "INT", "USR2"),
     ),
     # ALRM comes at the time limit. A job of `flux batch` also gets HUP, and has only the second of these variables.
     "flux": JobEnvironment(

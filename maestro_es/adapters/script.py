@@ -194,6 +194,43 @@ def _option_name(key: object) -> str:
     return match[1]
 
 
+def embedded(command: str, sentinel: str, refused: Collection[str], *, single_dash: bool = False) -> list[str]:
+    """Return the options on lines with the sentinel before the first command of a step's own text.
+
+    In Maestro, the submit command reads them from the script. maestro-es submits the runner, so it passes them as
+    arguments. ValueError names all options that users can't set, or that can't be read.
+    """
+    result: list[str] = []
+    wrong: list[str] = []
+    for line in command.split("\n"):
+        if line.startswith(f"{sentinel} "):
+            try:
+                import shlex  # noqa: PLC0415 - needed only for a script with such lines
+
+                on_line = shlex.split(line.removeprefix(sentinel), comments=True)
+            except ValueError as error:
+                wrong.append(f"{line}: {error}")
+                continue
+            result += on_line
+            wrong += (
+                f"{sentinel} {word} can't stand there, because maestro-es itself decides about it"
+                for word in on_line
+                if _is_refused(word, refused, single_dash=single_dash)
+            )
+        elif line.strip() and not line.lstrip().startswith("#"):
+            break
+    stop_if(wrong)
+    return result
+
+
+def _is_refused(word: str, refused: Collection[str], *, single_dash: bool) -> bool:
+    """Whether a word is one of the refused options. A short option may be joined to its value."""
+    if not word.startswith("-"):
+        return False
+    name = word.lstrip("-").partition("=")[0]
+    return name in refused or (not single_dash and not word.startswith("--") and name[:1] in refused)
+
+
 class ScriptsOnly:
     """The base of an adapter that only writes scripts. It refuses to submit jobs, and finds none."""
 

@@ -34,6 +34,7 @@ from tools.testbed.processes import end_all_under, wait_for
 from tools.testbed.studies import Bench, Step
 
 if TYPE_CHECKING:
+    from tests.fakes.batch_commands import BatchCommands
     from tests.fakes.slurm_commands import SlurmCommands
 
 _CAN_SUBMIT = {kind: make_adapter({"type": kind}, process.this_host()).can_submit for kind in ADAPTERS}
@@ -41,15 +42,12 @@ _CAN_SUBMIT = {kind: make_adapter({"type": kind}, process.this_host()).can_submi
 #: The adapters that submit jobs. Each must pass all tests.
 SUBMITTING = (*(kind for kind in ADAPTERS if _CAN_SUBMIT[kind]), "fake")
 
-#: The adapters that only write scripts. They must pass test_scripts.py.
-SCRIPTS_ONLY = (*(kind for kind in ADAPTERS if not _CAN_SUBMIT[kind]),)
 
-
-def stand_in(kind: str, folder: Path) -> SlurmCommands | None:
+def stand_in(kind: str, folder: Path) -> SlurmCommands | BatchCommands | None:
     """Return stand-ins for the commands of a scheduler: `COMMANDS` of ``tests/fakes/KIND_commands.py``."""
     if kind in {"local", "fake"}:
         return None
-    made: SlurmCommands = importlib.import_module(f"tests.fakes.{kind}_commands").COMMANDS(folder)
+    made: SlurmCommands | BatchCommands = importlib.import_module(f"tests.fakes.{kind}_commands").COMMANDS(folder)
     return made
 
 

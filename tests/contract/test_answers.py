@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from msgspec import structs
 
+from maestro_es.adapters.base import SubmitsScripts
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import ClaimState, ReportKind
-from maestro_es.core.submission import InDoubt, Outcome, QueueFull, Rejected, ScriptFailed
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected, ScriptFailed
 from maestro_es.errors import Unreachable
 from tests.contract.conftest import SUBMITTING, Stage
+from tests.fakes.lsf_commands import LsfCommands
 from tools.testbed.processes import running_under, wait_for
 
 WAIT = "echo ran >>ledger; touch ready; until [ -e go ]; do sleep 0.01; done"
@@ -33,6 +38,7 @@ NOT_ASKED = {
     ("fake", "cancel in silence"): "it takes each request to end a job",
     ("local", "cancel in silence"): _PROCESS,
     ("flux", "accounts"): "it keeps none beside its list",
+    ("lsf", "accounts"): "its list has the jobs that ended within the last hour; bhist and bacct are not asked",
 }  # fmt: skip
 
 
@@ -258,3 +264,42 @@ def test_a_scheduler_that_does_not_answer_has_cancelled_nothing_and_that_is_said
         stage.adapter.cancel([step])
 
     assert ran_once(stage, step)
+
+
+# -- one scheduler alone ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["lsf"], indirect=True)
+def test_a_job_is_found_by_a_bjobs_that_prints_no_json(stage: Stage):
+    assert isinstance(stage.commands, LsfCommands)
+    stage.commands.be_old()
+    [step] = stage.submit(WAIT)
+    assert look(stage, step) == (JobState.PENDING, True)
+    assert stage.adapter.find_by_token([str(stage.bench.dir.runner)])[step.token].job_id == step.job_id
+    stage.let_run()
+
+    assert ran_once(stage, step)
+    wait_for(lambda: look(stage, step) == (JobState.FINISHED, True))
+
+
+@pytest.mark.parametrize("stage", ["lsf"], indirect=True)
+def test_all_jobs_that_one_submission_made_are_cancelled(stage: Stage):
+    step, outcome = submit(stage, "twice")
+    assert isinstance(outcome, Accepted)
+    [command] = stage.adapter.cancel_commands([structs.replace(step, job_id=outcome.job_id)])
+
+    assert command == ["bkill", "1", "2"]
+
+
+@pytest.mark.parametrize("stage", ["lsf"], indirect=True)
+def test_a_script_of_a_program_is_submitted_with_the_options_in_its_header(stage: Stage, tmp_path: Path):
+    assert stage.commands
+    [step] = stage.submit(WAIT)
+    adapter = stage.adapter
+    assert isinstance(adapter, SubmitsScripts)
+    (tmp_path / "a.sh").write_text("#!/bin/bash\n#BSUB -q short\n#BSUB -J a\n\ntrue\n")
+    outcome = adapter.submit_script(str(tmp_path / "a.sh"), str(tmp_path), {"PATH": os.environ["PATH"]})
+
+    assert outcome == Accepted("2")
+    assert stage.commands.calls()[-1] == f"bsub -q short -J a -cwd {tmp_path} {tmp_path}/a.sh"
+    assert step.job_id == "1"

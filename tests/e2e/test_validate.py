@@ -301,24 +301,6 @@ def test_all_that_a_script_would_refuse_is_said_with_its_line_before_anything_is
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 
-@pytest.mark.parametrize("kind", ["lsf"])
-def test_a_scheduler_that_takes_no_jobs_from_us_gets_a_warning_if_a_step_is_for_it(tmp_path: Path, kind: str):
-    text = f"""\
-description: {{name: tide, description: d}}
-batch: {{type: {kind}, host: h, bank: b, queue: q}}
-study:
-- {{name: wave, description: d, run: {{cmd: hostname, nodes: 1, procs: 1}}}}
-"""
-    warned = _validate(tmp_path, text)
-    assert warned.returncode == 0
-    assert warned.stderr == (
-        f"maestro-es: warning: study.yaml:2: maestro-es can't submit to {kind} yet, so 'run' refuses this study. "
-        "'run --dry' writes its scripts.\n"
-    )
-
-    assert _validate(tmp_path, text.replace(", nodes: 1, procs: 1", "")).stderr == ""
-
-
 def test_a_section_without_a_value_is_no_value_that_yaml_changes(tmp_path: Path):
     text = "description: {name: s, description: d}\nbatch:\nstudy: [{name: a, description: d, run: {cmd: x}}]\n"
     done = _validate(tmp_path, f"{text}global.parameters:\n")

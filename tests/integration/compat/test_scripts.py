@@ -24,7 +24,7 @@ from maestro_es.compat.study_step import StudyStep
 from maestro_es.compat.submission import CancellationRecord, SubmissionRecord
 from maestro_es.compat.tools import start_process
 from maestro_es.core.model import CancelCode, JobStatusCode, State
-from maestro_es.errors import RequestRefused, UnknownAdapter
+from maestro_es.errors import UnknownAdapter
 
 BATCH = {"host": "h", "bank": "b", "queue": "q", "nodes": ""}
 
@@ -89,11 +89,6 @@ def test_a_script_for_a_scheduler_is_that_of_a_study(adapter: Any, name: str, li
 def test_a_scheduler_needs_its_keys_as_in_maestro():
     with pytest.raises(KeyError, match="bank"):
         SlurmScriptAdapter(host="h", queue="q")
-
-
-def test_what_can_not_be_submitted_is_refused():
-    with pytest.raises(RequestRefused, match="maestro-es can't submit jobs to lsf yet"):
-        LSFScriptAdapter(**BATCH).submit(step("a", ""), "a.lsf.sh", ".")
 
 
 def test_the_factory_knows_maestros_adapters():

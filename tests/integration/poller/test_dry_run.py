@@ -9,7 +9,6 @@ import pytest
 from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from maestro_es.creation.create import create_study
-from maestro_es.errors import RequestRefused
 from maestro_es.poller.tick import tick
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
@@ -66,14 +65,6 @@ def test_a_dry_run_writes_scripts_without_the_scheduler(tmp_path: Path, kind: st
     assert (steps["greedy"].state, steps["greedy"].cause) == (State.FAILED, Cause.SCRIPT)
     assert steps["greedy"].message.endswith("$(LAUNCHER)[5p] asks for 5 procs, but the step has 4")
     assert steps["after"].cause is Cause.UPSTREAM
-
-
-@pytest.mark.parametrize("kind", ["lsf"])
-def test_a_study_that_can_t_be_submitted_is_refused_and_leaves_nothing(tmp_path: Path, kind: str):
-    with pytest.raises(RequestRefused, match=f"can't submit jobs to {kind} yet; --dry writes the scripts"):
-        create_study(plan(tmp_path, kind), Settings(), Runtime())
-
-    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 
 @pytest.mark.parametrize("kind", ["lsf", "flux", "slurm"])

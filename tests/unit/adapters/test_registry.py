@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.base import Job
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.registry import ADAPTERS, SCHEDULERS, jobs_of, make_adapter
-from maestro_es.core.submission import ScriptFailed
 from maestro_es.errors import UnknownAdapter
 from maestro_es.study.maintenance import runner
 
@@ -58,13 +54,3 @@ def test_a_script_of_a_local_step_keeps_its_command(kind: str):
 
     assert adapter.header("a", "d", {"cmd": "hi"}).startswith("#!/bin/bash")
     assert adapter.command("hi $(date)", {"cmd": "hi"}) == "hi $(date)"
-
-
-@pytest.mark.parametrize("kind", ["lsf"])
-def test_an_adapter_that_can_t_submit_says_so_and_calls_nobody(kind: str):
-    adapter = make_adapter({"type": kind}, HOST)
-    job = Job("token", "a", Path("/w"), "./a.sh", Path("/s"), claim=lambda *_: True)
-
-    assert not adapter.can_submit
-    assert adapter.submit(job) == ScriptFailed(f"maestro-es can't submit to {kind} yet; it writes scripts with --dry")
-    assert adapter.query_queue([], {}) == {}

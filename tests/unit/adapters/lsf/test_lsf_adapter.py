@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from maestro_es.adapters.lsf import LsfAdapter, walltime
+from maestro_es.adapters.base import Job
+from maestro_es.adapters.lsf.adapter import LsfAdapter, walltime
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
+from maestro_es.core.submission import ScriptFailed
 
 BATCH = {"type": "lsf", "host": "h", "bank": "b", "queue": "q"}
 
@@ -138,3 +143,74 @@ def test_the_nodes_of_the_job_limit_its_launchers():
     with pytest.raises(ValueError, match="asks for 2 nodes, but the step has 1"):
         adapter().command("$(LAUNCHER)[2n,4p]", run)
     assert adapter(nodes=2).command("$(LAUNCHER)[2n]", run) == "jsrun --nrs 2 -b rs -a 1 -r 1 -c 1"
+
+
+# -- clusters without jsrun -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("run", "options"),
+    [
+        ({"procs": 4}, ["-n 4"]),
+        ({"nodes": 2, "procs": 8}, ["-n 8", "-R span[ptile=4]"]),
+        ({"nodes": 2, "procs": 5}, ["-n 5", "-R span[ptile=3]"]),
+        ({"nodes": 2}, ["-n 2", "-R span[ptile=1]"]),
+        ({"nodes": 1, "procs": 2, "cores per task": 4}, ["-n 8", "-R span[ptile=8]"]),
+        ({"nodes": 1, "gpus": 2, "exclusive": True}, ["-n 1", "-R span[ptile=1]", "-gpu num=2", "-x"]),
+    ],
+)
+def test_with_a_launcher_a_job_gets_slots(run: dict[str, Any], options: list[str]):
+    assert header(run, launcher="mpirun")[: len(options)] == options
+    assert header(run, launcher="mpirun")[len(options)] == "-q q"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "command"),
+    [
+        ("mpirun", "mpirun -n 8"),
+        ("mpirun -np {procs} --map-by ppr:{per_node}:node", "mpirun -np 8 --map-by ppr:4:node"),
+        ("blaunch -z {nodes}", "blaunch -z 2"),
+        ("run ${HOSTS} {procs}", "run ${HOSTS} 8"),
+        ("jsrun", "jsrun --nrs 8 -b rs -a 1 -r 1 -c 1"),
+    ],
+)
+def test_the_launcher_of_a_cluster_starts_its_programs(launcher: str, command: str):
+    assert adapter(launcher=launcher).command("$(LAUNCHER) app", {"nodes": 2, "procs": 8}) == f"{command} app"
+
+
+def test_launchers_take_no_more_than_the_slots_of_the_job():
+    with pytest.raises(ValueError, match="asks for 9 procs, but the step has 8"):
+        adapter(launcher="mpirun").command("$(LAUNCHER)[9p] app", {"nodes": 2, "procs": 8})
+
+
+def test_a_name_makes_no_job_array():
+    assert "-J a_1-3_" in adapter().header("a[1-3]", "", {"nodes": 1})
+
+
+def test_options_in_the_text_of_a_step_are_passed_on_unless_they_are_ours():
+    assert adapter().header("a", "", {"nodes": 1, "cmd": "#BSUB -P proj # why\n#BSUB -J name\ntrue\n#BSUB -K"})
+    with pytest.raises(ValueError, match="#BSUB -K can't stand there"):
+        adapter().header("a", "", {"nodes": 1, "cmd": "#BSUB -K\ntrue"})
+
+
+def job(**fields: Any) -> Job:
+    folder = Path("/a 'study'")
+    return Job("feedfeed-1-1-cafe", "a", folder / "a_1", "./a.lsf.sh", folder, lambda *_: True, **fields)
+
+
+def test_the_runner_is_one_quoted_argument_with_the_token_as_a_word():
+    argv = adapter().submission(job(run={"nodes": 1}, command="#BSUB -P proj"))
+
+    assert argv[argv.index("-o") + 1] == "/a 'study'/a_1/a.%J.out"
+    assert argv[argv.index("-P") + 1] == "proj"
+    assert argv[-6:-1] == ["-rn", "-Q", "253", "-cwd", "/a 'study'/a_1"]
+    assert shlex.split(argv[-1]) == [
+        "/a 'study'/.maestro-es/runner.sh", "feedfeed-1-1-cafe", "/a 'study'/a_1", "./a.lsf.sh", "/a 'study'"
+    ]  # fmt: skip
+    assert " feedfeed-1-1-cafe " in argv[-1]
+
+
+def test_a_command_that_is_too_long_for_bsub_is_no_job():
+    long = structs.replace(job(run={"nodes": 1}), study=Path("/" + "x" * 2100))
+
+    assert isinstance(adapter().submit(long), ScriptFailed)

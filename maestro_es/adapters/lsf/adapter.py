@@ -1,0 +1,232 @@
+"""LSF: the adapter. This module decides which options a job has, and writes its script.
+
+Without a `launcher` in the batch block, the header equals that of Maestro 1.2.1, line by line. Maestro's adapter was
+written for LSF 10.1 on IBM's CORAL systems, where a job gets whole nodes (``-nnodes``, which needs CSM), and ``jsrun``
+starts resource sets, not processes. With a `launcher`, such as ``mpirun``, a job gets slots (``-n``), distributed over
+its nodes by ``span[ptile=N]``, as all other LSF clusters need it.
+
+The header consists of `directives`, which ``bsub`` also accepts on its command line. Options have one dash, and a
+space precedes their values. ``bsub -W`` takes ``[HOURS:]MINUTES``, without seconds.
+
+`maestro_es.adapters.lsf.client` runs LSF's commands, and `maestro_es.adapters.lsf.output` reads their output.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from maestro_es.adapters import schedulers
+from maestro_es.adapters.base import Job, Submitting, noting, stop_if
+from maestro_es.adapters.batch import BatchAdapter
+from maestro_es.adapters.launcher import Resources, custom_launch, fill_in, per_node, whole_number
+from maestro_es.adapters.lsf.client import LsfJobs, lsf_environment
+from maestro_es.adapters.process import Host
+from maestro_es.adapters.script import (
+    Directive,
+    arguments,
+    embedded,
+    exclusive,
+    header,
+    names_beaten,
+    option,
+    passed_through,
+    resources,
+    shebang,
+)
+from maestro_es.core.model import is_scheduled
+from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
+from maestro_es.core.submission import Outcome, ScriptFailed
+from maestro_es.core.walltime import walltime_remedy, walltime_seconds
+
+#: Keys that a step inherits from the batch block if it does not set them itself. The default is one node.
+_INHERITED = ("nodes", "queue", "bank", "reservation")
+_NODES = {"nodes": "1"}
+_JSRUN = "jsrun"
+
+#: The options of bsub(1) with the same meaning as a key of a step.
+_SAID_BY = {
+    "nodes": ("nnodes",), "procs": ("n",), "walltime": ("W",), "reservation": ("U",), "queue": ("q",), "bank": ("G",),
+    "gpus": ("gpu",), "exclusive": ("x",),
+}  # fmt: skip
+
+#: Options of bsub(1) that users can't set, because maestro-es decides what runs, where, how often, and under which
+#: name.
+_REFUSED = frozenset({
+    "J", "K", "I", "Ip", "Is", "IS", "ISp", "ISs", "IX", "cwd", "r", "rn", "Q", "h", "V", "Zs", "pack", "json",
+    "jsdl", "jsdl_strict", "yaml",
+})  # fmt: skip
+
+#: Those of these options that may appear in a script, because the options of maestro-es override them.
+_HARMLESS = frozenset({"J", "cwd", "rn", "r", "Q"})
+
+#: The end of a name that would create a job array.
+_ARRAY = re.compile(r"[\[\]%]")
+
+
+FACTS = SchedulerFacts(
+    name="lsf",
+    extension="lsf.sh",
+    needed_keys=("host", "bank", "queue"),
+    keys=(*COMMON_KEYS, "reservation", "launcher"),
+    passes_options=True,
+    directive="#BSUB",
+    jobs=schedulers.WITH_ADAPTER["lsf"],
+    # The name of a host may follow after a slash.
+    walltime_remedy=lambda walltime: walltime_remedy(str(walltime or "").partition("/")[0]),
+)
+
+
+def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) -> list[Directive]:
+    """Return the options of a step's job: first those of Maestro, in its order, then those that Maestro leaves out.
+
+    ValueError if a value can't be an option.
+    """
+    asked = resources(_NODES | dict(batch), _INHERITED, run)
+    name = _ARRAY.sub("_", job_name)
+    return [
+        *(option("-nnodes", asked.get("nodes")) if is_coral(batch) else _slots(batch, run)),
+        *option("-q", asked.get("queue")),
+        *option("-G", asked.get("bank")),
+        *option("-W", walltime(asked.get("walltime"))),
+        Directive("-J", name),
+        Directive("-o", f"{name}.%J.out"),
+        *option("-U", asked.get("reservation")),
+        Directive("-e", f"{name}.%J.err"),
+        *option("-R", f"rusage[mem={asked['memory']}]" if "memory" in asked else "", added=True),
+        *passed_through(
+            (batch.get("args"), run.get("args")), _REFUSED, single_dash=True, beaten=names_beaten(_SAID_BY, run)
+        ),
+    ]
+
+
+def is_coral(batch: Mapping[str, Any]) -> bool:
+    """Whether the jobs run as on IBM's CORAL systems: on whole nodes, with ``jsrun``."""
+    return str(batch.get("launcher") or _JSRUN).split()[0] == _JSRUN
+
+
+def _slots(batch: Mapping[str, Any], run: Mapping[str, Any]) -> list[Directive]:
+    """Return the options for slots: one for each proc, or for each core of each proc."""
+    asked = Resources.by(resources(batch, ("nodes", "procs"), run))
+    cores = whole_number(str(run.get("cores per task") or 1), "cores per task")
+    procs = whole_number(asked.procs or asked.nodes or "1", "procs")
+    slots = [Directive("-n", str(procs * cores))]
+    if asked.nodes:
+        slots += option("-R", f"span[ptile={per_node(asked) * cores}]")
+    gpus = option("-gpu", f"num={run['gpus']}" if run.get("gpus") else "")
+    return [*slots, *gpus, *([Directive("-x")] if exclusive(run.get("exclusive"), "allocation") else [])]
+
+
+def walltime(asked: object) -> str:
+    """Return a walltime as ``bsub -W`` reads it; empty if there is none.
+
+    As in Maestro, a plain number means minutes, two parts mean ``HH:MM``, and both stay as they are. For other
+    schedulers, two parts are minutes and seconds. A walltime with seconds or days becomes ``HH:MM``, rounded up. The
+    name of the host to whose speed it refers may follow after a slash.
+    """
+    text, slash, host = str(asked or "").strip().partition("/")
+    seconds = walltime_seconds(text)
+    if "-" not in text and text.count(":") < len("::"):
+        return f"{text}{slash}{host}"
+    minutes = -(-seconds // 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}{slash}{host}"
+
+
+def launch(asked: Resources, run: Mapping[str, Any]) -> str:
+    """Return the ``jsrun`` command for these resources.
+
+    ``jsrun`` counts resource sets, not nodes. If only nodes are requested, it gets as many sets as fit on them.
+    """
+    per_node = run.get("rs per node") or 1
+    sets = asked.procs
+    if not sets:
+        sets = str(whole_number(asked.nodes, "nodes") * whole_number(str(per_node), "rs per node"))
+    parts = [
+        ("--nrs", sets),
+        ("-b", run.get("bind") or "rs"),
+        ("-g", run.get("gpus")),
+        ("-B", run.get("bind gpus")),
+        ("-a", run.get("tasks per rs") or 1),
+        ("-r", per_node),
+        ("-c", run.get("cpus per rs") or 1),
+    ]
+    return " ".join(["jsrun", *(f"{flag} {value}" for flag, value in parts if value)])
+
+
+class LsfAdapter(BatchAdapter):
+    """Writes scripts for ``bsub``, submits jobs, and queries them."""
+
+    name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
+    _jobs: LsfJobs
+
+    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
+        self._batch = dict(batch)
+        environment = lsf_environment(os.environ, host.environment.variables)
+        super().__init__(LsfJobs(environment, host.environment))
+
+    def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
+        """Return the options of a step's job, for its script and for the submit command."""
+        return directives(self._batch, job_name, run)
+
+    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
+        """Return the header. As in Maestro, its shell is bash, whatever the batch block says."""
+        directives: list[Directive] = []
+        wrong: list[str] = []
+        if is_scheduled(run):
+            with noting(wrong):
+                directives = self.directives(job_name, run)
+            for key in ("cmd", "restart"):
+                with noting(wrong):
+                    _embedded(str(run.get(key) or ""))
+        stop_if(wrong)
+        return header([shebang("")], FACTS.directive, directives)
+
+    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        return self.header(job_name, description, run)
+
+    def command(self, text: str, run: Mapping[str, Any]) -> str:
+        if is_coral(self._batch):
+            limits = Resources.by(resources(_NODES | self._batch, ("nodes",), run))
+            return fill_in(text, Resources.by(run), limits, lambda asked: launch(asked, run))
+        limits = Resources.by(resources(self._batch, ("nodes", "procs"), run))
+        return fill_in(text, limits, limits, lambda asked: custom_launch(self._batch["launcher"], asked))
+
+    def submit_script(self, path: str, folder: str, environment: Mapping[str, str]) -> Outcome:
+        """Submit a script as Maestro does. Its header has the options of the job."""
+        try:
+            text = Path(path).read_text(errors="surrogateescape")
+            options = embedded(text, FACTS.directive, ())
+        except (OSError, ValueError) as error:
+            return ScriptFailed(f"{path}: {error}")
+        return LsfJobs(environment).submit_script(path, folder, options)
+
+    def submission(self, job: Job) -> list[str]:
+        """Return the ``bsub`` command for the runner, with the options in the step's script."""
+        options = [] if job.edited else arguments(self.directives(job.name, job.run))
+        return self._jobs.submission(job, anchored(options + _embedded(job.edited or job.command), job))
+
+    def submit(self, job: Job) -> Outcome | Submitting:
+        try:
+            argv = self.submission(job)
+        except ValueError as error:
+            return ScriptFailed(str(error))
+        return self._jobs.submit(job, argv)
+
+
+def _embedded(command: str) -> list[str]:
+    return embedded(command, FACTS.directive, _REFUSED - _HARMLESS, single_dash=True)
+
+
+def anchored(options: Iterable[str], job: Job) -> list[str]:
+    """Return the options with absolute paths of the job's files, which bsub otherwise looks up where it is called."""
+    result: list[str] = []
+    for word in options:
+        is_file = bool(result) and result[-1] in ("-o", "-e", "-oo", "-eo", "-i")
+        result.append(os.path.join(job.workspace, word) if is_file else word)
+    return result
+
+
+ADAPTER = LsfAdapter
