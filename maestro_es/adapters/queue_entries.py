@@ -85,11 +85,11 @@ def of_runners(listed: Iterable[QueueEntry], runners: Collection[str]) -> dict[s
     folders = {(os.path.dirname(runner), os.path.basename(runner)) for runner in runners}
     for row in listed:
         for folder, name in folders:
-            _, runs_it, rest = row.command.partition(f"{folder}/")
-            arguments = rest.split(" ", 2)
+            _, runs_it, rest = row.command.partition(f"{folder}/{name} ")
+            if not runs_it:
+                _, runs_it, rest = row.command.partition(f"{folder}/")
             if runs_it:
-                token = arguments[1] if arguments[0] == name and arguments[1:] else arguments[0]
-                jobs.setdefault(token, []).append(row)
+                jobs.setdefault(rest.split(" ", 1)[0], []).append(row)
     return jobs
 
 

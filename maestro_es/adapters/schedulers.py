@@ -10,8 +10,7 @@ import os
 
 from maestro_es.core.scheduler_facts import JobEnvironment
 
-#: The schedulers of maestro-es by batch type. To add one, add the module of its adapter, and its jobs here (those of
-#: PBS are below).
+#: The schedulers of maestro-es by batch type. To add one, add the module of its adapter, and its jobs here.
 WITH_ADAPTER = {
     "slurm": JobEnvironment(
         of_job=(
@@ -49,11 +48,17 @@ WITH_ADAPTER = {
             "RUN) ;; *) false ;; esac"
         ),
     ),
+    # MoM sends TERM, both at the end of the walltime and after qdel.
+    "pbs": JobEnvironment(
+        of_job=("PBS_*",),
+        job_ids=("PBS_JOBID",),
+        still_running='qstat -f JOB | grep -q "job_state = R"',
+        settings=("PBS_CONF_FILE", "PBS_SERVER", "PBS_DEFAULT"),
+    ),
 }  # fmt: skip
 
 #: Schedulers whose jobs are recognised, although no adapter submits to them.
 _WITHOUT_ADAPTER = {
-    "pbs": JobEnvironment(of_job=("PBS_*",), job_ids=("PBS_JOBID",)),
     "cobalt": JobEnvironment(of_job=("COBALT_*",)),
 }
 

@@ -17,6 +17,7 @@
         arrays/ARRAY.err     what the scheduler itself prints about jobs of the array
         study.ID             whose study this is, by the first part of its tokens: jobs of a replaced one don't start
         environment.DIGEST   the environment of the steps, for its owner alone
+        start.DIGEST         sets these variables for a runner whose scheduler does not pass them on
         next-tick            the command with which a runner asks for the next tick
         tick.lock            held by the process that ticks
         waiter.lock          held by the one process that waits for tick.lock
@@ -47,6 +48,7 @@ RUNNER = "runner.sh"
 ARRAYS = "arrays"
 STUDY = "study."
 ENVIRONMENT = "environment."
+STARTER = "start."
 NEXT_TICK = "next-tick"
 TICK_LOCK = "tick.lock"
 WAITER_LOCK = "waiter.lock"

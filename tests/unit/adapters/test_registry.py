@@ -22,8 +22,10 @@ def test_a_batch_type_makes_an_adapter(kind: str | None, extension: str):
 
 
 def test_an_unknown_type_names_those_that_there_are():
-    with pytest.raises(UnknownAdapter, match="batch type 'pbs' is unknown; known are: flux, local, lsf, slurm"):
-        make_adapter({"type": "pbs"}, HOST)
+    with pytest.raises(
+        UnknownAdapter, match="batch type 'cobalt' is unknown; known are: flux, local, lsf, pbs, slurm"
+    ):
+        make_adapter({"type": "cobalt"}, HOST)
 
 
 def test_a_runner_looks_first_where_its_own_scheduler_puts_the_id_of_a_job():
@@ -41,9 +43,9 @@ def test_what_jobs_look_like_is_known_without_the_adapters():
 
 
 def test_a_job_whose_scheduler_can_not_be_asked_counts_as_over():
-    assert {name: schedulers.still_running(f"{name}:it's") for name in ("slurm", "pbs", "toy")} == {
+    assert {name: schedulers.still_running(f"{name}:it's") for name in ("slurm", "cobalt", "toy")} == {
         "slurm": """[ "$(squeue -h -j 'it'"'"'s' -o %T)" = RUNNING ]""",
-        "pbs": "false",
+        "cobalt": "false",
         "toy": "false",
     }
 

@@ -20,7 +20,7 @@ def test_an_unknown_batch_type_is_refused_before_anything_is_made():
     assert problems(HEAD + "batch: {type: slrum}\n" + STEP) == (
         (
             "study.yaml:2: In batch, the type 'slrum' is unknown. Did you mean 'slurm'? "
-            "Known types: local, slurm, lsf, flux."
+            "Known types: local, slurm, lsf, flux, pbs."
         ),
     )
 

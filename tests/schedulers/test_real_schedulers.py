@@ -1,0 +1,209 @@
+"""Studies on real schedulers other than Slurm: what their jobs come to, and what may happen to a submission."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from maestro_es.core import events as e
+from maestro_es.core.model import Cause, State, StudyStatus
+from maestro_es.errors import Unreachable
+from maestro_es.poller.tick import tick
+from maestro_es.study.session import Session
+from tests.e2e.command import maestro_es
+from tests.schedulers.clusters import Cluster
+from tests.slurm.studies import (
+    RUNTIME,
+    events,
+    finish,
+    ledger,
+    local_step,
+    states,
+    step,
+    tick_until,
+    until,
+    wait_for_states,
+)
+from tools.testbed.processes import running_under, wait_for
+
+Launch = Callable[..., Path]
+
+
+def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(
+    cluster: Cluster, launch: Launch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.delenv("MAESTRO_ES_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OF_THE_USER", 'it\'s "rich" $HOME')
+    root = launch(
+        local_step("prep", "echo prepared > file"),
+        step("sim", 'cat $(prep.workspace)/file; pwd; echo "$OF_THE_USER"; echo $(N) > n', ["prep"]),
+        step("post", "cat $(sim.workspace)/*/n", ["sim_*"]),
+        more="global.parameters: {N: {values: [1, 2, 3], label: N.%%}}\n",
+    )  # fmt: skip
+    program = str(Path(sys.executable).with_name("maestro-es"))
+    variables = (f"HOME={tmp_path}", f"LOGNAME={pwd.getpwuid(os.geteuid()).pw_name}", "PATH=/usr/bin:/bin")
+    bare = ["/usr/bin/env", "-i", *variables, "SHELL=/bin/sh", program, "tick", "--all"]
+    deadline = time.monotonic() + 120
+    while set(states(root).values()) != {"FINISHED"} and time.monotonic() < deadline:
+        done = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        time.sleep(0.3)
+
+    assert set(states(root).values()) == {"FINISHED"}
+    assert len(ledger(root)) == 4
+    [output] = (root / "sim" / "N.2").glob("sim_N.2*.out")
+    assert output.read_text().startswith(f'prepared\n{root}/sim/N.2\nit\'s "rich" $HOME\n')
+
+
+def test_a_step_ends_with_its_own_exit_code(cluster: Cluster, launch: Launch):
+    root = launch(step("three", "exit 3"), step("killed", "kill -9 $$"), step("well"))
+
+    assert finish(root) is StudyStatus.FAILURE
+    assert states(root) == {"three": "FAILED", "killed": "FAILED", "well": "FINISHED"}
+    assert {failed.exit_code for failed in events(root, e.StepFailed)} == {3, 137}
+    assert len(ledger(root)) == 3
+
+
+def test_a_job_that_is_refused_was_not_queued(cluster: Cluster, launch: Launch):
+    root = launch(step("a"), queue="nosuch", options=["--attempts", "1"])
+
+    assert finish(root) is StudyStatus.FAILURE
+    [failed] = events(root, e.StepFailed)
+    assert failed.cause is Cause.REJECTED
+    assert "ueue" in failed.message
+    assert not (root / "ledger").exists()
+
+
+@pytest.mark.parametrize("save", ["exit 0", "exit 1"])
+def test_a_step_that_saves_its_work_at_the_end_of_its_time_is_restarted(cluster: Cluster, launch: Launch, save: str):
+    command = f'trap "touch saved; {save}" TERM USR2; sleep 300 & wait'
+    root = launch(step("a", command, walltime=f'"{cluster.shortest}"', restart='"cat saved"'))  # fmt: skip
+
+    assert finish(root, seconds=200) is StudyStatus.FINISHED
+    assert len(events(root, e.StepTimedOut)) == 1
+    assert (root / "a" / "saved").exists()
+
+
+def test_a_cancelled_study_ends_its_running_and_its_waiting_jobs(cluster: Cluster, launch: Launch):
+    root = launch(step("a", "sleep 300"), step("b", "sleep 300"))
+    wait_for_states(root, a=State.RUNNING, b=State.RUNNING)
+    assert maestro_es("cancel", root).returncode == 0
+
+    assert finish(root) is StudyStatus.CANCELLED
+    assert set(states(root).values()) == {"CANCELLED"}
+    wait_for(lambda: not running_under(root))
+
+
+def test_a_job_that_somebody_cancels_by_hand_is_a_cancelled_step(cluster: Cluster, launch: Launch):
+    root = launch(step("a", "sleep 300"))
+    wait_for_states(root, a=State.RUNNING)
+    [submitted] = events(root, e.JobSubmitted)
+    assert cluster.run(cluster.cancels, submitted.job_id).returncode == 0
+
+    assert finish(root) is StudyStatus.CANCELLED
+    assert len(ledger(root)) == 1
+
+
+def test_a_submission_whose_answer_is_lost_runs_once(cluster: Cluster, launch: Launch):
+    cluster.fault("lost")
+    root = launch(step("a"))
+    assert len(events(root, e.SubmissionUncertain)) == 1
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 1
+    assert {submitted.adopted for submitted in events(root, e.JobSubmitted)} == {True}
+
+
+def test_a_submission_that_is_sent_twice_runs_once(cluster: Cluster, launch: Launch):
+    cluster.fault("twice")
+    root = launch(step("a", until("go")))
+    wait_for_states(root, a=State.RUNNING)
+    (root.parent / "go").touch()
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 1
+
+
+def test_a_server_that_is_killed_after_a_submission_loses_nothing(cluster: Cluster, launch: Launch):
+    root = launch(step("a", until("go")), step("b", depends=["a"]))
+    cluster.signal_server(signal.SIGKILL)
+    cluster.restart_server()
+    (root.parent / "go").touch()
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 2
+
+
+def test_a_server_that_is_killed_while_a_job_runs_does_not_fail_it(cluster: Cluster, launch: Launch):
+    root = launch(step("a", until("go")))
+    wait_for_states(root, a=State.RUNNING)
+    cluster.signal_server(signal.SIGKILL)
+    with Session(root, RUNTIME) as study, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maestro_es.adapters.batch.TIMEOUT", 1.0)
+        tick(study)
+        assert study.graph.step(1).state is State.RUNNING
+    (root.parent / "go").touch()
+    wait_for(lambda: [*(root / ".maestro-es" / "inbox").glob("*.exit.0")])
+    cluster.restart_server()
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 1
+
+
+def test_a_server_that_hangs_says_nothing_of_any_job(cluster: Cluster, launch: Launch):
+    root = launch(step("a", until("go")))
+    wait_for_states(root, a=State.RUNNING)
+    cluster.signal_server(signal.SIGSTOP)
+    try:
+        with Session(root, RUNTIME) as study, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("maestro_es.adapters.batch.TIMEOUT", 1.0)
+            with pytest.raises(Unreachable):
+                study.adapters.scheduler.list_jobs()
+            tick(study)
+            assert study.graph.step(1).state is State.RUNNING
+    finally:
+        cluster.signal_server(signal.SIGCONT)
+    (root.parent / "go").touch()
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 1
+
+
+def test_a_submission_to_a_server_that_hangs_is_in_doubt_and_runs_once(
+    cluster: Cluster, launch: Launch, monkeypatch: pytest.MonkeyPatch
+):
+    root = launch(local_step("prep", until("start")), step("a", depends=["prep"]))
+    cluster.signal_server(signal.SIGSTOP)
+    try:
+        monkeypatch.setattr("maestro_es.adapters.batch.TIMEOUT", 1.0)
+        (root.parent / "start").touch()
+        tick_until(root, e.SubmissionUncertain)
+    finally:
+        monkeypatch.undo()
+        cluster.signal_server(signal.SIGCONT)
+    monkeypatch.setenv("PATH", f"{cluster.bin}:{os.environ['PATH']}")
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 1
+
+
+def test_a_lost_log_is_recovered_with_its_running_job(cluster: Cluster, launch: Launch, tmp_path: Path):
+    root = launch(step("a", until("go")), step("b", depends=["a"]))
+    wait_for_states(root, a=State.RUNNING)
+    assert maestro_es("export", root, "-o", tmp_path / "export").returncode == 0
+    (root / "events.db").unlink()
+    done = maestro_es("recover", root, "--from", tmp_path / "export")
+    assert done.returncode == 0, done
+    (root.parent / "go").touch()
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 2
