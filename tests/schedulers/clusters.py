@@ -25,11 +25,11 @@ run() {{ nsenter -t {pid} -n -m env {settings} {program} "$@"; }}
 fault=$(cat '{folder}/fault' 2>/dev/null)
 [ {submits} = yes ] || fault=
 [ -z "$fault" ] || rm '{folder}/fault'
+{drop}
 case $fault in
     lost) run "$@" >/dev/null 2>&1; kill -9 $$ ;;
     twice) run "$@" >/dev/null; run "$@" ;;
-    *) {drop}
-        exec nsenter -t {pid} -n -m env {settings} {program} "$@" ;;
+    *) exec nsenter -t {pid} -n -m env {settings} {program} "$@" ;;
 esac
 """
 
@@ -60,8 +60,10 @@ class Cluster:
         self.bin = folder / "bin"
         self.bin.mkdir()
         folder.chmod(0o755)
-        script = _NAMESPACE.format(folder=folder) + self.start_script() + "\nexec sleep infinity\n"
-        with (folder / "log").open("w") as log:
+        script = (
+            f"{_NAMESPACE.format(folder=folder)}{self.start_script()}\ntouch {folder}/started\nexec sleep infinity\n"
+        )
+        with (folder / "start.log").open("w") as log:
             self._holder = subprocess.Popen(
                 ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", script],
                 stdin=subprocess.DEVNULL,
@@ -73,7 +75,8 @@ class Cluster:
             self._wrap(name)
 
     def start(self) -> None:
-        """Wait until the daemons answer."""
+        """Wait until the daemons answer. To create its files, PBS starts its server twice."""
+        wait_for((self.folder / "started").exists, _START)
         wait_for(self.answers, _START)
         self.configure()
 
@@ -175,12 +178,14 @@ class PbsCluster(Cluster):
 
     def start_script(self) -> str:
         conf = [
-            f"PBS_EXEC={self.prefix}", f"PBS_HOME={self.folder}/home", f"PBS_SERVER={os.uname().nodename}",
+            f"PBS_EXEC={self.prefix}", "PBS_HOME=/mnt/home", f"PBS_SERVER={os.uname().nodename}",
             "PBS_START_SERVER=1", "PBS_START_SCHED=1", "PBS_START_COMM=1", "PBS_START_MOM=1", "PBS_CORE_LIMIT=0",
             "PBS_SCP=/bin/false",
         ]  # fmt: skip
         (self.folder / "pbs.conf").write_text("\n".join([*conf, ""]))
+        # No directory above PBS_HOME may be writable for others, as /tmp is.
         return f"""
+mount -t tmpfs -o mode=755 tmpfs /mnt || exit 1
 export PBS_CONF_FILE={self.folder}/pbs.conf PATH={self.prefix}/bin:{self.prefix}/sbin:$PATH
 {self.prefix}/libexec/pbs_init.d start
 """
