@@ -66,7 +66,7 @@ for job in "$folder"/jobs/*; do
     fi
     line=$(sed 's/\\/\\\\/g; s/"/\\"/g' "$job/line")
     records="$records${records:+,}{\"JOBID\":\"${job##*/}\",\"STAT\":\"$stat\",\"EXIT_CODE\":\"$code\",
-        \"EXIT_REASON\":\"$reason\",\"COMMAND\":\"$line\"}"
+        \"EXIT_REASON\":\"$reason\",\"JOB_NAME\":\"s\",\"COMMAND\":\"$line\"}"
     jobs=$((jobs + 1))
 done
 [ -n "$old" ] || printf '{"COMMAND":"bjobs","JOBS":%s,"RECORDS":[%s]}\n' "$jobs" "$records"

@@ -16,7 +16,7 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Re
 from maestro_es.errors import Unreachable
 
 #: The fields of ``bjobs -json -o``. A field without a width is not truncated.
-FIELDS = ("jobid", "stat", "exit_code", "exit_reason", "command")
+FIELDS = ("jobid", "stat", "exit_code", "exit_reason", "job_name", "command")
 
 #: The words of STAT in bjobs(1). UNKWN: the host of the job is silent. ZOMBI: the job was killed while its host was
 #: silent, so it may still run. POST_*: the commands after the job have run. A word that is missing here is UNKNOWN.
@@ -100,7 +100,7 @@ _BLOCK = re.compile(r"^Job <([0-9]+)(?:\[[0-9]+\])?>,.*?Status <(\w+)>(.*)", re.
 _EXIT_CODE = re.compile(r"^.*: Exited with exit code ([0-9]+)\.", re.MULTILINE)
 _SIGNAL = re.compile(r"^.*: Exited by signal ([0-9]+)\.", re.MULTILINE)
 _STARTED = re.compile(r"^.*: (Started|Dispatched|\[[0-9]+\] [Ss]tarted)\b", re.MULTILINE)
-_COMMAND = re.compile(r"Command <(.*)")
+_COMMAND, _NAME = re.compile(r"Command <(.*)"), re.compile(r"^Job <[^>]*>, Job Name <([^>]*)>")
 
 _FACT = {
     "ClusterName": re.compile(r"^My cluster name is (\S+)", re.MULTILINE),
@@ -159,7 +159,16 @@ def _entry(record: dict[str, str]) -> QueueEntry:
     stat, reason = record["STAT"], _REASON.search(record["EXIT_REASON"])
     code = record["EXIT_CODE"].strip()
     exit_code = int(code) if code.isdigit() else None
-    return _made(record["JOBID"], stat, record["COMMAND"], exit_code, reason[0] if reason else "")
+    command = _with_name(record["COMMAND"], record["JOB_NAME"])
+    return _made(record["JOBID"], stat, command, exit_code, reason[0] if reason else "")
+
+
+def _with_name(command: str, name: str) -> str:
+    """Return a command with the job's name at its end, like a path.
+
+    Maestro submits the text of a script, so the command does not name the script. The name of the job does.
+    """
+    return f"{command} /{name}"
 
 
 def read_text(done: Completed) -> list[QueueEntry]:
@@ -179,11 +188,12 @@ def _entries(text: str, blocks: list[re.Match[str]], ends: list[int]) -> Iterato
         details = text[block.end() : end]
         code, signal, reason = _EXIT_CODE.search(details), _SIGNAL.search(details), _REASON.search(details)
         exit_code = int(code[1]) if code else _SIGNALLED + int(signal[1]) if signal else None
-        command = _COMMAND.search(rest)
+        command, name = _COMMAND.search(rest), _NAME.search(block[0])
         word = reason[0] if reason else ""
         if stat == _ENDED and not word and exit_code is None and not _STARTED.search(details):
             word = "TERM_OWNER"  # killed while it was pending [V]
-        yield _made(job_id, stat, command[1] if command else "", exit_code, word)
+        text_of_job = _with_name(command[1] if command else "", name[1] if name else "")
+        yield _made(job_id, stat, text_of_job, exit_code, word)
 
 
 def _made(job_id: str, stat: str, command: str, exit_code: int | None, reason: str) -> QueueEntry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import structs
 
 from maestro_es.adapters.command import Completed
 from maestro_es.adapters.lsf.client import lsf_environment
@@ -17,7 +18,8 @@ from maestro_es.adapters.lsf.output import (
     read_submission,
     read_text,
 )
-from maestro_es.core.model import JobState
+from maestro_es.adapters.queue_entries import by_token
+from maestro_es.core.model import JobState, Phase, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, QueueFull, Rejected
 from maestro_es.errors import Unreachable
 
@@ -82,7 +84,7 @@ def test_a_limit_on_pending_jobs_is_no_refusal(code: int):
 
 
 def listed(stat: str, code: str = "-", reason: str = "-") -> Completed:
-    record = {"JOBID": "9", "STAT": stat, "EXIT_CODE": code, "EXIT_REASON": reason, "COMMAND": RUNNER}
+    record = {"JOBID": "9", "STAT": stat, "EXIT_CODE": code, "EXIT_REASON": reason, "JOB_NAME": "s", "COMMAND": RUNNER}
     return Completed(0, json.dumps({"COMMAND": "bjobs", "JOBS": 1, "RECORDS": [record]}, indent=2), "")
 
 
@@ -98,7 +100,7 @@ def listed(stat: str, code: str = "-", reason: str = "-") -> Completed:
 )  # fmt: skip
 def test_each_state_of_lsf_has_a_meaning(stat: str, state: JobState):
     [row] = read_json(listed(stat))
-    assert (row.job_id, row.state, row.raw_state, row.command) == ("9", state, stat, RUNNER)
+    assert (row.job_id, row.state, row.raw_state, row.command) == ("9", state, stat, f"{RUNNER} /s")
     assert bool(row.delay) == (stat == "PSUSP")
 
 
@@ -244,3 +246,19 @@ def test_commands_that_ask_are_not_told_what_to_print():
 
     assert lsf_environment(ours, recorded) == {"PATH": "/opt/lsf/bin", "LSF_ENVDIR": "/lsf/conf", **once}
     assert lsf_environment(ours, {}) == {"PATH": "/bin", "LSF_ENVDIR": "/ours", **once}
+
+
+@pytest.mark.parametrize("stat", ["RUN", "DONE"])
+def test_a_job_of_maestro_is_known_by_its_id_and_its_name(stat: str):
+    """Maestro submits the text of a script, of which bjobs shows the lines."""
+    text = "#!/bin/bash;#BSUB -nnodes 1;#BSUB -J sim_N.1;#BSUB -o sim_N.1.%J.out; ; cd /somewhere; ./app"
+    record = {"JOBID": "9", "STAT": stat, "EXIT_CODE": "-", "EXIT_REASON": "-", "JOB_NAME": "sim_N.1", "COMMAND": text}
+    listed = read_json(Completed(0, json.dumps({"JOBS": 1, "RECORDS": [record]}), ""))
+    step = StepRecord(
+        number=1, name="sim_N.1", template="sim", params=(), workspace="sim/N.1", workspaces={}, scheduled=True, row=1,
+        restart_limit=1, token="feedfeed-1-1-imported", job_id="9", phase=Phase.SUBMITTED,
+    )  # fmt: skip
+
+    assert [*by_token(listed, [step])] == [step.token]
+    assert by_token(listed, [structs.replace(step, name="other_N.1", workspace="other/N.1")]) == {}
+    assert by_token(listed, [structs.replace(step, job_id="10")]) == {}
