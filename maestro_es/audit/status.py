@@ -117,13 +117,35 @@ def _is_overdue(study: Session, last_tick: Micros | None) -> bool:
     return study.runtime.now() - since > limit
 
 
-def select_steps(graph: Graph, patterns: Sequence[str] = (), states: Collection[State] = ()) -> list[StepRecord]:
-    """Return the steps that match a pattern and are in one of the states, in Maestro's order.
+def select_steps(
+    graph: Graph,
+    patterns: Sequence[str] = (),
+    states: Collection[State] = (),
+    params: Sequence[tuple[str, str]] = (),
+) -> list[StepRecord]:
+    """Return the steps that match a pattern, are in one of the states and have the parameters, in Maestro's order.
 
-    An empty filter passes all steps. RequestRefused if a pattern matches no step.
+    Each parameter is a name and a glob for its value or label. A filter that is empty passes all steps. RequestRefused
+    if a pattern matches no step.
     """
     steps = match_steps(graph, patterns) if patterns else graph.steps()
-    return sorted((step for step in steps if not states or step.state in states), key=lambda s: (s.row, s.number))
+    chosen = (step for step in steps if (not states or step.state in states) and _has_params(step, params))
+    return sorted(chosen, key=lambda s: (s.row, s.number))
+
+
+def _has_params(step: StepRecord, params: Sequence[tuple[str, str]]) -> bool:
+    if not params:
+        return True
+    import fnmatch  # noqa: PLC0415 - seldom needed
+
+    return all(
+        any(
+            param.key == name and (pattern in texts or any(fnmatch.fnmatchcase(text, pattern) for text in texts))
+            for param in step.params
+            for texts in [(str(param.value), param.label)]
+        )
+        for name, pattern in params
+    )
 
 
 class StatusTable(NamedTuple):

@@ -26,6 +26,7 @@ COMMANDS = {
     "import": "Take over a study that Maestro has started.",
     "tick": "Advance studies by one pass; cron calls this command.",
     "status": "Show the state of a study and its steps.",
+    "watch": "Show studies as they run.",
     "history": "Show what happened, event by event.",
     "show": "Show one step in detail.",
     "logs": "Print the output of steps.",

@@ -69,6 +69,29 @@ class WhenType(click.ParamType[When]):
             self.fail(f"{error}, or the number of an event", param, ctx)
 
 
+class Assignment(click.ParamType[tuple[str, str]]):
+    """The name of a parameter, and a pattern for its value."""
+
+    name = "assignment"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Return the name and the pattern."""
+        name, equals, pattern = value.partition("=")
+        if not (name and equals):
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        return name, pattern
+
+
+class Fields(click.ParamType[list[str]]):
+    """Names separated by commas."""
+
+    name = "fields"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:  # noqa: ARG002 - click
+        """Return the names."""
+        return [field.strip() for field in value.split(",")]
+
+
 #: The option of commands that show the state.
 at_option = click.option(
     "--at",

@@ -14,7 +14,7 @@ import click
 
 from maestro_es.audit.history import Entry, Query
 from maestro_es.audit.times import parse_time
-from maestro_es.cli.common import example, open_graph, split_arguments
+from maestro_es.cli.common import Assignment, Fields, example, open_graph, split_arguments
 from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.event_output import EventOutput
 from maestro_es.cli.formats import Format, line_format_options
@@ -45,29 +45,6 @@ class Moment(click.ParamType[Micros]):
             return parse_time(value, time.time_ns() // 1000)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-
-
-class Assignment(click.ParamType[tuple[str, str]]):
-    """The name of a parameter, and a pattern for its value."""
-
-    name = "assignment"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Return the name and the pattern."""
-        name, equals, pattern = value.partition("=")
-        if not (name and equals):
-            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
-        return name, pattern
-
-
-class Fields(click.ParamType[list[str]]):
-    """Names separated by commas."""
-
-    name = "fields"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:  # noqa: ARG002 - click
-        """Return the names."""
-        return [field.strip() for field in value.split(",")]
 
 
 @example("maestro-es history ./pi --since 2h --type 'Step*'")

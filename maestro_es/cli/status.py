@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from maestro_es.audit.status import (
-    StatusTable,
-    Summary,
-    counts,
-    reasons_of,
-    select_steps,
-    step_data,
-    summary_data,
-)
+from maestro_es.audit.status import Summary, counts, reasons_of, select_steps, step_data, summary_data
 from maestro_es.audit.times import When, show_ago, show_time
-from maestro_es.cli.common import at_option, each, example, open_graph, split_arguments
+from maestro_es.cli.common import Assignment, Fields, at_option, each, example, open_graph, split_arguments
 from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import (
     json_option,
@@ -31,31 +25,70 @@ from maestro_es.cli.output import (
     write_lines,
     write_pages,
 )
-from maestro_es.core.model import NO_SCHEDULER, Micros, State
+from maestro_es.core.model import NO_SCHEDULER, Micros, State, StepRecord, StudyStatus
 from maestro_es.execution_graph.auditing import AuditableGraph
-from maestro_es.report.table import labelled, visible
+from maestro_es.report.step_table import COLUMNS, DEFAULT, check_columns, sorted_steps, step_lines
+from maestro_es.report.table import clean, counted, labelled, visible, wrap
 from maestro_es.study.status_csv import ShownStep, status_text
+
+if TYPE_CHECKING:
+    from maestro_es.audit.overview import Overview
+    from maestro_es.audit.why.failures import FailureGroup
+
+#: The width of a study at a glance where there is no terminal.
+_PAGE = 80
 
 _STATES = click.Choice([state.name for state in State], case_sensitive=False)
 
 
+class StepChoice(NamedTuple):
+    """Which steps a user wants to see, in which order, with which columns. By default all, in Maestro's order."""
+
+    patterns: Sequence[str] = []
+    states: Sequence[State] = []
+    params: Sequence[tuple[str, str]] = ()
+    sort: str | None = None
+    limit: int | None = None
+    columns: Sequence[str] = ()
+
+
+class Shown(Enum):
+    """What is shown of a study: a summary, the study at a glance, the rows of Maestro's table, or chosen steps."""
+
+    SUMMARY = "summary"
+    GLANCE = "glance"
+    ROWS = "rows"
+    STEPS = "steps"
+
+
+class Form(NamedTuple):
+    """How a study is printed: at a glance, in a layout of Maestro, or as a list with these columns."""
+
+    layout: str | None
+    columns: Sequence[str]
+    colour: bool
+
+
 class Standing(NamedTuple):
-    """The status of one study: its summary and the selected steps."""
+    """The status of one study: its summary, the selected steps, and how many more there are.
+
+    `rows` are these steps for Maestro's layouts, and `reasons` says by their numbers why some did not succeed. `seen`
+    and `failures` are for a user who has selected no steps.
+    """
 
     summary: Summary
-    steps: Sequence[ShownStep]
-    reasons: Mapping[int, str]
     past: bool
+    steps: Sequence[StepRecord] = ()
+    more: int = 0
+    rows: Sequence[ShownStep] = ()
+    reasons: Mapping[int, str] = {}
+    seen: Overview | None = None
+    failures: Sequence[FailureGroup] = ()
 
 
-@example("maestro-es status ./pi --state failed --state timedout")
+@example("maestro-es status ./pi", "maestro-es status ./pi --state failed --sort=-run --columns step,run,N,why")
 @click.command()
 @click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, metavar="[STUDY]... [STEP]...")
-@click.option(
-    "--layout",
-    type=click.Choice(["flat", "narrow", "legacy"]),
-    help="One of Maestro's layouts.  [default: flat; narrow on a narrow terminal]",
-)
 @click.option("--summary", "only_summary", is_flag=True, help="Show only the study as a whole, not its steps.")
 @click.option(
     "--state",
@@ -63,17 +96,39 @@ class Standing(NamedTuple):
     multiple=True,
     type=_STATES,
     metavar="STATE",
-    help="Show only steps in this state; may be repeated.",
+    help="List steps in this state; may be repeated.",
 )
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    type=Assignment(),
+    metavar="NAME=VALUE",
+    help="List steps with this parameter value or label; VALUE may be a glob.",
+)
+@click.option(
+    "--columns",
+    type=Fields(),
+    metavar="COLUMN[,COLUMN]...",
+    help=f"List steps with these columns: {', '.join(COLUMNS)}, or the name of a parameter."
+    f"  [default: {','.join(DEFAULT)}]",
+)
+@click.option("--sort", metavar="COLUMN", help="List steps in the order of a column. --sort=-COLUMN: reverse order.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List at most N steps.")
+@click.option("--layout", type=click.Choice(["flat", "narrow", "legacy"]), help="List steps in a layout of Maestro.")
 @click.option("--disable-pager", is_flag=True, help="Don't use a pager.")
 @click.option("--disable-theme", is_flag=True, help="Don't use colours.")
 @click.option("--csv", "as_csv", is_flag=True, help="The table of status.csv, as of now; for one study.")
 @at_option
 @json_option
-def command(  # noqa: PLR0913 - Maestro's flags
+def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     arguments: tuple[str, ...],
     layout: str | None,
     states: tuple[str, ...],
+    params: tuple[tuple[str, str], ...],
+    columns: list[str] | None,
+    sort: str | None,
+    limit: int | None,
     when: When | None,
     *,
     only_summary: bool,
@@ -82,7 +137,11 @@ def command(  # noqa: PLR0913 - Maestro's flags
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    """Show the state of each STUDY and its steps. With STEP patterns, show only the steps that match.
+    """Show each STUDY at a glance: how far it is, the steps of each template by state, and what needs attention.
+
+    The bar shows finished (#), failed (X), cancelled (c), running (R) and queued (q) steps, and those that are still
+    to be submitted (.). The time left is estimated from the run times so far. With STEP patterns, or with an option
+    that selects or sorts steps, the steps are listed instead.
 
     With --json there is one object per study, with the keys "study" and "steps". Durations are in seconds. The key
     "why" of a step says why it did not end well. With --at the output has no information about ticks, because the log
@@ -91,61 +150,110 @@ def command(  # noqa: PLR0913 - Maestro's flags
     roots, patterns = split_arguments(arguments)
     if as_csv and len(roots) > 1:
         raise click.UsageError("--csv takes only one STUDY.")
-    selected = [] if only_summary else [State[name] for name in states] or list(State)
+    selection = StepChoice(patterns, [State[name] for name in states], params, sort, limit, columns or ())
+    chosen = Shown.STEPS if as_json or selection != StepChoice() else Shown.ROWS if as_csv or layout else Shown.GLANCE
+    shown = Shown.SUMMARY if only_summary else chosen
     studies: list[Standing] = []
-    described: list[dict[str, object]] = []
-
-    def read(_: int, root: Path) -> None:
-        if as_json:
-            described.append(_as_json(root, patterns, selected, when))
-        else:
-            studies.append(_read(root, patterns, selected, when))
-
-    failed = each(roots, read)
+    failed = each(roots, lambda _, root: studies.append(_read(root, selection, when, shown)))
     if as_json:
-        write_json(described)
+        write_json(_as_json(standing) for standing in studies)
     elif as_csv:
-        write_data("\n".join(status_text(standing.steps, standing.summary.at) for standing in studies))
+        write_data("\n".join(status_text(standing.rows, standing.summary.at) for standing in studies))
     elif only_summary:
         write_lines(line for standing in studies for line in _summary_lines(standing))
     else:
-        text = "\n".join(_drawn(standing, layout, colour=on_terminal() and not disable_theme) for standing in studies)
+        colour = on_terminal() and not disable_theme and "NO_COLOR" not in os.environ
+        form = Form(layout, columns or DEFAULT, colour)
+        text = "\n".join(_drawn(standing, form) for standing in studies)
         (write_drawn if disable_pager else write_pages)(text)
     sys.exit(failed)
 
 
-def _read(root: Path, patterns: Sequence[str], states: Collection[State], when: When | None) -> Standing:
+def _read(root: Path, choice: StepChoice, when: When | None, shown: Shown) -> Standing:
     """Return the status of a study. The study is closed again."""
     with open_graph(AuditableGraph, root) as graph:
-        if patterns or when:
-            past = graph.as_of(when) if when else None
-            steps = select_steps(past.graph if past else graph.state, patterns, states) if states else []
-            return Standing(graph.summary(past), steps, reasons_of(steps), past is not None)
-        table = graph.status_table() if states else StatusTable((), {})
-        rows = [row for row in table.rows if row.state in states]
-        reasons = {row.number: table.reasons[row.number] for row in rows if row.number in table.reasons}
-        return Standing(graph.summary(), rows, reasons, past=False)
-
-
-def _as_json(root: Path, patterns: Sequence[str], states: Collection[State], when: When | None) -> dict[str, object]:
-    with open_graph(AuditableGraph, root) as graph:
         past = graph.as_of(when) if when else None
-        steps = select_steps(past.graph if past else graph.state, patterns, states) if states else []
-        summary = graph.summary(past)
-        return {"study": summary_data(summary), "steps": [step_data(step, summary.at) for step in steps]}
+        summary, state = graph.summary(past), past.graph if past else graph.state
+        match shown:
+            case Shown.SUMMARY:
+                return Standing(summary, past is not None)
+            case Shown.GLANCE:
+                from maestro_es.audit.overview import overview  # noqa: PLC0415 - for this only
+
+                failures = () if past else graph.failures()
+                return Standing(summary, past is not None, seen=overview(state.steps(), summary.at), failures=failures)
+            case Shown.ROWS if not past:
+                table = graph.status_table()
+                return Standing(summary, past=False, rows=table.rows, reasons=table.reasons)
+        check_columns(filter(None, (*choice.columns, (choice.sort or "").removeprefix("-"))), state.steps())
+        steps = select_steps(state, choice.patterns, choice.states, choice.params)
+        if choice.sort:
+            steps = sorted_steps(steps, choice.sort, summary.at)
+        chosen = steps[: choice.limit]
+        return Standing(summary, past is not None, chosen, len(steps) - len(chosen), chosen, reasons_of(chosen))
 
 
-def _drawn(standing: Standing, layout: str | None, *, colour: bool) -> str:
-    """Return the summary and the steps as a text, in a `layout` (default: one that fits the terminal)."""
-    from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, StatusView, fitting  # noqa: PLC0415 - seldom needed
+def _as_json(standing: Standing) -> dict[str, object]:
+    steps = [step_data(step, standing.summary.at) for step in standing.steps]
+    return {"study": summary_data(standing.summary), "steps": steps}
 
-    summary, steps, reasons, _ = standing
+
+def _drawn(standing: Standing, form: Form) -> str:
+    """Return a study for people."""
+    if form.layout:
+        return _in_layout_of_maestro(standing, form)
+    page = page_width() or int(os.environ.get("COLUMNS") or 0) or None
+    if standing.seen is None:
+        lines = (
+            [*step_lines(standing.steps, form.columns, standing.summary.at, page)]
+            if standing.steps
+            else ["No steps match."]
+        )
+        if standing.more:
+            lines.append(f"and {counted(standing.more, 'more step')}")
+    else:
+        lines = [*_at_a_glance(standing, standing.seen, page or _PAGE, colour=form.colour)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _at_a_glance(standing: Standing, seen: Overview, page: int, *, colour: bool) -> Iterator[str]:
+    from maestro_es.audit.sentences import listed  # noqa: PLC0415 - for this only
+    from maestro_es.cli.failures import failure_lines  # noqa: PLC0415 - likewise
+    from maestro_es.report.glance import overview_lines  # noqa: PLC0415 - likewise
+
+    summary = standing.summary
+    notes = [word for word, true in (("paused", summary.paused), ("cancelling", summary.cancelling)) if true]
+    if standing.past:
+        notes.append(f"as of {show_time(summary.at)}")
+    elif summary.status == StudyStatus.RUNNING.name:
+        notes.append(f"last tick {_ago(summary.last_tick, summary.at)}")
+    yield clean(f"{summary.name or Path(summary.path).name}: {', '.join([summary.status, *notes])}")
+    yield clean(summary.path)
+    yield from overview_lines(seen, page, colour=colour)
+    for why, names in seen.attention.items():
+        yield ""
+        yield from wrap(clean(f"{counted(len(names), 'step')}: {why}"), page)
+        yield from (f"  {line}" for line in wrap(clean(listed(names)), page - 2))
+    if standing.failures:
+        yield ""
+        yield from failure_lines(standing.failures, Path(summary.path))
+    warnings = [*_warnings(summary)]
+    if warnings:
+        yield ""
+        yield from (visible(line) for line in warnings)
+
+
+def _in_layout_of_maestro(standing: Standing, form: Form) -> str:
+    """Return the summary, and the steps in a layout of Maestro."""
+    from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, StatusView  # noqa: PLC0415 - seldom needed
+
+    summary, steps = standing.summary, standing.rows
     text = visible("".join(f"{line}\n" for line in _summary_lines(standing)))
     if not steps:
         return f"{text}No steps match.\n" if summary.steps else text
-    view = StatusView(summary.path, steps, summary.at, reasons)
-    page = Page(page_width() or UNLIMITED, colour, sys.stdout.encoding or "utf-8")
-    return f"{text}\n{LAYOUTS[layout or fitting(view, page)](view, page)}"
+    view = StatusView(summary.path, steps, summary.at, standing.reasons)
+    page = Page(page_width() or UNLIMITED, form.colour, sys.stdout.encoding or "utf-8")
+    return f"{text}\n{LAYOUTS[form.layout or ''](view, page)}"
 
 
 def _summary_lines(standing: Standing) -> Iterator[str]:

@@ -193,6 +193,10 @@ class AuditableGraph(GraphBase):
 
         return audit.consistent_view.consistent_view(self._study, past, show_utc if utc else show_time, ask)
 
+    def failures(self) -> list[FailureGroup]:
+        """Return the failed steps in groups: those of one template that ended in the same way."""
+        return audit.failures.group_failures(self._fresh(), self._last_error)
+
     def _last_error(self, step: StepRecord) -> str:
         return audit.step_output.last_error(self._study, step)
 

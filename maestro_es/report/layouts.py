@@ -15,7 +15,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from maestro_es.core.model import Micros
-from maestro_es.report.boxed import boxed, column_sizes, framed_width
+from maestro_es.report.boxed import boxed
 from maestro_es.report.table import clean, columns, fold, width
 from maestro_es.study.status_csv import HEADER, ShownStep, status_cells, status_row
 
@@ -120,11 +120,6 @@ def legacy(view: StatusView, page: Page) -> str:  # noqa: ARG001 - drawn like th
 LAYOUTS: dict[str, Callable[[StatusView, Page], str]] = {"flat": flat, "narrow": narrow, "legacy": legacy}
 
 _STATE = _COLUMNS.index("State")
-
-
-def fitting(view: StatusView, page: Page) -> str:
-    """Return the flat layout if its lines fit the page, otherwise the narrow layout."""
-    return "flat" if page.width >= UNLIMITED or framed_width(column_sizes(*_rows(view))) <= page.width else "narrow"
 
 
 def _rows(view: StatusView) -> tuple[list[str], list[list[str]]]:

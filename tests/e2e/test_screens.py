@@ -59,16 +59,18 @@ def on_a_terminal(*words: str | Path, columns: int) -> list[str]:
     return printed.decode().replace("\r\n", "\n").splitlines()
 
 
-def test_status_has_the_layout_that_fits_the_terminal(study: Path):
-    narrow = on_a_terminal("status", study, columns=80)
-    assert max(map(len, narrow[8:])) <= 80
-    assert any(line.split() == ["STEP:", "measure-the-whole-sample"] for line in narrow)
+@pytest.mark.parametrize("words", [[], ["measure*"], ["--state", "FAILED", "--columns", "step,state,why"]])
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_status_fits_the_terminal(study: Path, words: list[str], columns: int):
+    lines = on_a_terminal("status", study, *words, columns=columns)
+    assert any("measure-the-whole-sample" in line for line in lines)
+    commands = ("      maestro-es ", str(study))  # commands and paths are not broken, so that they can be copied
+    assert [line for line in lines if len(line) > columns and not line.startswith(commands)] == []
 
-    wide = on_a_terminal("status", study, columns=250)
-    assert any(line.startswith("│ measure-the-whole-sample │ ") for line in wide)
-    flat = on_a_terminal("status", study, "--layout", "flat", columns=80)
-    assert not any("STEP:" in line for line in flat)
-    assert "│ measure-the-whole-sample │ " in maestro_es("status", study).stdout
+
+def test_status_in_a_pipe_has_the_width_in_the_environment(study: Path):
+    narrow = maestro_es("status", study, "measure*", "--columns", "step,workspace", env={"COLUMNS": "40"}).stdout
+    assert max(map(len, narrow.splitlines())) <= 40
 
 
 def test_show_has_a_line_for_each_fact_of_an_attempt_where_its_table_does_not_fit(study: Path):

@@ -56,6 +56,7 @@ READING = {
     "verify": {"verify", "prove"},
     "export": {"export"},
     "wait": {"summary"},
+    "watch": {"summary", "search", "show", "why", "follow"},
 }
 
 #: Commands for no study, or for all of a user.

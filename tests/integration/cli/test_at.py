@@ -82,7 +82,7 @@ def test_pauses_and_silent_schedulers_are_those_of_then(run, study):
         opened.log.append([(None, e.StudyPaused()), (None, e.PollFailed(adapter="slurm", message="timed out"))])
         paused = opened.log.head.seq
         opened.log.append([(None, e.StudyResumed()), (None, e.PollRecovered(adapter="slurm"))])
-    assert "Status:    RUNNING, paused\n" in run("status", study, "--at", paused).out
+    assert "Status:    RUNNING, paused\n" in run("status", study, "--at", paused, "--summary").out
     assert "WARNING: slurm does not answer" in run("status", study, "--at", paused).out
     assert status(run, study, "--at", paused + 2)["study"]["unreachable"] == {}
 

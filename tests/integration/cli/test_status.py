@@ -32,7 +32,7 @@ def summary(out):
 
 
 def test_the_summary_comes_first(run, study):
-    ran = run("status", study)
+    ran = run("status", study, "--summary")
     assert ran.code == 0
     assert summary(ran.out) == {
         "Study": "pi",
@@ -46,8 +46,50 @@ def test_the_summary_comes_first(run, study):
     }
 
 
+def test_a_study_is_shown_at_a_glance(run, study):
+    lines = run("status", study).out.splitlines()
+    assert lines[:3] == [
+        "pi: RUNNING, last tick never",
+        str(study),
+        "[########XXXXXXXXXXXXXXXXXXXXXXXXRRRRRRRR] 1 finished, 3 failed, 1 running",
+    ]
+    table = lines[lines.index("") + 1 :]
+    assert [line.split() for line in table[: table.index("")]] == [
+        ["Template", "Steps", "Running", "Finished", "Failed", "Run", "time"],
+        ["a", "2", "-", "1", "1", "60", "s"],
+        ["b", "2", "1", "-", "1"],
+        ["z", "1", "-", "-", "1"],
+    ]
+    assert "1 step has failed, timed out or been cancelled; 2 steps were not run because of it:" in lines
+    assert f"      maestro-es retry {study} a_N.2" in lines
+    assert lines[-1].startswith("WARNING: no tick has run for this study lately")
+
+
+def test_steps_are_listed_with_chosen_columns_in_a_chosen_order(run, study):
+    def listed(*words):
+        header, *rows = run("status", study, *words).out.splitlines()
+        return header.split(), [row.split()[0] for row in rows]
+
+    assert listed("--columns", "step,N,run,exit", "--param", "N=[12]*") == (["Step", "N", "Run", "Exit"], [
+        "a_N.2", "a_N.1", "b_N.1", "b_N.2",
+    ])  # fmt: skip
+    assert listed("--sort", "run", "--state", "failed", "--state", "finished")[1][:2] == ["a_N.1", "a_N.2"]
+    assert listed("--sort=-run", "--state", "failed", "--state", "finished")[1][:2] == ["a_N.2", "a_N.1"]
+    assert listed("--sort", "step", "--limit", "2")[1] == ["a_N.1", "a_N.2", "and"]
+    assert run("status", study, "--limit", "2").out.splitlines()[-1] == "and 3 more steps"
+    assert run("status", study, "--param", "N=7").out == "No steps match.\n"
+
+
+@pytest.mark.parametrize("words", [["--columns", "step,nope"], ["--sort", "nope"], ["--sort=-nope"]])
+def test_an_unknown_column_is_refused(run, study, words):
+    ran = run("status", study, *words)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("maestro-es: 'nope' is not a column; columns are step, template, state, ")
+    assert ran.err.endswith(", why, N\n")
+
+
 def test_then_the_steps_in_maestros_order_and_why_they_failed(run, study):
-    lines = [line for line in run("status", study).out.splitlines() if line.startswith("│")]
+    lines = [line for line in run("status", study, "--layout", "flat").out.splitlines() if line.startswith("│")]
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
     assert [(row[0], row[3], row[-1]) for row in cells] == [
         ("a_N.2", "FAILED", "exit code 3"),
@@ -172,7 +214,7 @@ def test_a_study_that_is_ticked_carries_no_warning(run, study):
     assert "WARNING" not in run("status", study).out
     os.utime(last_tick, (time.time() - 170,) * 2)
     assert "WARNING" not in run("status", study).out
-    assert summary(run("status", study).out)["Last tick"].endswith("2 min ago")
+    assert summary(run("status", study, "--summary").out)["Last tick"].endswith("2 min ago")
 
 
 def test_a_running_study_without_a_tick_for_minutes_carries_a_warning(run, study):
@@ -200,7 +242,7 @@ def test_every_layout_has_every_step_and_no_escapes_without_a_terminal(run, stud
 def test_a_study_without_steps_is_shown_as_a_summary(run, tmp_path):
     root = tmp_path / "empty"
     create_log(make_directory(root), [(None, e.StudyCreated(study_id="feed", root=str(root)))], Runtime())
-    ran = run("status", root)
+    ran = run("status", root, "--summary")
     assert ran.code == 0
     assert summary(ran.out)["Steps"] == "none"
     assert summary(ran.out)["Study"] == "empty"
@@ -231,7 +273,7 @@ def test_legacy_is_drawn_as_maestro_draws_it(run, study, drawn_by_maestro):
 @pytest.mark.filterwarnings("ignore")
 def test_flat_is_drawn_as_maestro_draws_it_where_all_is_well(run, study, drawn_by_maestro):
     table = drawn_by_maestro("flat", "", "a_N.1", width=300)
-    assert run("status", study, "a_N.1").out.endswith(table)
+    assert run("status", study, "a_N.1", "--layout", "flat").out.endswith(table)
 
 
 def test_status_show_and_history_print_the_same_second_for_the_same_instant(run, study):

@@ -1,0 +1,114 @@
+"""Prints a study at a glance: a bar, the time left, and a line for each template. `audit.overview` has the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from maestro_es.audit.overview import GROUPS, Overview, TemplateCounts, TimeLeft
+from maestro_es.audit.times import show_span
+from maestro_es.report.table import clean, width
+
+#: The letter of each group in a bar, and its colour in a terminal with 256 colours. Each differs from the others in
+#: both, also for people who see fewer colours, and on dark and light backgrounds.
+MARKS = {
+    "finished": ("#", 35),
+    "failed": ("X", 124),
+    "cancelled": ("c", 129),
+    "running": ("R", 25),
+    "queued": ("q", 172),
+    "to submit": (".", 240),
+}
+
+_BAR = 40
+_NARROWEST_NAME = 12
+
+
+def overview_lines(overview: Overview, page: int, *, colour: bool) -> Iterator[str]:
+    """Yield the lines of an overview that fits a page of this width."""
+    totals = {group: sum(one.counts[group] for one in overview.templates) for group in GROUPS}
+    steps = sum(totals.values())
+    if not steps:
+        return
+    numbers = ", ".join(f"{totals[group]} {group}" for group in MARKS if totals[group])
+    bar = f"[{_bar(totals, min(_BAR, page - 2), colour=colour)}]"
+    yield from (f"{bar} {numbers}",) if _BAR + 3 + len(numbers) <= page else (bar, numbers)
+    pace = ", ".join(filter(None, (_left(overview.time_left), _rate(overview.rate))))
+    if pace:
+        yield f"{pace[0].upper()}{pace[1:]}"
+    yield ""
+    yield from _table(overview.templates, page)
+
+
+def _bar(totals: Mapping[str, int], size: int, *, colour: bool) -> str:
+    """Return a bar whose parts have the sizes of the groups. A group with steps has at least one character."""
+    steps = sum(totals.values())
+    groups = [group for group in MARKS if totals[group]]
+    sizes = {group: max(1, totals[group] * size // steps) for group in groups}
+    while sum(sizes.values()) != size:
+        step = 1 if sum(sizes.values()) < size else -1
+        largest = max(groups, key=lambda group: totals[group] - step * sizes[group] * steps / size)
+        sizes[largest] += step
+    parts = []
+    for group in groups:
+        letter, code = MARKS[group]
+        text = letter * sizes[group]
+        parts.append(f"\x1b[38;5;{code}m{text}\x1b[0m" if colour else text)
+    return "".join(parts)
+
+
+def _left(left: TimeLeft | None) -> str:
+    if left is None:
+        return ""
+    least, most = show_span(round(left.least)), show_span(round(left.most))
+    if left.is_bound:
+        return f"at least {least} left"
+    if least == most:
+        return f"about {most} left"
+    number, unit = least.split(" ")
+    return f"about {number if most.endswith(unit) else least} to {most} left"
+
+
+def _rate(rate: float | None) -> str:
+    if rate is None:
+        return ""
+    number, unit = (rate / 60, "minute") if rate >= 60 else (rate, "hour")  # noqa: PLR2004 - minutes of an hour
+    return f"{number:.0f} steps end in {'a' if unit == 'minute' else 'an'} {unit}"
+
+
+def _table(templates: Sequence[TemplateCounts], page: int) -> Iterator[str]:
+    """Yield a line for each template. Groups without steps have no column."""
+    groups = [group for group in GROUPS if any(one.counts[group] for one in templates)]
+    rows = [
+        [str(one.counts.total()), *(str(one.counts[group] or "-") for group in groups), _usual(one.run_times)]
+        for one in templates
+    ]
+    header = ["Steps", *(group.capitalize() for group in groups), "Run time"]
+    if not any(row[-1] for row in rows):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    sizes = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    names = [clean(one.name) for one in templates]
+    room = max(page - sum(sizes) - 2 * len(sizes), _NARROWEST_NAME)
+    size = min(room, max(map(width, ("Template", *names))))
+    for name, row in zip(("Template", *names), (header, *rows), strict=True):
+        cells = "  ".join(cell.rjust(each) for cell, each in zip(row, sizes, strict=True))
+        yield f"{shortened(name, size)}  {cells}".rstrip()
+
+
+def _usual(run_times: Sequence[float]) -> str:
+    """Return the median of run times."""
+    if not run_times:
+        return ""
+    return show_span(round(sorted(run_times)[len(run_times) // 2]))
+
+
+def shortened(text: str, size: int) -> str:
+    """Return a text of exactly this number of columns. The middle of a longer text becomes two dots."""
+    if width(text) <= size:
+        return text + " " * (size - width(text))
+    head = text[: (size - 2) // 2]
+    tail = text[-(size - 2 - len(head)) :]
+    cut = f"{head}..{tail}"
+    while width(cut) > size:
+        tail = tail[1:]
+        cut = f"{head}..{tail}"
+    return cut + " " * (size - width(cut))

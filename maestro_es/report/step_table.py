@@ -1,0 +1,119 @@
+"""A table of steps with the columns that a user chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from maestro_es.audit.status import reason
+from maestro_es.audit.times import show_time
+from maestro_es.core.model import Micros, Param, State, StepRecord
+from maestro_es.errors import RequestRefused
+from maestro_es.report.fitted import fitted
+
+#: The columns that are printed if a user chooses none.
+DEFAULT = ("step", "state", "job", "run", "why")
+
+#: The columns with numbers or durations.
+_NUMBERS = ("job", "run", "wait", "attempt", "restarts", "exit")
+
+#: The value of a column: a text to print, and a value to sort by.
+_Cell = tuple[str, object]
+
+
+def _run(step: StepRecord, now: Micros) -> _Cell:
+    end = step.ended_at or (now if step.state is State.RUNNING else None)
+    return _span(step.started_at, end)
+
+
+def _wait(step: StepRecord, now: Micros) -> _Cell:
+    return _span(step.submitted_at, step.started_at or step.ended_at or now)
+
+
+def _span(start: Micros | None, end: Micros | None) -> _Cell:
+    if start is None or end is None:
+        return "", -1
+    seconds = max(end - start, 0) // 1_000_000
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"), seconds
+
+
+def _time(at: Micros | None) -> _Cell:
+    return (show_time(at), at) if at else ("", -1)
+
+
+def _count(number: int | None) -> _Cell:
+    return ("" if number is None else str(number)), -1 if number is None else number
+
+
+def _text(text: str) -> _Cell:
+    return text, text
+
+
+#: The columns, and how each is computed from a step and the present time. Others are the names of parameters.
+COLUMNS: dict[str, Callable[[StepRecord, Micros], _Cell]] = {
+    "step": lambda step, _: _text(step.name),
+    "template": lambda step, _: _text(step.template),
+    "state": lambda step, _: _text(step.state.name),
+    "job": lambda step, _: _text(step.job_id),
+    "run": _run,
+    "wait": _wait,
+    "attempt": lambda step, _: _count(step.attempt or None),
+    "restarts": lambda step, _: _count(step.restarts or None),
+    "exit": lambda step, _: _count(step.exit_code),
+    "host": lambda step, _: _text(step.job_host),
+    "submitted": lambda step, _: _time(step.submitted_at),
+    "started": lambda step, _: _time(step.started_at),
+    "ended": lambda step, _: _time(step.ended_at),
+    "workspace": lambda step, _: _text(step.workspace),
+    "why": lambda step, _: _text(reason(step)),
+}
+
+
+def check_columns(columns: Iterable[str], steps: Iterable[StepRecord]) -> None:
+    """Refuse names that are neither columns nor parameters of a step."""
+    unknown = {*columns} - {*COLUMNS}
+    parameters: dict[str, None] = {}
+    for step in steps if unknown else ():
+        parameters.update(dict.fromkeys(param.key for param in step.params))
+        if unknown <= parameters.keys():
+            return
+    for name in sorted(unknown - parameters.keys()):
+        raise RequestRefused(f"{name!r} is not a column; columns are {', '.join([*COLUMNS, *parameters])}")
+
+
+def cell(step: StepRecord, column: str, now: Micros) -> _Cell:
+    """Return the value of a column for a step."""
+    if column in COLUMNS:
+        return COLUMNS[column](step, now)
+    return next((_parameter(param) for param in step.params if param.key == column), ("", ""))
+
+
+def _parameter(param: Param) -> _Cell:
+    text = str(param.value)
+    try:
+        return text, (0, float(text), "")
+    except ValueError:
+        return text, (1, 0.0, text)
+
+
+def sorted_steps(steps: Sequence[StepRecord], column: str, now: Micros) -> list[StepRecord]:
+    """Return steps in the order of a column; with a minus before its name, in the reverse order."""
+    name = column.removeprefix("-")
+    filled = [step for step in steps if cell(step, name, now)[0]]
+    empty = [step for step in steps if not cell(step, name, now)[0]]
+
+    def key(step: StepRecord) -> Any:  # noqa: ANN401 - all values of a column have one type
+        return cell(step, name, now)[1]
+
+    return [*sorted(filled, key=key, reverse=column.startswith("-")), *empty]
+
+
+def step_lines(steps: Sequence[StepRecord], columns: Sequence[str], now: Micros, page: int | None) -> Iterator[str]:
+    """Yield the lines of a table of steps that fits a page (None: any width)."""
+    rows = [[cell(step, column, now)[0] for column in columns] for step in steps]
+    numbers = [index for index, column in enumerate(columns) if column in _NUMBERS]
+    yield from fitted(
+        [column.capitalize() if column in COLUMNS else column for column in columns], rows, page, numbers
+    )
