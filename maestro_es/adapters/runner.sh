@@ -325,7 +325,7 @@ if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
         ! may_tick || "$state/next-tick" </dev/null >/dev/null 2>&1 &
     fi
 fi
-# LSF knows only the exit code. So a step that saves its work at the end of its time must not look finished to it.
-case $code$stopped in 0HUP) code=129 ;; 0INT) code=130 ;; 0QUIT) code=131 ;; esac
-case $code$stopped in 0USR1) code=138 ;; 0USR2) code=140 ;; 0ALRM) code=142 ;; esac
+# Some versions of LSF know only the exit code. It must show which signal has told the step to end, even if the step has
+# saved its work then.
+case $stopped in HUP) code=129 ;; INT) code=130 ;; QUIT) code=131 ;; USR1) code=138 ;; USR2) code=140 ;; ALRM) code=142 ;; esac
 exit "$code"

@@ -58,7 +58,7 @@ _REASONS = {
 _REASON = re.compile(r"\bTERM_[A-Z_]+")
 
 #: What a signal means if LSF gives no reason: USR2 is the signal at the run limit, and INT the first one of bkill. The
-#: exit code is then 128 plus the signal, even if the step has saved its work.
+#: runner then exits with 128 plus the signal, whatever the step's own exit code is.
 _SIGNALLED, _USR2, _INT = 128, 12, 2
 _BY_SIGNAL = {_SIGNALLED + _USR2: JobState.TIMED_OUT, _SIGNALLED + _INT: JobState.CANCELLED}
 
