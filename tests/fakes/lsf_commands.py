@@ -35,7 +35,8 @@ echo "Job <$id> is submitted to queue <q>."
 
 _BJOBS = r"""
 case "$(planned)" in
-    silent) echo "Failed in an LSF library call: Communication time out" >&2; exit 255 ;;
+    silent) echo '{"COMMAND":"bjobs","JOBS":0,"RECORDS":[]}'  # as volclava does, with the error
+        echo "Failed in an LSF library call: Communication time out" >&2; exit 255 ;;
     garbage) printf '\377\001 welcome\n'; exit 0 ;;
     "cut off") printf '{"COMMAND":"bjobs","JOBS":2,"RECORDS":[{"JOBID":"7","STAT":"RU'; exit 0 ;;
 esac

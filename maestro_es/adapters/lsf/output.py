@@ -138,13 +138,16 @@ def lacks_fields(done: Completed) -> bool:
 def read_json(done: Completed) -> list[QueueEntry]:
     """Return the jobs in the output of ``bjobs -a -json -o``. Unreachable if it is not a list of jobs.
 
-    The exit code says nothing: it is not 0 if there are no jobs.
+    The exit code alone says nothing: it is not 0 if there are no jobs. If the daemon is down, bjobs prints an empty
+    list and an error [V].
     """
     import json  # noqa: PLC0415 - needed only for LSF
 
-    start = done.out.find("{")
-    if start < 0 and _NO_JOBS.search(done.err):
+    start, has_none = done.out.find("{"), _NO_JOBS.search(done.err)
+    if start < 0 and has_none:
         return []
+    if done.code and done.err.strip() and not has_none:
+        raise _unreadable(done)
     try:
         answer = json.JSONDecoder().raw_decode(done.out, max(start, 0))[0]
         records = answer["RECORDS"]

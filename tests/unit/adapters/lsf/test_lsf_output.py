@@ -140,6 +140,7 @@ def test_the_reason_says_why_a_job_ended(code: str, reason: str, state: JobState
         Completed(0, '{"COMMAND":"bjobs","JOBS":2,"RECORDS":[]}', ""),
         Completed(0, '{"JOBS":1,"RECORDS":[{"JOBID":"7"}]}', ""),
         Completed(255, "", "Failed in an LSF library call: Communication time out"),
+        Completed(255, '{"COMMAND":"bjobs","JOBS":0,"RECORDS":[]}', "Connection refused by server"),
         Completed(255, "", "Batch system concurrent job query limit exceeded. LSF is retrying. Please wait..."),
     ],
 )
