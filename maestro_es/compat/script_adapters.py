@@ -20,8 +20,8 @@ from maestro_es.compat.tools import start_process
 from maestro_es.core.model import CancelCode, JobStatusCode, State
 from maestro_es.study_file.render import safe
 
-#: The keys of Maestro's adapters.
-_LOCAL, _SLURM, _LSF, _FLUX = ADAPTERS
+#: The keys of Maestro's adapters: the first ones of ours.
+_LOCAL, _SLURM, _LSF, _FLUX = tuple(ADAPTERS)[:4]
 
 
 def _write(folder: str, name: str, header: str, command: str) -> str:
@@ -148,13 +148,13 @@ class SlurmScriptAdapter(_Scheduled):
 
 
 class LSFScriptAdapter(_Scheduled):
-    """Writes scripts for the third type of `ADAPTERS`."""
+    """Writes and submits scripts for the third type of `ADAPTERS`."""
 
     key = _kind = _LSF
 
 
 class FluxScriptAdapter(_Scheduled):
-    """Writes scripts for the last type of `ADAPTERS`."""
+    """Writes and submits scripts for the fourth type of `ADAPTERS`."""
 
     key = _kind = _FLUX
     _needed = ()

@@ -64,7 +64,7 @@ def study(*steps: StudyStep, environment: StudyEnvironment | None = None, **more
 
 
 def test_the_example_in_the_documentation_runs_to_its_end(tmp_path):
-    text = str(maestro_es.compat.__doc__).partition("::\n")[2].partition("What differs")[0]
+    text = str(maestro_es.compat.__doc__).partition("::\n")[2].partition("There are two differences")[0]
     names: dict[str, object] = {}
 
     exec("\n".join(line.removeprefix("    ") for line in text.splitlines()), names)  # noqa: S102 - our own words
