@@ -61,7 +61,7 @@ def waiting_in_vain(graph: Graph, new_events: Iterable[NewEvent]) -> list[int]:
     """Return the steps that had already ended without success, and on which other steps now depend by these events."""
     parents = {parent for _, event in new_events if isinstance(event, e.StepAdded) for parent in event.parents}
     parents |= {event.parent for _, event in new_events if isinstance(event, e.ConnectionAdded)}
-    return [number for number in sorted(parents) if graph.step(number).state in BAD_ENDS]
+    return [number for number in sorted(parents) if has_ended_badly(graph.step(number))]
 
 
 def _ends_badly(event: e.AnyEvent) -> bool:

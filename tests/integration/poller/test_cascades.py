@@ -13,7 +13,7 @@ import pytest
 from maestro_es import ExecutionGraph
 from maestro_es.core import cascade, requests
 from maestro_es.core import events as e
-from maestro_es.core.model import State, StudyStatus
+from maestro_es.core.model import State, StudyStatus, SubmissionKind
 from maestro_es.execution_graph.cancelling import CancellableGraph
 from maestro_es.execution_graph.ticking import TickableGraph
 from maestro_es.store import projection, study_log
@@ -166,3 +166,18 @@ def test_what_cancel_needs_of_memory_does_not_grow_with_the_study(tmp_path: Path
         assert bench.status is StudyStatus.CANCELLED
 
     assert peaks[4800] < 1.5 * peaks[1200], peaks
+
+
+def test_a_step_that_joins_behind_a_step_that_is_submitted_again_waits_for_it(tmp_path: Path):
+    bench = Bench(tmp_path / "study")
+    bench.create(Step("root"), Step("late"))
+    lost = (
+        e.SubmissionRequested(attempt=1, token="feed-1-1-cafe", kind=SubmissionKind.FIRST),
+        e.JobSubmitted(token="feed-1-1-cafe", job_id="1"),
+        e.HardwareFailed(token="feed-1-1-cafe", at=1, number=1, limit=3, reason="NODE_FAIL"),
+    )
+    with bench.open() as study:
+        study.request(lambda _graph: [(1, event) for event in lost])
+        study.request(lambda graph: requests.connect(graph, "root", "late"))
+
+    assert bench.finish() is StudyStatus.FINISHED
