@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from maestro_es.adapters.base import Array, QueueEntry
 from maestro_es.core import file_names
 from maestro_es.core.attempt_token import is_array
-from maestro_es.files import read, replace_file
+from maestro_es.files import read, replace_file, replaced_by
 
 _END = "end"
 _FIELDS = 6
@@ -83,14 +83,21 @@ def with_elements(jobs: Mapping[str, list[QueueEntry]], runners: Iterable[str]) 
     return by_token
 
 
-def forget_arrays(state: Path, needed: Collection[str]) -> None:
-    """Remove the maps of all arrays but these. What a scheduler has printed is kept, unless it is empty."""
+def forget_arrays(state: Path, read_needed: Callable[[], Collection[str]]) -> None:
+    """Remove the maps of all arrays but those needed. What a scheduler has printed is kept, unless it is empty.
+
+    `read_needed` reads the log after the maps are listed. So if another tick writes a map meanwhile, it is either not
+    listed, or the log has its requests.
+    """
+    files: list[os.DirEntry[str]] = []
     with contextlib.suppress(OSError), os.scandir(state / file_names.ARRAYS) as entries:
-        for entry in entries:
-            name = entry.name.removesuffix(_SAID)
-            if name in needed or (name != entry.name and entry.stat().st_size):
-                continue
-            os.unlink(entry.path)
+        files.extend(entries)
+    needed = read_needed() if files else ()
+    for entry in files:
+        name = (replaced_by(entry.name) or entry.name).removesuffix(_SAID)
+        with contextlib.suppress(OSError):
+            if name not in needed and not (entry.name.endswith(_SAID) and entry.stat().st_size):
+                os.unlink(entry.path)
 
 
 def ranges(indexes: Iterable[int]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from maestro_es.adapters.base import Adapter, Array, Job, SubmitsArrays, Submitting, SubmittingArray
 from maestro_es.adapters.registry import jobs_of
+from maestro_es.core.attempt_token import element_of
 from maestro_es.core.events import Recorded
 from maestro_es.core.model import StepRecord
 from maestro_es.core.observations import Claim, ClaimState, Report
@@ -81,8 +82,8 @@ class Performer(Protocol):
     ) -> dict[int, Outcome] | SubmittingArray:
         """Submit the attempts of these steps as one job array, or begin to."""
 
-    def forget_arrays(self, state: Path, needed: Collection[str]) -> None:
-        """Remove what is left in ``.maestro-es`` of all job arrays but these."""
+    def forget_arrays(self, study: Session) -> None:
+        """Remove what is left in ``.maestro-es`` of all job arrays that have no attempt in flight."""
 
     def remove_scripts(self, study_id: str) -> None:
         """Remove the scripts in the temporary directory."""
@@ -157,10 +158,15 @@ class Live:
     ) -> dict[int, Outcome] | SubmittingArray:
         return adapter.submit_array(array)
 
-    def forget_arrays(self, state: Path, needed: Collection[str]) -> None:
+    def forget_arrays(self, study: Session) -> None:
         from maestro_es.adapters.array_map import forget_arrays  # noqa: PLC0415 - few ticks need it
 
-        forget_arrays(state, needed)
+        def in_flight() -> set[str]:
+            study.log.refresh()
+            elements = (element_of(step.token) for step in study.graph.in_flight())
+            return {element[0] for element in elements if element}
+
+        forget_arrays(study.dir.state, in_flight)
 
     def remove_scripts(self, study_id: str) -> None:
         from maestro_es.study.workspace import remove_temporary_folder  # noqa: PLC0415 - most ticks submit nothing
@@ -266,7 +272,7 @@ class Preview:
         self.submitted.update(job.token for job in array.jobs.values())
         return dict.fromkeys(array.jobs, Previewed())
 
-    def forget_arrays(self, state: Path, needed: Collection[str]) -> None:
+    def forget_arrays(self, study: Session) -> None:
         pass
 
     def remove_scripts(self, study_id: str) -> None:

@@ -317,8 +317,7 @@ def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[R
     performer.remove_reports(study.dir.inbox, done)
     study.runtime.on_effect("remove")
     if any(element_of(report.token) for report in done):
-        needed = {element[0] for element in map(element_of, states) if element}
-        performer.forget_arrays(study.dir.state, needed)
+        performer.forget_arrays(study)
 
 
 def _remove_links(study: Session, performer: Performer, new_events: Sequence[NewEvent]) -> None:
@@ -354,6 +353,6 @@ def _complete(study: Session, performer: Performer) -> None:
     with study.log.transaction():
         study.log.record(complete(study.graph))
     if study.status is not StudyStatus.RUNNING:
-        performer.forget_arrays(study.dir.state, ())
+        performer.forget_arrays(study)
         if study.graph.study.settings.use_tmp:
             performer.remove_scripts(study.graph.study.study_id)

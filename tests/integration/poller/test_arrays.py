@@ -129,13 +129,25 @@ def test_nothing_of_an_array_remains_after_its_end(bench, slurm):
     assert not [path for path in bench.dir.state.iterdir() if "-array-" in path.name]
 
 
-@pytest.mark.parametrize("number", [19, 20])
-def test_by_default_only_many_equal_steps_make_an_array(bench, slurm, number):
-    bench.settings = Settings()
-    create(bench, number)
+def test_a_tick_that_cleans_up_leaves_the_map_of_an_array_that_another_tick_submits_meanwhile(bench, slurm):
+    create(bench, cmd="[ -e again ] || { touch again; exit 1; }")
     bench.tick()
+    slurm.start()
+    wait_for(lambda: len([*bench.dir.inbox.glob("*.exit.1")]) == 3)
+    retried: list[str] = []
 
-    assert len(calls(slurm, "sbatch")) == (number if number < 20 else 1)
+    def retry(effect: str) -> None:
+        if effect == "remove" and not retried:
+            retried.append(effect)
+            with bench.open() as study:
+                study.request(lambda graph: rerun.retry(graph, ("sim",)))
+            bench.tick()
+
+    bench.tick(on_effect=retry)
+    assert retried
+    assert len(maps(bench)) == 1
+    assert ended(bench, slurm) is StudyStatus.FINISHED
+    assert not bench.events(e.HardwareFailed)
 
 
 @pytest.mark.parametrize("key", ["never", "always"])
