@@ -234,6 +234,12 @@ class SubmitsArrays(Protocol):
     def largest_array(self, cluster_info: Mapping[str, str]) -> int:
         """Return how many jobs an array may have, according to what `cluster_info` has returned."""
 
+    def elements_fail_alone(self, cluster_info: Mapping[str, str]) -> bool:
+        """Return whether a job that can't be launched ends alone, and not with other jobs of its array.
+
+        If not, arrays are only made if the user asks for them.
+        """
+
     def array_key(self, job: Job) -> Sequence[str] | None:
         """Return what must be equal for all jobs of an array; None if the job can't be part of one."""
 

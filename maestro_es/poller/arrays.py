@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping
-from functools import cache
+from functools import cached_property
 
 from msgspec import structs
 
@@ -30,9 +30,12 @@ _LAUNCHER = "LAUNCHER"
 def arrays_of(study: Session) -> Arrays | None:
     """Return what an array of this study may be; None if its steps are not submitted in arrays."""
     adapter = study.adapters.scheduler
-    if array_use(study.graph.study) is ArrayUse.NEVER or not isinstance(adapter, SubmitsArrays):
+    use = array_use(study.graph.study)
+    if use is ArrayUse.NEVER or not isinstance(adapter, SubmitsArrays):
         return None
     keys = _Keys(study, adapter)
+    if use is ArrayUse.AUTO and not adapter.elements_fail_alone(keys.facts):
+        return None
     return Arrays(keys.key_of, keys.largest)
 
 
@@ -49,12 +52,16 @@ class _Keys:
         self._names: dict[tuple[str, bool], set[str] | None] = {}
         self._known: dict[Hashable, Hashable] = {}
 
-    @cache  # noqa: B019 - there is one such object in a tick
-    def largest(self) -> int:
-        """Return how many steps an array may have."""
+    @cached_property
+    def facts(self) -> Mapping[str, str]:
+        """What the scheduler has reported about its cluster."""
         from maestro_es.study.environment_file import scheduler_facts  # noqa: PLC0415 - only before an array
 
-        return min(self._adapter.largest_array(scheduler_facts(self._study.log)), LARGEST)
+        return scheduler_facts(self._study.log)
+
+    def largest(self) -> int:
+        """Return how many steps an array may have."""
+        return min(self._adapter.largest_array(self.facts), LARGEST)
 
     def key_of(self, step: StepRecord) -> Hashable:
         """Return the key of a step; None if it needs a job of its own."""
@@ -84,13 +91,14 @@ class _Keys:
 def names_in_options(template: StepTemplateAdded, *, restarts: bool) -> set[str] | None:
     """Return the parameters on which the options of a job may depend; None if they may depend on anything else.
 
-    Options are in all keys but the scripts, and in those lines of a script that are comments. The resources of a
-    launcher may be options, too.
+    Options are in all keys but the scripts, and in those lines of a script that are comments, or that a parameter may
+    make one. The resources of a launcher may be options, too.
     """
     run: Mapping[str, object] = template.run
     script = str(run.get("restart" if restarts else "cmd") or "")
     texts = [template.description, *(str(value) for key, value in run.items() if key not in _SCRIPTS)]
-    texts += [script] if f"$({_LAUNCHER}" in script else [line for line in script.split("\n") if line.startswith("#")]
+    directives = [line for line in script.split("\n") if line.lstrip().startswith(("#", "$("))]
+    texts += [script] if f"$({_LAUNCHER}" in script else directives
     names = {name for text in texts for name in _PLACEHOLDER.findall(text)} - {_LAUNCHER}
     if any("workspace" in name.lower() for name in names):
         return None

@@ -28,8 +28,8 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmCommands:
     return commands
 
 
-def launch(tmp_path: Path, *options: str, batch: str = ""):
-    (tmp_path / "equal.yaml").write_text(SPEC.format(batch=batch))
+def launch(tmp_path: Path, *options: str, batch: str = "", spec: str = SPEC):
+    (tmp_path / "equal.yaml").write_text(spec.format(batch=batch))
     return maestro_es("run", "-y", *options, "-o", tmp_path / "s", tmp_path / "equal.yaml")
 
 
@@ -50,6 +50,30 @@ def arrays(slurm: SlurmCommands) -> list[bool]:
 def test_equal_steps_are_submitted_together_if_the_user_says_so(tmp_path, slurm, options, batch, expected):
     assert launch(tmp_path, *options, batch=batch).returncode == 0
     assert arrays(slurm) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "number", "jobs"),
+    [("23.02.6", 20, 1), ("24.11.0-0rc1", 20, 1), ("23.02.6", 19, 19), ("23.02.5", 20, 20), ("22.05.8", 20, 20)],
+)
+def test_by_default_many_equal_steps_are_an_array_if_one_failed_launch_spares_the_others(
+    tmp_path, slurm, version, number, jobs
+):
+    (slurm.folder / "version").write_text(version)
+    values = ", ".join(map(str, range(number)))
+    spec = SPEC.replace("[1, 2, 3, 4]", f"[{values}]").replace("[1, 1, 1, 2]", f"[{', '.join('1' * number)}]")
+
+    assert launch(tmp_path, spec=spec).returncode == 0
+    assert sum(call.startswith("sbatch") for call in slurm.calls()) == jobs
+
+
+def test_steps_with_different_directives_from_a_parameter_are_apart(tmp_path, slurm):
+    spec = SPEC.replace('"echo $(N)"', '"$(MORE)\\necho $(N)"')
+    lines = ", ".join(f'"#SBATCH --mem={size}"' for size in (1, 1, 1, 2))
+    spec += f"  MORE: {{{{values: [{lines}], label: M.%%}}}}\n"
+
+    assert launch(tmp_path, "--array", "always", spec=spec.replace("[1, 1, 1, 2]", "[1, 1, 1, 1]")).returncode == 0
+    assert arrays(slurm) == [True, False]
 
 
 def test_a_batch_key_with_another_value_is_refused_with_its_line(tmp_path, slurm):

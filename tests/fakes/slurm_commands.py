@@ -7,6 +7,7 @@ Their state is a directory of files::
 
     FOLDER/answers       what the next calls of sbatch come to, one word a line; none left: "accept"
     FOLDER/queue         what squeue and sacct come to: "silent", "garbage" or "cut off"; without it, they answer
+    FOLDER/version       the version of Slurm; without it, 22.05.8
     FOLDER/calls         the commands that were called, with their arguments
     FOLDER/jobs/7/       a job: `runner.sh`, `words` (its arguments), `workspace`, `env`, `line` (as squeue shows it)
                          and `pid`, `code`, `cancelled`, `hidden` (not in the queue yet) once it has them
@@ -143,7 +144,8 @@ exit 0
 
 _SCONTROL = r"""
 [ "$(planned)" = silent ] && silent scontrol
-printf 'ClusterName             = fake\nSLURM_VERSION           = 22.05.8\n'
+version=$(cat "$folder/version" 2>/dev/null || echo 22.05.8)
+printf 'ClusterName             = fake\nSLURM_VERSION           = %s\n' "$version"
 """
 
 _COMMANDS = {"sbatch": _SBATCH, "squeue": _LIST, "sacct": _LIST, "scancel": _SCANCEL, "scontrol": _SCONTROL}

@@ -20,9 +20,10 @@ _WAITING = "PartitionName=waiting Nodes=ALL MaxTime=INFINITE State=DOWN"
 #: As many jobs as Slurm takes by default would be too few.
 _MANY = "MaxJobCount=100000"
 
+#: Debian's Slurm makes arrays only on request.
 _HEAD = (
     "description: {name: jobs, description: d}\n"
-    "batch: {type: slurm, host: here, bank: mine, queue: waiting}\n"
+    "batch: {type: slurm, host: here, bank: mine, queue: waiting, array: always}\n"
     "study:\n"
 )  # fmt: skip
 

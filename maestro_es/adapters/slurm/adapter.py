@@ -308,6 +308,9 @@ class SlurmAdapter(BatchAdapter):
     def largest_array(self, cluster_info: Mapping[str, str]) -> int:
         return arrays.largest_array(cluster_info)
 
+    def elements_fail_alone(self, cluster_info: Mapping[str, str]) -> bool:
+        return arrays.elements_fail_alone(cluster_info)
+
     def array_key(self, job: Job) -> tuple[str, ...] | None:
         """Return the options of a job apart from its name and its files. A job with its own files has no key."""
         directed = [] if job.edited else self.directives(job.name, job.description, job.run)

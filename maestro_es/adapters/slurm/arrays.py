@@ -30,8 +30,11 @@ _MAX_ARRAY_SIZE = 1001
 #: The message about an array with more elements than MaxArraySize allows.
 _INVALID = "Invalid job array specification"
 
-#: The message about an array that is larger than MaxArraySize allows.
-_INVALID = "Invalid job array specification"
+#: Before this version, a node that can't launch an element ends the wrong jobs, because it names them by the other id
+#: of the element. For the last element, it cancels the whole array, running jobs too (seen in 22.05). For any other
+#: one, it cancels nothing, and the element stays RUNNING although nothing runs.
+_FAIL_ALONE = (23, 2, 6)
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+).*")
 
 _ELEMENT = re.compile(r"(\d+)_(\d+)")
 #: Several pending elements in one row of sacct, possibly with a limit on how many run at the same time.
@@ -91,6 +94,12 @@ def largest_array(cluster_info: Mapping[str, str]) -> int:
     """Return how many elements an array may have: the largest index is one less than MaxArraySize."""
     size = cluster_info.get("MaxArraySize", "")
     return int(size) if size.isdigit() else _MAX_ARRAY_SIZE
+
+
+def elements_fail_alone(cluster_info: Mapping[str, str]) -> bool:
+    """Whether an element that can't be launched leaves the others alone. An unknown version may be an old one."""
+    version = _VERSION.fullmatch(cluster_info.get("SLURM_VERSION", ""))
+    return version is not None and tuple(map(int, version.groups())) >= _FAIL_ALONE
 
 
 def can_be_shared(options: Iterable[str]) -> bool:
