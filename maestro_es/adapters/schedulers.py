@@ -23,6 +23,10 @@ WITH_ADAPTER = {
         options=("SLURM_*", "SBATCH_MEM_BIND*"),
         job_ids=("SLURM_JOB_ID", "SLURM_JOBID"),
         still_running='[ "$(squeue -h -j JOB -o %T)" = RUNNING ]',
+        time_left=("squeue", "-h", "-j", "JOB", "-o", "%L"),
+        resubmit=("sbatch", "--parsable", "--dependency=singleton", "--job-name=NAME"),
+        withdraw=("scancel", "JOB"),
+        name_variable="SLURM_JOB_NAME",
         settings=("SLURM_CONF", "SLURM_TIME_FORMAT", "SLURM_EXIT_ERROR", "SLURM_UMASK"),
         protocol=(
             "SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SLURM_CLUSTERS", "SBATCH_EXPORT", "SBATCH_GET_USER_ENV",
@@ -80,13 +84,17 @@ def job_around() -> str:
     return ""
 
 
+def jobs_like(job: str) -> JobEnvironment | None:
+    """Return what a job, ``SCHEDULER:ID``, looks like from inside (None: ``job`` is empty)."""
+    return _BY_NAME.get(job.partition(":")[0])
+
+
 def still_running(job: str) -> str:
     """Return a shell command that succeeds while a job, ``SCHEDULER:ID``, still runs.
 
     If its scheduler can't be queried, the command fails.
     """
-    name, _, job_id = job.partition(":")
-    jobs = _BY_NAME.get(name)
+    job_id, jobs = job.partition(":")[2], jobs_like(job)
     command = jobs.still_running if jobs else ""
     import shlex  # noqa: PLC0415 - needed only inside a job
 

@@ -51,6 +51,7 @@ COMMANDS = {
     "recover": "Rebuild a lost log from an export, jobs, claims and reports.",
     "studies": "List your studies.",
     "wait": "Wait until studies have ended.",
+    "drive": "Run ticks until studies have ended, also in batch jobs.",
     "cron": "Let cron run ticks for your studies.",
     "example": "Copy an example study.",
     "completion": "Print a script that completes commands in a shell.",

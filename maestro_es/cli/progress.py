@@ -1,4 +1,4 @@
-"""Shows the progress of ``run --wait``. On a terminal, one line is overwritten.
+"""Shows the progress of ``run --wait`` and of ``drive``. On a terminal, one line is overwritten.
 
 Otherwise each change prints a new line.
 """
@@ -17,10 +17,14 @@ _SECONDS = 10.0
 
 
 class Progress:
-    """Shows counts of steps by state on standard error."""
+    """Shows counts of steps by state on standard error.
 
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+    If other processes show the progress of other studies there, each line begins with the `name` of the study.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self._name = f"{name}: " if name else ""
+        self._terminal = sys.stderr.isatty() and not name
         self._last = ""
         self._at = 0.0
         self._unreachable: dict[str, str] = {}
@@ -28,7 +32,7 @@ class Progress:
     def show(self, study_record: StudyRecord) -> None:
         """Show the progress of a study, if it has changed."""
         done = study_record.steps - study_record.open_steps
-        line = f"{done}/{study_record.steps} steps done: {counts(study_record.states)}"
+        line = f"{self._name}{done}/{study_record.steps} steps done: {counts(study_record.states)}"
         unreachable = study_record.unreachable
         line += "".join(
             f"; {message if name in NO_SCHEDULER else f'no answer from {name}: {message}'}"

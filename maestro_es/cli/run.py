@@ -15,10 +15,9 @@ import click
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
 from maestro_es.cli.common import ARRAY_HELP, COUNT, example, limit_options
 from maestro_es.cli.creating import CreationProgress, Reservation, removing_if_ended
+from maestro_es.cli.driving import continue_study, drive_to_end
 from maestro_es.cli.exporting import export_option, warn_of_variables
-from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import confirm, say, say_done, warn
-from maestro_es.cli.progress import Progress
 from maestro_es.core import file_names
 from maestro_es.core.arguments import WORDS
 from maestro_es.core.exported_variables import ExportChoice, remarks
@@ -28,7 +27,7 @@ from maestro_es.creation.overwrite import check_overwritable, overwriting
 from maestro_es.creation.preflight import check_scripts
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
-from maestro_es.errors import EXIT_INTERRUPTED, EXIT_OK, Unreachable
+from maestro_es.errors import EXIT_OK, Unreachable
 from maestro_es.execution_graph import ExecutionGraph
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.surroundings import Surroundings, surroundings
@@ -38,7 +37,7 @@ from maestro_es.study_file.plan import StudyPlan, plan_study
 _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 
 
-@example("maestro-es run -y -o ./pi examples/monte_carlo_pi/monte_carlo_pi.yaml")
+@example("maestro-es run -y -o ./pi examples/monte_carlo_pi/monte_carlo_pi.yaml", "maestro-es run --wait ./pi")
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
 @limit_options(
@@ -90,14 +89,16 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 
     After this command, ticks advance the study. 'maestro-es cron install' makes cron run them. With --wait, this
     command runs them itself. Its exit code is then 0 if the study finished, 3 if a step was cancelled, and 2 if a step
-    failed and none was cancelled.
+    failed and none was cancelled. If SPEC is the directory of a study, --wait continues that study. 'maestro-es drive'
+    does so for several studies, and in batch jobs.
 
     Every step runs in the environment of this command: variables, exported functions, umask, soft limits and niceness.
     'maestro-es env' shows and changes this environment.
     """
-    if autono and autoyes:
-        raise click.UsageError("-n and -y can't be combined")
+    answers = _answers(autoyes=autoyes, autono=autono, dry=dry)
     driver = Driver.WAIT if wait else Driver.PERSON
+    if wait and spec.is_dir():
+        sys.exit(continue_study(spec))
     progress = CreationProgress()
     runtime = Runtime(tell=lambda line: say(f"maestro-es: {line}", err=True), driver=driver, on_progress=progress.show)
     around = surroundings(export)
@@ -112,7 +113,6 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         hash_workspaces=hashws,
         dry_run=dry,
     )
-    answers = Answers(yes=autoyes or dry, no=autono)
     with contextlib.ExitStack() as creation:  # until the first tick is done, no other process can create a study here
         creation.enter_context(removing_if_ended())
         reserved = Reservation(creation, spec, pgen)
@@ -140,7 +140,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         with ExecutionGraph.from_plan(plan, settings, runtime, site, around) as graph:
             progress.clear()
             _complete(graph, previous, group_read=group_read)
-            sys.exit(_drive(graph, creation.close) if wait else _launch(graph, creation.close, dry=dry))
+            sys.exit(_stay(graph, creation.close) if wait else _launch(graph, creation.close, dry=dry))
 
 
 def _check(plan: StudyPlan, findings: Findings, settings: Settings, runtime: Runtime, around: Surroundings) -> None:
@@ -163,6 +163,12 @@ class Answers:
         return confirm(question)
 
 
+def _answers(*, autoyes: bool, autono: bool, dry: bool) -> Answers:
+    if autono and autoyes:
+        raise click.UsageError("-n and -y can't be combined")
+    return Answers(yes=autoyes or dry, no=autono)
+
+
 def _is_wanted(plan: StudyPlan, answers: Answers, *, replaces: bool) -> bool:
     """Ask whether to launch the study, and whether it may replace an earlier one."""
     if replaces and not answers.ask(f"{plan.output} exists. Replace it? Its files move to {_PREVIOUS} in it"):
@@ -176,6 +182,12 @@ def _complete(graph: ExecutionGraph, earlier: Path | None, *, group_read: bool) 
         graph.share(group_reads=True)
     if earlier:
         say_done(f"The earlier files of {graph.path} are in {earlier}")
+
+
+def _stay(graph: ExecutionGraph, launched: Callable[[], None]) -> int:
+    """Run ticks until the study has ended. Each tick calls `launched`."""
+    say_done(f"Study launched in {graph.path}")
+    return drive_to_end(graph, launched)
 
 
 def _launch(graph: ExecutionGraph, launched: Callable[[], None], *, dry: bool) -> int:
@@ -201,28 +213,3 @@ def _launch(graph: ExecutionGraph, launched: Callable[[], None], *, dry: bool) -
     if forgotten:
         say_done(forgotten)
     return EXIT_OK
-
-
-def _drive(graph: ExecutionGraph, launched: Callable[[], None]) -> int:
-    """Run ticks until the study has ended. After Ctrl-C, other ticks can continue it. Each tick calls `launched`."""
-    say_done(f"Study launched in {graph.path}")
-    progress = Progress()
-
-    def show() -> None:
-        launched()
-        progress.show(graph.state.study)
-
-    try:
-        status = graph.run_until_ended(show)
-    except KeyboardInterrupt:
-        progress.close()
-        how = f"'maestro-es tick {graph.path}'"
-        say(f"maestro-es: interrupted; continue the study with {how} or under cron", err=True)
-        return EXIT_INTERRUPTED
-    progress.close()
-    for line in graph.remarks:
-        say(f"maestro-es: {line}", err=True)
-    say_done(f"Study ended: {status.name}")
-    for line in failure_lines(graph.why().failures, graph.path):
-        say_done(line)
-    return status.value

@@ -191,6 +191,7 @@ def start_ready(
         or study_record.cancelling
         or study_record.settings.dry_run
         or ENVIRONMENT in seen.unreachable
+        or seen.leaving
     ):
         return []
     local, scheduled = count_slots(graph, seen.cores, seen.now, seen.submitted)

@@ -28,6 +28,7 @@ class Driver(str, enum.Enum):
     CRON = "cron"
     RUNNER = "runner"  # the runner of a local step that has ended
     WAIT = "run --wait"
+    DRIVE = "drive"
     PERSON = "person"
     PROGRAM = "program"  # a program that uses the Python interface
 

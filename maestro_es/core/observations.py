@@ -158,7 +158,8 @@ class Observations(msgspec.Struct, frozen=True):
     `booted_at` describe the host, as in `InvocationStarted`. `last_boot` is set if this host has booted since the last
     write to the log, or since an attempt in flight began. If `namesake`, a step in flight may run on another host with
     the same name. If `later_round`, the tick has already submitted steps, and requests more. `submitted` are the
-    tokens of requests that count as submitted, because a preview assumes it.
+    tokens of requests that count as submitted, because a preview assumes it. If `leaving`, the job around the tick is
+    about to end, and the driver has ended its local steps.
     """
 
     now: Micros
@@ -180,6 +181,7 @@ class Observations(msgspec.Struct, frozen=True):
     namesake: bool = False
     later_round: bool = False
     submitted: Collection[str] = ()
+    leaving: bool = False
 
     @property
     def boot(self) -> Boot:

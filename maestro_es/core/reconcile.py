@@ -134,7 +134,7 @@ def _conclude(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdi
         evidence = verdict.evidence
         return [e.StepCancelled(token=step.token, at=at, message=message, evidence=evidence, noticed=noticed)]
     if verdict.conclusion in _HWFAILURE:
-        return _fail_hardware(graph, step, (at, noticed), verdict)
+        return _fail_hardware(graph, seen, step, (at, noticed), verdict)
     return [_failed(step, (at, noticed), verdict)]
 
 
@@ -159,6 +159,9 @@ _HWFAILURE = {
     Conclusion.STOPPED: "ended by a signal from outside",
     Conclusion.LOST: "disappeared after its start: its process was killed or its host went down",
 }
+
+#: The reason if the driver has stopped a local step.
+_PUT_BACK = "it was stopped because the job {} was about to end, which does not count"
 
 
 def _failed(step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.StepFailed:
@@ -198,21 +201,27 @@ def _time_out(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict:
     return [timed_out, e.StepRestarted(number=step.restarts + 1, limit=step.restart_limit)]
 
 
-def _fail_hardware(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
-    """Record a hardware failure. If the limit allows it, the step is then resubmitted."""
+def _fail_hardware(
+    graph: Graph, seen: Observations, step: StepRecord, end: tuple[Micros, bool], verdict: Verdict
+) -> list[e.AnyEvent]:
+    """Record a hardware failure. If the limit allows it, the step is then resubmitted.
+
+    A local step that our driver has stopped because its job was about to end does not come nearer to the limit.
+    """
     at, noticed = end
     settings = graph.study.settings
-    reason = verdict.raw_state or _HWFAILURE[verdict.conclusion]
+    put_back = seen.leaving and not step.scheduled and verdict.conclusion in (Conclusion.STOPPED, Conclusion.LOST)
+    reason = _PUT_BACK.format(seen.job) if put_back else verdict.raw_state or _HWFAILURE[verdict.conclusion]
     failure = e.HardwareFailed(
         token=step.token,
         at=at,
-        number=step.hardware_failures + 1,
+        number=step.hardware_failures + (not put_back),
         limit=settings.hardware_limit,
         reason=reason,
         evidence=verdict.evidence,
         noticed=noticed,
     )
-    message = resubmission_limits.after_hardware_failure(settings, step, reason)
+    message = "" if put_back else resubmission_limits.after_hardware_failure(settings, step, reason)
     if message:
         cause = Cause.LOST if verdict.conclusion is Conclusion.LOST else Cause.HARDWARE
         evidence = verdict.evidence

@@ -25,18 +25,26 @@ from maestro_es.study.workspace import ScriptOf, remove_temporary_folder, write_
 class RunnableGraph(CancellableGraph):
     """The part of `ExecutionGraph` that runs steps."""
 
-    def run_until_ended(self, progress: Callable[[], None] = lambda: None) -> StudyStatus:
+    def run_until_ended(
+        self, progress: Callable[[], None] = lambda: None, must_stop: Callable[[], bool] = lambda: False
+    ) -> StudyStatus:
         """Run ticks until the study has ended. Returns its final status.
 
         A tick runs whenever a step on this host ends, and at least as often as the study's settings say. `progress` is
         called after the first tick, about once a second, and at the end. A scheduler that does not answer is queried
-        again. Unreachable if a file can't be written, or if the boot id of this host can't be read, because a tick can
+        again.
+
+        `must_stop` is called several times a second. Once it returns True, this method returns early, with the status
+        RUNNING. If this process runs in a job, its local steps would end with the job. So they are ended first, and
+        the next driver runs them again.
+
+        Unreachable if a file can't be written, or if the boot id of this host can't be read, because a tick can
         conclude nothing without it. LogUnavailable if the study was moved or deleted. RequestRefused inside a `batch`.
         Call it in the main thread only.
         """
         self._commits_alone()
         with self._explaining():
-            return run_until_ended(self._study, progress)
+            return run_until_ended(self._study, progress, must_stop)
 
     def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:
         """Query the schedulers about the steps in flight. Returns a code, and the states of these steps by name.

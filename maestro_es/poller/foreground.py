@@ -1,7 +1,8 @@
 """Runs a study in the foreground (``run --wait``): a tick whenever a step on this host has ended, and at intervals.
 
 While it runs, it counts as the process that waits for the next tick. So runners request no ticks. It may be killed at
-any moment. Then cron or another driver continues the study.
+any moment. Then cron or another driver continues the study. If it is asked to stop inside a job, its local steps would
+end with the job. So it ends them itself, and records that they will run again.
 
 If steps take only milliseconds, most of the time is spent until each request is on disk. So when steps end that fast,
 several are requested ahead in one transaction, and each starts as soon as a slot is free. A step that waits too long
@@ -17,9 +18,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from maestro_es.adapters import process
+from maestro_es.adapters.schedulers import still_running
 from maestro_es.core.events import NewEvent, SubmissionWithdrawn
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Phase, StudyStatus
+from maestro_es.core.model import Phase, StepRecord, StudyStatus
 from maestro_es.core.observations import ClaimState
 from maestro_es.errors import Unreachable
 from maestro_es.poller.performers import Performer
@@ -45,20 +47,34 @@ _AHEAD_MOST = 64
 #: How long a step that was requested ahead may wait for a slot, in seconds.
 _HELD_SECONDS = 1.0
 
+#: How long a driver that must stop waits for its local steps to end, in seconds. Runners kill them after 10 s.
+_LEAVE_SECONDS = 25.0
 
-def run_until_ended(study: Session, progress: Callable[[], None]) -> StudyStatus:
+
+def _never() -> bool:
+    return False
+
+
+def run_until_ended(
+    study: Session, progress: Callable[[], None], must_stop: Callable[[], bool] = _never
+) -> StudyStatus:
     """Run ticks until the study has ended, at least as often as its settings say. `progress` is called regularly.
+
+    It ends earlier if `must_stop`, which is called several times a second. Inside a job, local steps of this host are
+    then ended, and go back to the steps that are ready. Elsewhere they run on.
 
     Unreachable if the boot id of this host can't be read, because a tick can conclude nothing without it.
     """
     if study.runtime.host.trouble:
         raise Unreachable(study.runtime.host.trouble)
     with waiting(study.dir, study.runtime.host.name), _child_signals() as wait:
-        run = _ForegroundRun(study, wait)
+        run = _ForegroundRun(study, wait, must_stop)
         try:
             run.run(progress)
         finally:
             run.withdraw()
+        if study.status is StudyStatus.RUNNING and study.runtime.host.job:
+            _put_back(study)
     show_status(study)
     progress()
     return study.status
@@ -67,9 +83,10 @@ def run_until_ended(study: Session, progress: Callable[[], None]) -> StudyStatus
 class _ForegroundRun:
     """Makes passes. Between them, it starts the `reserved` steps, which were requested ahead and wait for a slot."""
 
-    def __init__(self, study: Session, wait: Callable[[float], bool]) -> None:
+    def __init__(self, study: Session, wait: Callable[[float], bool], must_stop: Callable[[], bool]) -> None:
         self._study = study
         self._wait = wait
+        self._must_stop = must_stop
         self._reserved: deque[int] = deque()
         self._busy = 0
         self._ended = 0
@@ -77,9 +94,9 @@ class _ForegroundRun:
         self._between = _PASS_SECONDS
 
     def run(self, progress: Callable[[], None]) -> None:
-        """Make passes until the study has ended."""
+        """Make passes until the study has ended, or until it must stop."""
         study = self._study
-        while True:
+        while not self._must_stop():
             show = time.monotonic() - self._shown >= _SHOW_SECONDS
             inbox = self._changed_at()
             self._pass(show=show)
@@ -129,7 +146,7 @@ class _ForegroundRun:
         pause = max(self._study.graph.study.settings.sleep_seconds, _LOOK_SECONDS)
         end = self._passed + (pause if not self._reserved else _HELD_SECONDS)
         low = len(self._reserved) // 2
-        while time.monotonic() < end:
+        while time.monotonic() < end and not self._must_stop():
             child = self._wait(_PASS_SECONDS if self._study.pending else _LOOK_SECONDS)
             ended = process.reap()
             self._ended += ended
@@ -164,6 +181,32 @@ class _ForegroundRun:
 
     def _changed_at(self) -> int:
         return self._study.dir.inbox.stat().st_mtime_ns
+
+
+def _put_back(study: Session) -> None:
+    """End the local steps in the job around us, and record their ends. Until the next driver comes, no step starts."""
+    study.leaving = True
+    end = time.monotonic() + _LEAVE_SECONDS
+    ended: set[str] = set()
+    while time.monotonic() < end:
+        with hold_tick_lock(study.dir, -1), contextlib.suppress(Unreachable):
+            tick(study)
+        ours = [step for step in study.graph.in_flight() if _runs_in_job(step, study.runtime.host)]
+        if not ours:
+            return
+        study.adapters.local.cancel([step for step in ours if step.token not in ended])
+        ended.update(step.token for step in ours)
+        while time.monotonic() < end and any(process.is_running(int(step.job_id), step.token) for step in ours):
+            process.reap()
+            time.sleep(_PASS_SECONDS)
+
+
+def _runs_in_job(step: StepRecord, host: process.Host) -> bool:
+    """Return whether a local step runs in the job around us. A runner in a job has an argument that names the job."""
+    if step.scheduled or step.phase is not Phase.SUBMITTED or step.job_host != host.name:
+        return False
+    pid = int(step.job_id)
+    return process.is_running(pid, step.token) and process.is_running(pid, still_running(host.job))
 
 
 @contextlib.contextmanager

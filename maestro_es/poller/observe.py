@@ -56,7 +56,7 @@ class TickInputs(msgspec.Struct, frozen=True):
     `token_suffix` makes its tokens unique. `ahead` is how many steps it requests ahead of free slots. `last_tick` is
     the time of the previous tick, if it is known. `no_environment` says why no step can start (empty: steps can start,
     None: this was not checked). `ended` contains the tokens of attempts whose processes count as ended without a
-    check.
+    check. For `leaving` see `Session`.
     """
 
     now: Micros
@@ -66,6 +66,7 @@ class TickInputs(msgspec.Struct, frozen=True):
     last_tick: Micros | None = None
     no_environment: str | None = None
     ended: Collection[str] = ()
+    leaving: bool = False
 
 
 class Observed(NamedTuple):
@@ -171,6 +172,7 @@ class Observer:
             last_boot=look_back(self._graph, self._study_dir, host, in_flight),
             job=host.job,
             namesake=bool(self._namesakes),
+            leaving=inputs.leaving,
         )
 
     def _claim(self, step: StepRecord) -> Claim:

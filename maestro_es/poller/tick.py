@@ -175,6 +175,7 @@ def _pass(
         study.dir.ticked_at(),
         no_environment,
         performer.ended,
+        study.leaving,
     )
     may_use = snapshot and snapshot.at(study.log.head.seq)
     where = (study.graph, study.dir, study.adapters)

@@ -47,7 +47,8 @@ class Session:
     A caller that has already opened the log, or a copy of it for a preview, passes it as `log`.
 
     Ticks add lines for the user: `remarks` need attention, `notices` do not. If the scheduler did not answer a query
-    of the last tick, `last_error` is the error.
+    of the last tick, `last_error` is the error. If `leaving`, the job around this process is about to end: ticks start
+    no step, and a local step that was stopped does not come nearer to its limit.
     """
 
     def __init__(self, root: Path, runtime: Runtime | None = None, log: StudyLog | None = None) -> None:
@@ -60,6 +61,7 @@ class Session:
         self.remarks: list[str] = []
         self.notices: list[str] = []
         self.last_error: Unreachable | None = None
+        self.leaving = False
         self._environment: Environment | None = None
         self._digest = ""
 

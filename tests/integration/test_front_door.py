@@ -41,6 +41,7 @@ CHANGING = {
     "import-log": {"import_log"},
     "recover": {"recover"},
     "run": {"from_plan", "tick", "run_until_ended", "share", "why"},
+    "drive": {"run_until_ended", "why", "summary"},
 }
 
 #: Which methods a command calls that only reads a study.
@@ -63,7 +64,11 @@ READING = {
 OTHERS = {"validate", "studies", "cron", "example", "completion"}
 
 #: What a module calls for a command that is not in the command's own module.
-_ELSEWHERE = {"tick": ("tick_preview.py", "../drivers/cron_tick.py")}
+_ELSEWHERE = {
+    "tick": ("tick_preview.py", "../drivers/cron_tick.py"),
+    "run": ("driving.py",),
+    "drive": ("driving.py",),
+}
 
 
 def test_every_command_is_named_here():

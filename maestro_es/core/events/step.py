@@ -119,7 +119,8 @@ class StepRestarted(Event, frozen=True):
 class HardwareFailed(Event, frozen=True):
     """A hardware failure ended the job. After up to `limit` such failures the step is resubmitted.
 
-    number: how often this happened to the step, this time included
+    number: how often this happened to the step, this time included. If its driver stopped it because the job around
+        the driver was about to end, this time does not count
     limit: how often the step is resubmitted after such a failure; 0 means no limit
     reason: the reason that the scheduler or the host gave
     noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted

@@ -1,0 +1,104 @@
+"""``maestro-es drive``: runs ticks of existing studies in the foreground until they have ended, also in batch jobs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from maestro_es.adapters.schedulers import job_around
+from maestro_es.cli.common import example, open_graph, study_path
+from maestro_es.cli.driving import drive_to_end
+from maestro_es.cli.output import say, say_done
+from maestro_es.core.model import Driver, StudyStatus
+from maestro_es.drivers import batch_job
+from maestro_es.drivers.children import Children, exit_code
+from maestro_es.errors import EXIT_TRY_AGAIN, Unreachable
+from maestro_es.execution_graph import ExecutionGraph
+from maestro_es.execution_graph.auditing import AuditableGraph
+from maestro_es.study.invocation import Runtime
+
+
+@example("maestro-es drive ./pi ./heat", "maestro-es drive --resubmit ~/drive.sh ./pi   # the last line of drive.sh")
+@click.command()
+@click.argument("studies", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY]...")
+@click.option(
+    "--stop-before",
+    type=click.FloatRange(min=0),
+    default=60,
+    metavar="SECONDS",
+    help="In a batch job: stop so long before its walltime.",
+)
+@click.option(
+    "--resubmit",
+    "script",
+    type=click.Path(path_type=Path),
+    metavar="SCRIPT",
+    help="First submit SCRIPT again, to run after this batch job. Only in jobs of Slurm.",
+)
+def command(studies: tuple[Path, ...], stop_before: float, script: Path | None) -> None:
+    """Run ticks for each STUDY until all of them have ended.
+
+    You can end this command at any time, and start it again: the log of a study has everything. Cron may run ticks of
+    the same studies.
+
+    In a batch job it stops before the walltime of the job, and the exit code is 75. It ends the local steps that it
+    has started, because they belong to the job. They run again when a driver of the study comes next, and none of them
+    fails for that reason. Jobs of the scheduler go on. With --resubmit, a job that continues is submitted first, and
+    cancelled when all studies have ended.
+
+    The exit code is 75 if a study has not ended. Otherwise it is that of 'run --wait': 0 if all studies finished, 2 if
+    a step failed, 3 if a step was cancelled and none failed.
+    """
+    roots = [*dict.fromkeys(study_path(study).absolute() for study in (studies or (None,)))]
+    running = [*filter(_is_running, roots)]
+    following = ""
+    if script is not None:
+        batch_job.check_script(script)
+        following = batch_job.resubmit(script) if running else ""
+    if following:
+        say_done(f"Job {following} continues after this one")
+    children = Children()
+    for root in roots:
+        if children.start(root):
+            sys.exit(_drive(root, children, str(root) if len(roots) > 1 else ""))
+    over = children.wait(batch_job.clock(stop_before).is_over)
+    sys.exit(_finish(children, following, over=over))
+
+
+def _is_running(root: Path) -> bool:
+    """Return whether a study has not ended. If the file system does not answer, it may be running."""
+    try:
+        with open_graph(AuditableGraph, root) as graph:
+            return graph.summary().status == StudyStatus.RUNNING.name
+    except (Unreachable, OSError):
+        return True
+
+
+def _drive(root: Path, children: Children, name: str) -> int:
+    """Drive one study in a process of its own. Returns its exit code."""
+    with ExecutionGraph.open_ours(root, Runtime(driver=Driver.DRIVE)) as graph:
+        return drive_to_end(graph, must_stop=children.must_stop, name=name)
+
+
+def _finish(children: Children, following: str, *, over: bool) -> int:
+    """Say why not all studies have ended, or cancel the job that was to follow. Returns the exit code."""
+    code = exit_code(children.codes)
+    if code == EXIT_TRY_AGAIN:
+        say(f"maestro-es: {_why(children.codes, over=over, stopping=children.stopping)}", err=True)
+        return code
+    if following:
+        try:
+            batch_job.withdraw(following)
+        except Unreachable as error:
+            say(f"maestro-es: all studies have ended, but job {following} is not cancelled: {error}", err=True)
+    return code
+
+
+def _why(codes: dict[Path, int], *, over: bool, stopping: bool) -> str:
+    left = [str(root) for root, code in codes.items() if code < 0 or code == EXIT_TRY_AGAIN]
+    reason = (
+        f"the job {job_around()} is about to end" if over else "told to stop" if stopping else "no answer, or killed"
+    )
+    return f"{reason}; not ended: {', '.join(left)}; 'maestro-es drive' continues"

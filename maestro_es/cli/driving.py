@@ -1,0 +1,73 @@
+"""What ``run --wait`` and ``drive`` have in common: they run ticks of a study until it has ended, and say how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from maestro_es.cli.failures import failure_lines
+from maestro_es.cli.output import say, say_done
+from maestro_es.cli.progress import Progress
+from maestro_es.core.model import Driver, StudyStatus
+from maestro_es.errors import EXIT_INTERRUPTED, EXIT_TRY_AGAIN
+from maestro_es.execution_graph import ExecutionGraph
+from maestro_es.study.invocation import Runtime
+
+#: The options of `run` that make sense for a study that exists.
+_FOR_ANY = ("spec", "wait", "autoyes", "autono")
+
+
+def continue_study(root: Path) -> int:
+    """Run ticks of an existing study until it has ended, for ``run --wait DIRECTORY``. Returns the exit code."""
+    context = click.get_current_context()
+    options = [
+        parameter.opts[-1]
+        for parameter in context.command.params
+        if parameter.name not in _FOR_ANY
+        and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if options:
+        raise click.UsageError(
+            f"{root} is a directory, so its study is continued, and {', '.join(options)} can't be used; 'maestro-es"
+            " update' changes settings"
+        )
+    with ExecutionGraph.open_ours(root, Runtime(driver=Driver.WAIT)) as graph:
+        return drive_to_end(graph)
+
+
+def drive_to_end(
+    graph: ExecutionGraph,
+    on_tick: Callable[[], None] = lambda: None,
+    must_stop: Callable[[], bool] = lambda: False,
+    name: str = "",
+) -> int:
+    """Run ticks until the study has ended, or until it must stop. Returns the exit code.
+
+    `on_tick` is called after each tick. If other studies are driven at the same time, lines begin with `name`. After
+    Ctrl-C, other ticks can continue the study.
+    """
+    progress = Progress(name)
+
+    def show() -> None:
+        on_tick()
+        progress.show(graph.state.study)
+
+    try:
+        status = graph.run_until_ended(show, must_stop)
+    except KeyboardInterrupt:
+        progress.close()
+        how = f"'maestro-es tick {graph.path}'"
+        say(f"maestro-es: interrupted; continue the study with {how} or under cron", err=True)
+        return EXIT_INTERRUPTED
+    progress.close()
+    for line in graph.remarks:
+        say(f"maestro-es: {line}", err=True)
+    if status is StudyStatus.RUNNING:
+        return EXIT_TRY_AGAIN
+    say_done(f"{name}: the study has ended: {status.name}" if name else f"Study ended: {status.name}")
+    for line in failure_lines(graph.why().failures, graph.path):
+        say_done(line)
+    return int(status.value)

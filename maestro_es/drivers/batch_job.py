@@ -1,0 +1,134 @@
+"""The batch job around a driver: how long it may still run, and a job that goes on when it has ended.
+
+The commands and variables of each scheduler are in `maestro_es.adapters.schedulers`. The job's walltime may be changed
+while it runs. So the scheduler is asked about once a minute. If it does not answer, the last answer counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from maestro_es.adapters.command import run
+from maestro_es.adapters.schedulers import WITH_ADAPTER, job_around, jobs_like
+from maestro_es.core.scheduler_facts import JobEnvironment
+from maestro_es.core.walltime import walltime_seconds
+from maestro_es.errors import RequestRefused, Unreachable
+
+#: The time limit of a scheduler's command, and the interval between two questions, in seconds.
+_PATIENCE, _INTERVAL = 30.0, 60.0
+
+
+def seconds_left(answer: str) -> float | None:
+    """Return how many seconds a job may still run, from the answer of its scheduler (None: no limit is known).
+
+    Slurm prints ``0:59``, ``1:10:00`` or ``1-00:00:00``, and words such as UNLIMITED, INVALID or NOT_SET.
+    """
+    text = answer.strip()
+    if not text or ":" not in text:
+        return None
+    try:
+        return float(walltime_seconds(text))
+    except ValueError:
+        return None
+
+
+class JobClock:
+    """Says when the job around this process is about to end: `margin` seconds before its walltime.
+
+    `ask` returns the answer of the scheduler. Unreachable if there is none.
+    """
+
+    def __init__(self, margin: float, ask: Callable[[], str], now: Callable[[], float] = time.monotonic) -> None:
+        self._margin, self._ask, self._now = margin, ask, now
+        self._asked = self._end = float("inf")
+
+    def is_over(self) -> bool:
+        """Return whether the time is over. At most once a minute, the scheduler is asked."""
+        now = self._now()
+        if self._asked == float("inf") or now - self._asked >= _INTERVAL:
+            self._asked = now
+            with contextlib.suppress(Unreachable):
+                left = seconds_left(self._ask())
+                self._end = float("inf") if left is None else now + left
+        return self._now() >= self._end - self._margin
+
+
+def clock(margin: float) -> JobClock:
+    """Return the clock of the job around us. It never ends without a job, or if its scheduler can't tell."""
+    job = job_around()
+    jobs = jobs_like(job)
+    command = jobs.time_left if jobs else ()
+    return JobClock(margin, lambda: _answer(_filled(command, JOB=job.partition(":")[2])) if command else "")
+
+
+def check_script(script: Path) -> None:
+    """Check that this process can submit a script again. RequestRefused if it can't."""
+    able = [name for name, jobs in WITH_ADAPTER.items() if jobs.resubmit]
+    around = job_around()
+    if not _resubmitting():
+        where = f"this is the job {around}" if around else "this process runs in no job"
+        raise RequestRefused(f"--resubmit works only in a batch job of {' or '.join(able)}, and {where}")
+    if not script.is_file():
+        raise RequestRefused(f"{script}: there is no such script to submit again")
+
+
+def resubmit(script: Path) -> str:
+    """Submit a script, to run after the job around this process, and return the id of its job.
+
+    Its job has the name of the present job, because a singleton waits for all jobs with its name. Unreachable if the
+    scheduler does not answer or refuses it.
+    """
+    jobs = _resubmitting()
+    name = os.environ.get(jobs.name_variable, "") if jobs else ""
+    argv = _filled(jobs.resubmit if jobs else (), NAME=name or script.name)
+    return _answer([*argv, str(script)]).strip().partition(";")[0]
+
+
+def withdraw(job_id: str) -> None:
+    """Cancel the job that `resubmit` has submitted. Unreachable if that fails."""
+    jobs = _resubmitting()
+    _answer(_filled(jobs.withdraw if jobs else (), JOB=job_id))
+
+
+def _resubmitting() -> JobEnvironment | None:
+    """Return the facts about the job around this process, if its scheduler can submit a script again."""
+    jobs = jobs_like(job_around())
+    return jobs if jobs and jobs.resubmit else None
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment without the variables of the job around us. A new job would take them for options."""
+    jobs = jobs_like(job_around()) or JobEnvironment()
+    patterns = (*jobs.of_job, *jobs.options)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in jobs.settings or not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    }
+
+
+def _filled(command: Sequence[str], **values: str) -> list[str]:
+    """Return a command in which words in capitals stand for values."""
+    return [_replaced(word, values) for word in command]
+
+
+def _replaced(word: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        word = word.replace(name, value)
+    return word
+
+
+def _answer(argv: Sequence[str]) -> str:
+    """Return the output of a scheduler's command. Unreachable if it fails or can't be started."""
+    try:
+        done = run(argv, timeout=_PATIENCE, env=_environment())
+    except OSError as error:
+        raise Unreachable(f"{argv[0]}: {error.strerror or error}") from error
+    if done.code:
+        raise Unreachable(f"{argv[0]}: {' '.join(done.err.split()) or f'exit code {done.code}'}")
+    return done.out

@@ -1,0 +1,218 @@
+"""``drive`` runs ticks of existing studies, and stops in time before the job around it ends.
+
+Here the commands of the scheduler are scripts. They answer what a test writes into a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import maestro_es
+from tools.testbed.processes import end_all_under, wait_for
+
+STUDY = """\
+description: {name: slow, description: d}
+study:
+- name: slow
+  description: d
+  run: {cmd: "echo run >>../runs; until [ -e ../go ]; do sleep 0.1; done; exit $(cat ../go)"}
+"""
+
+IN_JOB = {"SLURM_JOB_ID": "42", "SLURM_JOB_NAME": "chain", "SLURM_NTASKS": "3"}
+
+
+@pytest.fixture
+def place(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory for studies, and on the PATH a scheduler whose answers are in files."""
+    for name in ("SLURM_JOB_ID", "LSB_JOBID", "FLUX_JOB_ID", "PBS_JOBID"):
+        monkeypatch.delenv(name, raising=False)
+    programs = {
+        "squeue": 'case "$*" in *%L*) cat left ;; *) echo RUNNING ;; esac',
+        "sbatch": "env | grep ^SLURM >>calls; echo '77;cluster'",
+        "scancel": ":",
+    }
+    (tmp_path / "bin").mkdir()
+    for name, text in programs.items():
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\ncd "{tmp_path}"\necho "${{0##*/}} $*" >>calls\n{text}\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "left").write_text("UNLIMITED\n")
+    (tmp_path / "drive.sh").write_text("#!/bin/sh\n")
+    yield tmp_path
+    end_all_under(tmp_path)
+
+
+@pytest.fixture
+def launch(place: Path) -> Callable[..., Path]:
+    """Return a function that creates a study, and waits until its step runs."""
+
+    def make(name: str = "s", env: Mapping[str, str] | None = None) -> Path:
+        done = maestro_es("run", "-y", "-o", place / name, place / "study.yaml", env=env)
+        assert done.returncode == 0, done
+        wait_for((place / name / "runs").exists)
+        return place / name
+
+    return make
+
+
+def end(study: Path, code: str = "0") -> None:
+    (study / "code").write_text(code)
+    (study / "code").rename(study / "go")
+
+
+def drive(*words: str | Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "maestro_es", "drive", *map(str, words)]
+    return subprocess.Popen(
+        argv, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def runs(study: Path) -> int:
+    return (study / "runs").read_text().count("run")
+
+
+def calls(place: Path) -> list[str]:
+    return (place / "calls").read_text().splitlines()
+
+
+def events(study: Path, kind: str) -> list[dict[str, object]]:
+    shown = maestro_es("history", study, "--json").stdout.splitlines()
+    return [event for event in map(json.loads, shown) if event["type"] == kind]
+
+
+def restart_in_job(study: Path) -> subprocess.Popen[str]:
+    """Drive a study in a job, until its step runs again."""
+    before = runs(study)
+    driver = drive(study, env=IN_JOB)
+    wait_for(lambda: runs(study) > before)
+    return driver
+
+
+@pytest.mark.parametrize(("codes", "expected"), [(("0", "0"), 0), (("0", "3"), 2)])
+def test_it_ends_with_its_studies_and_their_exit_code(launch, codes, expected):
+    studies = [launch("one"), launch("two")]
+    with drive(*studies) as driver:
+        wait_for(lambda: all((study / ".maestro-es/waiting").exists() for study in studies))
+        end(studies[0], codes[0])
+        wait_for(lambda: maestro_es("wait", studies[0], "--timeout", "0").returncode == 0)
+        assert driver.poll() is None
+        end(studies[1], codes[1])
+        out, err = driver.communicate(timeout=60)
+    assert driver.returncode == expected, err
+    assert f"{studies[0]}: the study has ended: FINISHED" in out
+    assert f"{studies[1]}: 1/1 steps done" in err
+    assert " (drive)" in maestro_es("history", studies[0]).stdout
+
+
+def test_it_stops_before_its_job_ends_and_no_step_has_failed(launch, place):
+    study = launch(env=IN_JOB)
+    stopped = 5
+    for number in range(stopped):  # more often than a step may have hardware failures
+        (place / "left").write_text(("0:59", "0:00", "1:00")[number % 3])
+        done = maestro_es("drive", study, env=IN_JOB)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (
+            75,
+            f"maestro-es: the job slurm:42 is about to end; not ended: {study}; 'maestro-es drive' continues",
+        )
+    assert calls(place).count("squeue -h -j 42 -o %L") == stopped
+
+    (place / "left").write_text("1-00:00:00\n")
+    end(study)
+    assert maestro_es("drive", study, env=IN_JOB).returncode == 0
+
+
+def test_a_local_step_that_was_stopped_with_its_job_runs_again_and_comes_no_nearer_to_a_limit(launch):
+    study = launch(env=IN_JOB)
+    for turn in range(5):
+        driver = restart_in_job(study) if turn else drive(study, env=IN_JOB)
+        wait_for((study / ".maestro-es/waiting").exists)
+        driver.send_signal(signal.SIGTERM)
+        _, err = driver.communicate(timeout=60)
+        assert driver.returncode == 75, err
+        assert "told to stop" in err
+        assert maestro_es("status", study, "--summary", "--json").stdout.count("FAILED") == 0
+    failures = events(study, "HardwareFailed")
+    assert len(failures) == 5
+    assert "the job slurm:42 was about to end" in maestro_es("history", study).stdout
+
+    end(study)
+    assert maestro_es("drive", study, env=IN_JOB).returncode == 0
+    assert runs(study) == 6
+
+
+def test_outside_of_a_job_the_steps_run_on(launch):
+    study = launch()
+    driver = drive(study)
+    wait_for((study / ".maestro-es/waiting").exists)
+    driver.send_signal(signal.SIGTERM)
+    driver.communicate(timeout=60)
+    assert driver.returncode == 75
+    end(study)
+    assert maestro_es("drive", study).returncode == 0
+    assert runs(study) == 1
+
+
+def test_if_it_is_killed_its_processes_stop_and_the_next_one_continues(launch):
+    study = launch(env=IN_JOB)
+    driver = drive(study, env=IN_JOB)
+    wait_for((study / ".maestro-es/waiting").exists)
+    driver.kill()
+    driver.communicate(timeout=60)  # its process has the same output, and has closed it
+    end(study)
+    assert maestro_es("drive", study, env=IN_JOB).returncode == 0
+    assert maestro_es("verify", study).returncode == 0
+
+
+def test_a_job_that_continues_is_submitted_first_and_cancelled_at_the_end(launch, place):
+    study = launch(env=IN_JOB)
+    (place / "calls").unlink(missing_ok=True)
+    with drive("--resubmit", place / "drive.sh", study, env=IN_JOB) as driver:
+        wait_for(lambda: (place / "calls").exists() and len(calls(place)) > 1)
+        end(study)
+        out, err = driver.communicate(timeout=60)
+    assert driver.returncode == 0, err
+    assert "Job 77 continues after this one" in out
+    asked = [call for call in calls(place) if "%T" not in call]
+    assert asked[0] == f"sbatch --parsable --dependency=singleton --job-name=chain {place / 'drive.sh'}"
+    assert asked[1] == "squeue -h -j 42 -o %L"  # no variable of this job has reached sbatch
+    assert asked[-1] == "scancel 77"
+
+    (place / "calls").unlink()
+    assert maestro_es("drive", "--resubmit", place / "drive.sh", study, env=IN_JOB).returncode == 0
+    assert not any(call.startswith("sbatch") for call in calls(place))
+
+
+@pytest.mark.parametrize(
+    ("env", "where"), [({}, "this process runs in no job"), ({"PBS_JOBID": "7"}, "this is the job pbs:7")]
+)
+def test_no_other_scheduler_can_submit_it_again(launch, place, env, where):
+    study = launch()
+    done = maestro_es("drive", "--resubmit", place / "drive.sh", study, env=env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"maestro-es: --resubmit works only in a batch job of slurm, and {where}\n"
+
+
+def test_a_directory_without_a_study_is_refused_before_anything_is_submitted(place):
+    done = maestro_es("drive", "--resubmit", place / "drive.sh", place, env=IN_JOB)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert not (place / "calls").exists()
+
+
+def test_run_that_waits_continues_a_study(launch):
+    study = launch()
+    end(study, "4")
+    done = maestro_es("run", "--wait", study)
+    assert (done.returncode, "Study ended: FAILURE" in done.stdout) == (2, True)
+    refused = maestro_es("run", "--wait", "-t", "3", study)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "--throttle can't be used" in refused.stderr
