@@ -6,7 +6,7 @@ newest_python() {
         "$candidate" -c '
 import sys, ensurepip, sqlite3, venv
 sys.version_info >= (3, 10) or sys.exit(1)
-print(sys.version_info[1], sys.executable)' 2>/dev/null
+print(sys.version_info[1], sys.executable)' 2>/dev/null || : # a shell may have pipefail set
     done | sort -n -r | head -n 1
 }
 
