@@ -79,6 +79,9 @@ find_element() { # find_element ID INDEX [VARIABLE...]: become the element of th
     fi
     job=${job}_$index token=$2 workspace=$3 script=$4 outputs=$5
 }
+can_write() { # whether an element can open its output files; otherwise it does not start, as in a job of its own
+    [ -z "$array" ] || { printf '' >>"$outputs.out" && printf '' >>"$outputs.err"; }
+}
 # A user may export BASH_VERSION, and dash has no such option.
 [ -z "${BASH_VERSION-}" ] || command set -o posix 2>/dev/null
 
@@ -111,7 +114,7 @@ else
     # A requeued job can get the same process id again within a second. In a container it usually does.
     { read -r nonce </proc/sys/kernel/random/uuid; } 2>/dev/null || nonce=$$.$(date +%s)
     owner="$job $host $boot $nonce"
-    if ! { cd "$workspace" && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
+    if ! { cd "$workspace" && can_write && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
         case $(readlink ".claim.$token" 2>/dev/null) in
             "$owner") ;; # the file system sent our own call twice
             "") report unclaimed; exit "$try_again" ;;

@@ -457,6 +457,16 @@ def kinds(new_events: list[tuple[int | None, AnyEvent]], suffix: str) -> object:
     return told(new_events, {suffix})
 
 
+def test_a_step_whose_output_file_cant_be_opened_has_not_started_and_runs_again(bench, slurm):
+    create(bench)
+    bench.tick()
+    (bench.root / "sim_1/sim_1.err").mkdir()  # the next attempt renames it
+
+    assert ended(bench, slurm) is StudyStatus.FINISHED
+    assert len(bench.events(e.HardwareFailed)) == 1
+    assert len(bench.signed()) == 3
+
+
 def test_a_preview_shows_the_array_that_the_next_tick_submits(bench, slurm):
     create(bench, 5)
     found = foreseen(bench.root, bench.runtime)
