@@ -1,45 +1,78 @@
-"""``maestro-es cron``: installs, shows, checks and removes the crontab line that ticks the user's studies.
+"""``maestro-es cron``: installs, shows, checks and removes what runs ticks of the user's studies every minute.
 
-`maestro_es.drivers.crontab` reads and changes the crontab.
+That is a line in the crontab, an entry in the scrontab of Slurm, or a timer of systemd. `maestro_es.drivers.crontab`
+reads and changes the crontab, and `maestro_es.drivers.tick_sources` has what all of them have in common.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 import click
 
 from maestro_es.audit.times import show_ago, show_time
+from maestro_es.cli import cron_others as others
 from maestro_es.cli.common import example
 from maestro_es.cli.groups import SuggestingGroup
 from maestro_es.cli.output import say, say_done, write_lines
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.drivers import crontab
 from maestro_es.drivers.crontab import InstallState
+from maestro_es.drivers.tick_sources import SOURCES, installed_source, noted, refuse_unavailable
 from maestro_es.errors import EXIT_ERROR, EXIT_OK
 from maestro_es.execution_graph.studies import list_studies
 from maestro_es.study.invocation import Runtime
 
+_Command = TypeVar("_Command", bound=Callable[..., None])
 
-@example("maestro-es cron install")
+
+def _choosing(function: _Command) -> _Command:
+    """Add the options that choose the crontab, the scrontab or systemd."""
+    for option in (
+        click.option("--systemd", "other", flag_value="systemd", help="A timer of your systemd, not your crontab."),
+        click.option("--scrontab", "other", flag_value="scrontab", help="Your scrontab (Slurm), not your crontab."),
+    ):
+        function = option(function)
+    return function
+
+
+@example("maestro-es cron install", "maestro-es cron install --scrontab -q workflow -A myaccount")
 @click.group(cls=SuggestingGroup)
 def command() -> None:
     """Let cron run ticks for your studies. One line in your crontab runs a tick for all of them every minute.
 
-    Each host has its own crontab. On a cluster, install the line on one login node only.
+    Each host has its own crontab. On a cluster, install the line on one login node only. If your site allows no
+    crontabs, --scrontab uses the scrontab of Slurm, and --systemd a timer of systemd. docs/ticks.md compares them.
     """
 
 
 @example("maestro-es cron install")
 @command.command()
-def install() -> None:
+@_choosing
+@click.option("-q", "--qos", default="", show_default=False, help="With --scrontab: the QOS of the job of a tick.")
+@click.option("-p", "--partition", default="", show_default=False, help="With --scrontab: its partition.")
+@click.option("-A", "--account", default="", show_default=False, help="With --scrontab: its account.")
+def install(other: str | None, qos: str, partition: str, account: str) -> None:
     """Add the line to your crontab on this host.
 
     The line is put between two marker lines, and replaces an earlier line there. All other lines stay as they are. The
     line contains the path of the list of your studies.
+
+    --scrontab adds an entry to your scrontab instead. Slurm then runs each tick as a job. Such a tick starts no local
+    steps, because they would end with its job. --systemd writes two unit files and starts a timer on this host.
     """
     runtime = Runtime()
     host = runtime.host.name
+    chosen = {"qos": qos, "partition": partition, "account": account}
+    options = {name: value for name, value in chosen.items() if value}
+    if options and other != "scrontab":
+        raise click.UsageError("-q, -p and -A need --scrontab.")
+    refuse_unavailable(other or "crontab")
+    if other:
+        others.install(SOURCES[other], runtime, options)
+        return
     changed = crontab.install(host, runtime.now())
     if crontab.is_read(host, runtime.now()):
         before = "" if changed else "; it did so before"
@@ -51,9 +84,14 @@ def install() -> None:
 
 @example("maestro-es cron show")
 @command.command()
-def show() -> None:
-    """Print the crontab line, and whether it is installed."""
+@_choosing
+def show(other: str | None) -> None:
+    """Print the crontab line, or the entry or the files of another driver, and whether it is installed."""
     host = Runtime().host.name
+    other = other or installed_source()
+    if other:
+        others.show(SOURCES[other])
+        return
     state, line = crontab.look()
     if state is not InstallState.ABSENT:
         write_lines([f"In your crontab on {host}:", *(line or "").split("\n")])
@@ -63,7 +101,8 @@ def show() -> None:
 
 @example("maestro-es cron check || echo 'studies are not ticked'")
 @command.command()
-def check() -> None:
+@_choosing
+def check(other: str | None) -> None:
     """Check whether cron runs ticks for your studies.
 
     The report says whether the line is installed on this host, whether a cron daemon runs, and when cron's last tick
@@ -72,10 +111,14 @@ def check() -> None:
 
     The exit code is 0 if no tick was missed and cron runs ticks for your studies, from this host or from another host
     where you installed the line. Otherwise it is 1.
+
+    If the scrontab or systemd runs your ticks, the report is about that. A scrontab entry that was disabled is named.
     """
     runtime = Runtime()
-    placed = _report_place(runtime)
-    runs, cron = _report_cron(runtime)
+    other = other or installed_source()
+    placed = others.report(SOURCES[other]) if other else _report_place(runtime)
+    run = noted(other, runtime.host.name) if other else crontab.last_run(runtime.host.name)
+    runs, cron = _report_cron(runtime, run)
     ticked, last = _report_ticks(runtime)
     missed = max(crontab.missed_ticks(at, runtime.now()) for at in (cron, last, runtime.now()) if at is not None)
     if runs or last is not None:
@@ -85,9 +128,13 @@ def check() -> None:
 
 @example("maestro-es cron remove")
 @command.command()
-def remove() -> None:
+@_choosing
+def remove(other: str | None) -> None:
     """Remove the line from your crontab on this host. All other lines stay as they are."""
     host = Runtime().host.name
+    if other:
+        others.remove(SOURCES[other], host)
+        return
     changed = crontab.remove(host)
     say_done(f"Removed from your crontab on {host}" if changed else f"Not in your crontab on {host}")
 
@@ -113,12 +160,11 @@ def _report_place(runtime: Runtime) -> bool:
     return state is InstallState.ABSENT and bool(elsewhere)
 
 
-def _report_cron(runtime: Runtime) -> tuple[bool, Micros | None]:
-    """Print when cron's last tick was.
+def _report_cron(runtime: Runtime, run: tuple[Micros, bool] | None) -> tuple[bool, Micros | None]:
+    """Print when cron's last tick was, from its note.
 
     Returns whether the line is installed, and the time of the tick or the installation.
     """
-    run = crontab.last_run(runtime.host.name)
     if run is None:
         return False, None
     last, ticked = run

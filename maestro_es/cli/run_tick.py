@@ -19,7 +19,8 @@ def run_tick(studies: Sequence[Path], *, every: bool, queue: bool, submit_second
     Each tick submits steps for at most `submit_seconds`.
     """
     by_cron = every and os.environ.get(BY_CRON)
-    driver = Driver.CRON if by_cron else Driver.RUNNER if queue else Driver.PERSON
+    by = Driver.SCRONTAB if by_cron == Driver.SCRONTAB.value else Driver.CRON
+    driver = by if by_cron else Driver.RUNNER if queue else Driver.PERSON
     runtime = Runtime(driver=driver, submit_seconds=submit_seconds)
     if every:
         outcome = tick_all(runtime)

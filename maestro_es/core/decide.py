@@ -183,7 +183,8 @@ def start_ready(
     """Request the submission of as many ready steps as the throttle and the host's slots allow.
 
     If the study was started inside a job, its local steps start only inside jobs, because they may not be allowed on
-    this host. Jobs are requested in rounds: a tick that has submitted a full round may request another one.
+    this host. In a job that ends with the tick, none starts. Jobs are requested in rounds: a tick that has submitted a
+    full round may request another one.
     """
     study_record = graph.study
     if (
@@ -198,7 +199,8 @@ def start_ready(
     new_events: list[NewEvent] = []
     most = study_record.open_steps
     jobs = 0 if seen.scheduler_down else min(scheduled.requests(most), ROUND_STEPS)
-    local_slots = 0 if study_record.environment.job and not seen.job else local.requests(most) + seen.ahead
+    elsewhere = seen.brief or (study_record.environment.job and not seen.job)
+    local_slots = 0 if elsewhere else local.requests(most) + seen.ahead
     if local_slots:
         ready = graph.ready(scheduled=False, limit=local_slots)
         new_events.extend((step.number, _request(study_record.study_id, step, seen.token_suffix)) for step in ready)

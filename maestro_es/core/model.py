@@ -26,6 +26,7 @@ class Driver(str, enum.Enum):
     """The program or person that has started a process which writes to a log."""
 
     CRON = "cron"
+    SCRONTAB = "scrontab"  # a job of a scheduler's own cron, which ends with the tick
     RUNNER = "runner"  # the runner of a local step that has ended
     WAIT = "run --wait"
     DRIVE = "drive"

@@ -159,7 +159,8 @@ class Observations(msgspec.Struct, frozen=True):
     write to the log, or since an attempt in flight began. If `namesake`, a step in flight may run on another host with
     the same name. If `later_round`, the tick has already submitted steps, and requests more. `submitted` are the
     tokens of requests that count as submitted, because a preview assumes it. If `leaving`, the job around the tick is
-    about to end, and the driver has ended its local steps.
+    about to end, and the driver has ended its local steps. If `brief`, that job ends with the tick, so no local step
+    starts.
     """
 
     now: Micros
@@ -182,6 +183,7 @@ class Observations(msgspec.Struct, frozen=True):
     later_round: bool = False
     submitted: Collection[str] = ()
     leaving: bool = False
+    brief: bool = False
 
     @property
     def boot(self) -> Boot:

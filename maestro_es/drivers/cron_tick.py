@@ -33,7 +33,8 @@ from maestro_es.study.invocation import Runtime, study_id_at
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import is_held
 
-#: The variable that the crontab line sets, so that a tick knows whether cron or a user has started it.
+#: The variable that cron's line sets, so that a tick knows whether cron or a user has started it. Its value is 1 in a
+#: crontab, ``scrontab`` or ``systemd``.
 BY_CRON = "MAESTRO_ES_BY_CRON"
 
 #: The exit codes: success, a problem with a study, and no answer from a scheduler or file system.
@@ -75,8 +76,9 @@ def tick_all(runtime: Runtime) -> Outcome:
     Each cluster is queried once for the jobs of all studies. If cron is the caller, the time is stored.
     """
     outcome = Outcome()
-    if os.environ.pop(BY_CRON, ""):
-        registry.note_cron(runtime.host.name, runtime.host.boot_id, runtime.now())
+    driver = os.environ.pop(BY_CRON, "")
+    if driver:
+        registry.note_cron(registry.note_name(driver, runtime.host.name), runtime.host.boot_id, runtime.now())
     try:
         studies = registry.registered()
     except OSError as error:

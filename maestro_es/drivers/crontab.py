@@ -63,14 +63,14 @@ def tick_line(maestro_es: Sequence[str], home: str) -> str:
     return f"* * * * * {command}".replace("%", r"\%")
 
 
-def installed_line(text: str) -> str | None:
+def installed_line(text: str, name: str = "crontab") -> str | None:
     """Return the text between our markers in a crontab, or None if the markers are missing."""
     lines = text.split("\n")
-    blocks = _blocks(lines)
+    blocks = _blocks(lines, name)
     return "\n".join(lines[blocks[0][0] + 1 : blocks[0][1]]) if blocks else None
 
 
-def with_line(text: str, line: str) -> str:
+def with_line(text: str, line: str, name: str = "crontab") -> str:
     """Return a crontab with our lines.
 
     They are in their present place, or at the end, so that its MAILTO applies to them.
@@ -79,7 +79,7 @@ def with_line(text: str, line: str) -> str:
     line.
     """
     lines = text.split("\n")
-    blocks = _blocks(lines)
+    blocks = _blocks(lines, name)
     ours = [BEGIN, line, END]
     if not blocks:
         return (text if not text or text.endswith("\n") else f"{text}\n") + "".join(f"{own}\n" for own in ours)
@@ -90,22 +90,22 @@ def with_line(text: str, line: str) -> str:
     return "\n".join(lines)
 
 
-def without_line(text: str) -> str:
+def without_line(text: str, name: str = "crontab") -> str:
     """Return a crontab without our lines."""
     lines = text.split("\n")
-    for first, last in reversed(_blocks(lines)):
+    for first, last in reversed(_blocks(lines, name)):
         del lines[first : last + 1]
     return "\n".join(lines)
 
 
-def _blocks(lines: list[str]) -> list[tuple[int, int]]:
+def _blocks(lines: list[str], name: str = "crontab") -> list[tuple[int, int]]:
     """Return the first and the last position of our lines. RequestRefused if the markers do not form pairs."""
     marks = [(number, line.strip()) for number, line in enumerate(lines) if line.strip() in (BEGIN, END)]
     for index, (number, mark) in enumerate(marks):
         if mark != (BEGIN, END)[index % 2] or (mark == BEGIN and index + 1 == len(marks)):
             raise RequestRefused(
-                f"line {number + 1} of your crontab, '{mark}', has no counterpart; "
-                "remove our lines with 'crontab -e', then run 'maestro-es cron install'"
+                f"line {number + 1} of your {name}, '{mark}', has no counterpart; "
+                f"remove our lines with '{name} -e', then run 'maestro-es cron install'"
             )
     return [(first, last) for (first, _), (last, _) in zip(marks[::2], marks[1::2], strict=True)]
 
@@ -185,6 +185,9 @@ def not_read(host: str) -> str:
 
 def how_ticks_come(runtime: Runtime) -> str:
     """Return the message that says how ticks will advance a study that was just started."""
+    for driver in ("scrontab", "systemd"):
+        if registry.cron_note(registry.note_name(driver, runtime.host.name)).exists():
+            return f"{driver} runs a tick for it every minute"
     try:
         state, _ = look()
     except (MaestroError, OSError):
@@ -243,9 +246,14 @@ def _refuse_carriage_returns(text: str) -> None:
             )
 
 
+def unavailable() -> str:
+    """Return why this host has no crontab (empty: it has the command)."""
+    return "" if shutil.which("crontab") else "this host has no crontab command"
+
+
 def _crontab(argv: list[str]) -> Completed:
-    if not shutil.which("crontab"):
-        raise RequestRefused("this host has no crontab command; try another login node, or use 'run --wait'")
+    if unavailable():
+        raise RequestRefused(f"{unavailable()}; try another login node, or use 'run --wait'")
     return run(argv, timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})
 
 

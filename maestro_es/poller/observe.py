@@ -56,7 +56,7 @@ class TickInputs(msgspec.Struct, frozen=True):
     `token_suffix` makes its tokens unique. `ahead` is how many steps it requests ahead of free slots. `last_tick` is
     the time of the previous tick, if it is known. `no_environment` says why no step can start (empty: steps can start,
     None: this was not checked). `ended` contains the tokens of attempts whose processes count as ended without a
-    check. For `leaving` see `Session`.
+    check. For `leaving` see `Session`, and for `brief` see `Observations`.
     """
 
     now: Micros
@@ -67,6 +67,7 @@ class TickInputs(msgspec.Struct, frozen=True):
     no_environment: str | None = None
     ended: Collection[str] = ()
     leaving: bool = False
+    brief: bool = False
 
 
 class Observed(NamedTuple):
@@ -173,6 +174,7 @@ class Observer:
             job=host.job,
             namesake=bool(self._namesakes),
             leaving=inputs.leaving,
+            brief=inputs.brief,
         )
 
     def _claim(self, step: StepRecord) -> Claim:

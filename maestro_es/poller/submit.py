@@ -13,6 +13,7 @@ import contextlib
 import errno
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from msgspec import structs
 
@@ -210,3 +211,15 @@ def _write(study: Session, performer: Performer, step: StepRecord) -> StepDryRun
     except (OSError, ValueError, StudyError) as error:
         return StepFailed(at=now, cause=Cause.SCRIPT, message=f"its script can't be written: {error}")
     return StepDryRun(at=now)
+
+
+def job_remark(root: Path, job: str, *, brief: bool) -> str:
+    """Return the remark that a tick can't start local steps: in a `brief` job, or outside of jobs such as `job`."""
+    if brief:
+        return (
+            f"{root}: this job ends with the tick, so local steps can't start: run 'maestro-es drive {root}' in a job"
+        )
+    return (
+        f"{root}: the study was started in the job {job}, so its local steps start in jobs only: run 'maestro-es tick "
+        f"{root}' in a job, or 'maestro-es env {root} --refresh' on the host where they may start from now on"
+    )

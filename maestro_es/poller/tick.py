@@ -18,7 +18,7 @@ from maestro_es.core.attempt_token import element_of
 from maestro_es.core.decide import complete, decide, submissions
 from maestro_es.core.decide import look_back as decide_again
 from maestro_es.core.events import NewEvent
-from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, State, StudyStatus
+from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Driver, State, StudyStatus
 from maestro_es.core.observations import Observations, Report, ReportKind
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, Unreachable
@@ -176,6 +176,7 @@ def _pass(
         no_environment,
         performer.ended,
         study.leaving,
+        runtime.driver is Driver.SCRONTAB,
     )
     may_use = snapshot and snapshot.at(study.log.head.seq)
     where = (study.graph, study.dir, study.adapters)
@@ -206,13 +207,13 @@ def _check_environment(study: Session) -> str | None:
 def _remark_on_job(study: Session) -> None:
     """Add a remark that local steps start only inside jobs, if the study does not continue for this reason alone."""
     job, graph = study.graph.study.environment.job, study.graph
-    if not job or study.runtime.host.job or graph.in_flight() or not graph.ready(scheduled=False, limit=1):
+    brief = study.runtime.driver is Driver.SCRONTAB
+    can_start = not brief and (not job or study.runtime.host.job)
+    if can_start or graph.in_flight() or not graph.ready(scheduled=False, limit=1):
         return
-    root = study.dir.root
-    line = (
-        f"{root}: the study was started in the job {job}, so its local steps start in jobs only: run 'maestro-es tick "
-        f"{root}' in a job, or 'maestro-es env {root} --refresh' on the host where they may start from now on"
-    )
+    from maestro_es.poller.submit import job_remark  # noqa: PLC0415 - few studies need it
+
+    line = job_remark(study.dir.root, job, brief=brief)
     if line not in study.remarks:
         study.remarks.append(line)
 

@@ -34,6 +34,11 @@ def cron_note(host: str) -> Path:
     return folder().with_name("crontabs") / host
 
 
+def note_name(driver: str, host: str) -> str:
+    """Return the name of the note about another driver than cron. Scrontab's jobs may run on any host."""
+    return {"scrontab": ".scrontab", "systemd": f".systemd-{host}"}.get(driver, host)
+
+
 def note_cron(host: str, boot_id: str, at: Micros) -> None:
     """Record that cron has run a tick on a host, and during which boot. Do nothing if the file can't be written."""
     with contextlib.suppress(OSError):
@@ -84,7 +89,8 @@ def cron_before(host: str, boot_id: str) -> Micros | None:
 def cron_hosts() -> list[str]:
     """Return the hosts on which the crontab line is installed."""
     try:
-        return sorted(entry.name for entry in os.scandir(cron_note("host").parent))
+        names = (entry.name for entry in os.scandir(cron_note("host").parent))
+        return sorted(name for name in names if not name.startswith("."))
     except FileNotFoundError:
         return []
 

@@ -59,3 +59,13 @@ def test_the_study_goes_on_outside_once_its_environment_is_taken_from_there(stud
     assert maestro_es("env", study, "--refresh").returncode == 0
     assert maestro_es("tick", study).returncode == 0
     wait_for((study / "last/ran").exists)
+
+
+def test_a_tick_of_scrontab_starts_no_step_that_would_end_with_its_job(study):
+    env = {"MAESTRO_ES_BY_CRON": "scrontab", "SLURM_JOB_ID": "43"}
+    done = maestro_es("tick", "--all", env=env)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "this job ends with the tick, so local steps can't start: run 'maestro-es drive" in done.stderr
+    assert attempts(study) == [1, 0]
+    assert "(scrontab)" in maestro_es("history", study, "first").stdout
+    assert maestro_es("drive", study, env={"SLURM_JOB_ID": "43"}).returncode == 0

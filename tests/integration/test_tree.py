@@ -212,6 +212,9 @@ SCHEDULER = (
 MENTIONS = {
     "cli/drive.py": "help: which jobs can be submitted again",
     "drivers/batch_job.py": "docstring: which texts a scheduler prints",
+    "drivers/scrontab.py": "it is a part of Slurm",
+    "drivers/tick_sources.py": "docstring: what a scrontab is",
+    "cli/cron.py": "help: what a scrontab is",
     "cli/retry.py": "help: which lines of an edited script count",
     "cli/exporting.py": "help: --export has the syntax of sbatch",
     "cli/groups.py": "the command that a user of Slurm may type for cancel",
