@@ -71,7 +71,8 @@ _PASSING = (*NO_ROOM, errno.EBADF, errno.EIO, errno.ESTALE, getattr(errno, "EKEY
 
 
 #: The command that runs the runner, if /bin/bash exists. Otherwise the first line of the runner starts sh, and with
-#: some shells the runner then starts bash. With ``--posix``, bash does not read the file that BASH_ENV names.
+#: some shells the runner then starts bash. With ``--posix``, bash does not read the file that BASH_ENV names. A runner
+#: that can't be executed is started without bash, because then the error says why it can't.
 _BASH = ("/bin/bash", "--posix")
 
 
@@ -101,7 +102,7 @@ class LocalAdapter:
         limit = walltime_seconds(job.run.get("walltime"))
         what = (str(job.runner), job.token, str(job.workspace), job.script, str(job.study))
         return [
-            *(_BASH if os.access(_BASH[0], os.X_OK) else ()),
+            *(_BASH if all(os.access(program, os.X_OK) for program in (_BASH[0], job.runner)) else ()),
             *what,
             str(limit),
             job.output or job.name,

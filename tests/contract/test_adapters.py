@@ -132,7 +132,7 @@ def test_an_ended_job_is_told_to_end_with_all_its_processes(stage: Stage):
 
 
 def test_a_job_may_be_ended_again_and_when_it_is_gone(stage: Stage):
-    [step] = stage.submit("trap 'exit 5' TERM; touch ready; sleep 60 & wait")
+    [step] = stage.submit("trap 'exit 5' TERM; sleep 60 & touch ready; wait")
     stage.let_run()
     wait_for(stage.file(step, "ready").exists)
     for _ in range(5):
