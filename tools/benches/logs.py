@@ -30,7 +30,7 @@ def replay(bench: Bench) -> None:
     scan = scan_of(events)
     actions = {
         scan: partial(bench.program, "scan_events", root / "events.db"),
-        "status --at": partial(bench.ours, "status", root, "--summary", "--at", str(events)),
+        "status --at": partial(bench.ours, "status", root, "--summary", "--at", str(events - 1)),
         "verify": partial(bench.ours, "verify", root),
     }
     peer, few = "eventsourcing", min(_PEER_EVENTS, events)

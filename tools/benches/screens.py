@@ -13,14 +13,18 @@ def screens(bench: Bench) -> None:
     small = large // 10
     ours = {size: bench.study("lanes", size) for size in (small, large)}
     names = {size: f"status, {size:,} steps" for size in (small, large)}
-    series = bench.interleave(7, {names[size]: partial(bench.ours, "status", root) for size, root in ours.items()})
+    series = bench.interleave(
+        7, {names[size]: partial(bench.ours, "status", "--layout", "flat", root) for size, root in ours.items()}
+    )
     bench.report("P8.layout", paired(series, names[small], names[large]), series)
     if bench.has_peer("maestrowf"):
         some = bench.at_most(10_000, 2_000)
         root = bench.study("lanes", some)
         theirs, status = f"maestro status, {some:,} steps", f"status, {some:,} steps"
         command = partial(bench.maestro, "status", "--disable-pager", root)
-        series = bench.interleave(3, {theirs: command, status: partial(bench.ours, "status", root)})
+        series = bench.interleave(
+            3, {theirs: command, status: partial(bench.ours, "status", "--layout", "flat", root)}
+        )
         bench.report("P8.maestro", paired(series, theirs, status), series)
     else:
         bench.skip("P8.maestro", "maestrowf is not installed")
