@@ -56,15 +56,27 @@ def command(studies: tuple[Path, ...], stop_before: float, script: Path | None) 
     following = ""
     if script is not None:
         batch_job.check_script(script)
-        following = batch_job.resubmit(script) if running else ""
-    if following:
-        say_done(f"Job {following} continues after this one")
+        following = _submit(script) if running else ""
     children = Children()
     for root in roots:
         if children.start(root):
             sys.exit(_drive(root, children, str(root) if len(roots) > 1 else ""))
     over = children.wait(batch_job.clock(stop_before).is_over)
-    sys.exit(_finish(children, following, over=over))
+    code = _finish(children, following, over=over)
+    if code == EXIT_TRY_AGAIN and script is not None and not following:
+        _submit(script)
+    sys.exit(code)
+
+
+def _submit(script: Path) -> str:
+    """Submit the job that continues. Returns its id (empty: there was no answer, which is printed)."""
+    try:
+        job_id = batch_job.resubmit(script)
+    except Unreachable as error:
+        say(f"maestro-es: {script} can't be submitted: {error}", err=True)
+        return ""
+    say_done(f"Job {job_id} continues after this one")
+    return job_id
 
 
 def _is_running(root: Path) -> bool:

@@ -192,6 +192,20 @@ def test_a_job_that_continues_is_submitted_first_and_cancelled_at_the_end(launch
     assert not any(call.startswith("sbatch") for call in calls(place))
 
 
+def test_if_the_job_that_continues_is_refused_the_studies_go_on_and_it_is_tried_again(launch, place):
+    study = launch(env=IN_JOB)
+    sbatch = place / "bin/sbatch"
+    answers = sbatch.read_text()
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: the queue is full' >&2; exit 1\n")
+    with drive("--resubmit", place / "drive.sh", study, env=IN_JOB) as driver:
+        wait_for((study / ".maestro-es/waiting").exists)
+        sbatch.write_text(answers)
+        driver.send_signal(signal.SIGTERM)
+        out, err = driver.communicate(timeout=60)
+    assert (driver.returncode, out) == (75, "Job 77 continues after this one\n")
+    assert "drive.sh can't be submitted: sbatch: sbatch: error: the queue is full" in err
+
+
 @pytest.mark.parametrize(
     ("env", "where"), [({}, "this process runs in no job"), ({"PBS_JOBID": "7"}, "this is the job pbs:7")]
 )
