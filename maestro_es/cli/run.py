@@ -46,7 +46,7 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
     throttle="Jobs in flight at the same time; 0: no limit.",
 )
 @click.option("-s", "--sleeptime", type=click.IntRange(min=1), default=60, help="With --wait: seconds between ticks.")
-@click.option("--array", type=click.Choice(WORDS), help=f"{ARRAY_HELP} Default: the key 'array' of batch, or auto.")
+@click.option("--array", type=click.Choice(WORDS), help=f"{ARRAY_HELP} Default: the key 'array' of batch, or never.")
 @click.option("--local-slots", type=COUNT, default=0, help="Local steps at the same time; 0: one per core.")
 @click.option("--dry", is_flag=True, help="Write directories and scripts, but run nothing.")
 @click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that generates the parameters.")

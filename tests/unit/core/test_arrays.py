@@ -69,9 +69,10 @@ def test_an_array_is_one_call():
 @pytest.mark.parametrize(
     ("setting", "batch", "use"),
     [
-        (None, None, ArrayUse.AUTO),
+        (None, None, ArrayUse.NEVER),
+        (None, "auto", ArrayUse.AUTO),
         (None, "never", ArrayUse.NEVER),
-        (None, "nonsense", ArrayUse.AUTO),
+        (None, "nonsense", ArrayUse.NEVER),
         (ArrayUse.ALWAYS, "never", ArrayUse.ALWAYS),
     ],
 )
