@@ -56,9 +56,7 @@ def test_equal_steps_are_submitted_together_if_the_user_says_so(tmp_path, slurm,
     ("version", "number", "jobs"),
     [("23.02.6", 20, 1), ("24.11.0-0rc1", 20, 1), ("23.02.6", 19, 19), ("23.02.5", 20, 20), ("22.05.8", 20, 20)],
 )
-def test_many_equal_steps_are_an_array_if_one_failed_launch_spares_the_others(
-    tmp_path, slurm, version, number, jobs
-):
+def test_many_equal_steps_are_an_array_if_one_failed_launch_spares_the_others(tmp_path, slurm, version, number, jobs):
     (slurm.folder / "version").write_text(version)
     values = ", ".join(map(str, range(number)))
     spec = SPEC.replace("[1, 2, 3, 4]", f"[{values}]").replace("[1, 1, 1, 2]", f"[{', '.join('1' * number)}]")
