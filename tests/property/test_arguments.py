@@ -114,6 +114,7 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "pause": {"reason": REASONS},
     "resume": {"reason": REASONS},
     "cancel": {"steps": st.lists(NAMES, max_size=2), "reason": REASONS},
+    "end_steps": {"steps": st.lists(NAMES, max_size=2), "reason": REASONS},
     "update": {
         "submission_throttle": COUNTS, "restart_limit": COUNTS, "hardware_limit": COUNTS, "sleep_seconds": COUNTS,
         "reason": REASONS,
@@ -141,7 +142,7 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         for name in (
             "execute_ready_steps", "check_study_status", "generate_scripts", "cleanup", "log_description",
             "topological_sort", "detect_cycle", "tick", "is_settled", "steps_to_end", "diff_since_last", "environment",
-            "is_ours", "scheduler_facts", "rebuild",
+            "is_ours", "scheduler_facts", "rebuild", "failures", "status_table",
         )
     },
 }  # fmt: skip
