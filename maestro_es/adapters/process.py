@@ -32,8 +32,9 @@ class Host(NamedTuple):
 
     `environment` is the environment of the study's steps, which has priority over that of this process. `namespace`
     identifies the PID namespace (empty: the first namespace of a host). `machine` distinguishes hosts with the same
-    name, and `booted_at` is the time of the boot, if they are known. `job` is the surrounding job, ``SCHEDULER:ID``
-    (empty: there is none). `trouble` says why the boot id can't be read. Then nothing can be concluded.
+    name (empty: unknown). `booted_at` is the time of the boot (0: unknown). `job` is the surrounding job,
+    ``SCHEDULER:ID`` (empty: there is none). `trouble` says why the boot id can't be read. Then nothing can be
+    concluded.
     """
 
     name: str
@@ -109,8 +110,8 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Environment | 
 def _wait_for_arguments(pid: int, last: str) -> None:
     """Wait until /proc shows the arguments of a process, which identify it.
 
-    On Linux, `posix_spawn` returns a moment earlier. Until then /proc shows the arguments of the parent, or none (seen
-    with Linux 6.18 for every second process). So the process would count as gone.
+    On Linux, `posix_spawn` returns before /proc shows them. Until then, /proc shows the arguments of the parent, or
+    none. With Linux 6.18, this happened to half of the processes. Without the wait, they would count as gone.
     """
     end = time.monotonic() + 1
     while sys.platform == "linux" and not is_running(pid, last) and time.monotonic() < end:
@@ -151,7 +152,7 @@ def session_members(session: int) -> list[int]:
 
 
 class Running(NamedTuple):
-    """A running process: its arguments and environment, and its current directory (empty: unknown)."""
+    """A running process: its id, its arguments, and its current directory (empty: unknown)."""
 
     pid: int
     arguments: tuple[str, ...]
@@ -181,7 +182,7 @@ def has_open(pid: int, folder: str) -> bool:
 
 
 def has_lost(pid: int, path: str) -> bool:
-    """Return whether a process has a removed file open that was at this path. Only Linux tells this."""
+    """Return whether a process still has a file open that was removed from this path. Only Linux tells this."""
     return sys.platform == "linux" and f"{path} (deleted)" in proc.open_files(pid)
 
 
@@ -195,7 +196,7 @@ def is_marked(pid: int, word: str, variable: str) -> bool:
 
 
 def marked(word: str, variable: str) -> list[int]:
-    """Return this user's processes, except this one, that `is_marked`."""
+    """Return the processes of this user for which `is_marked` returns True. This process is left out."""
     if sys.platform != "linux":
         return [running.pid for running in of_this_user() if word in running.arguments]
     ours = (pid for pid in proc.pids() if pid != os.getpid() and proc.owner(pid) == os.geteuid())
@@ -203,9 +204,9 @@ def marked(word: str, variable: str) -> list[int]:
 
 
 def carriers(word: str, variable: str) -> list[int]:
-    """Return this user's processes that have this value of a variable in their environment, except this one.
+    """Return the processes of this user whose environment has the variable with this value.
 
-    Only Linux shows environments. A process that has cleared its environment is not found.
+    This process is left out. Only Linux shows environments. A process that has cleared its environment is not found.
     """
     if sys.platform != "linux":
         return []
@@ -215,7 +216,7 @@ def carriers(word: str, variable: str) -> list[int]:
 
 
 def _ask(*argv: str) -> str:
-    """Return the output of a system program. Unreachable if it fails for another reason than finding nothing."""
+    """Return the output of a system program. Unreachable if it fails. Finding nothing is not a failure."""
     try:
         done = run(argv)
     except OSError as error:

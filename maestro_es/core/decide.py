@@ -34,7 +34,8 @@ from maestro_es.core.throttle import ROUND_STEPS, count_slots
 if TYPE_CHECKING:
     from maestro_es.core.arrays import Arrays
 
-#: The time between two ticks of cron. If no tick runs for this many of them, missed ticks are recorded.
+#: `_CRON_SECONDS` is the time between two ticks of cron. If no tick runs for more than `_PERIODS` such times, missed
+#: ticks are recorded.
 _CRON_SECONDS, _PERIODS = 60, 3
 
 
@@ -47,7 +48,8 @@ def decide(
     """Run the rules of one tick. `record` takes events in order and applies them to the graph.
 
     `record` may apply each event before it takes the next one. So the events of a million steps need not fit in
-    memory. If `arrays` returns what a job array may be, equal steps are submitted together.
+    memory. `arrays` returns the rules for job arrays, or None. If there are rules, many equal steps are submitted
+    together.
     """
     before = _boot_before(graph.study, seen)
     record(note_changes(graph, seen))
@@ -59,7 +61,7 @@ def decide(
 
 
 def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], object]) -> None:
-    """Record, for a study that has ended, that this host has booted since, and which outputs are doubted."""
+    """Record a reboot of this host after the end of the study, and the outputs that it puts in doubt."""
     before = _boot_before(graph.study, seen)
     if before:
         reboot = e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)
@@ -67,7 +69,7 @@ def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]
 
 
 def _boot_before(study_record: StudyRecord, seen: Observations) -> str:
-    """Return the boot id before a reboot of this host that is not recorded yet (empty: there is none)."""
+    """If this host has rebooted and the log does not say so yet, return the previous boot id (else an empty text)."""
     return "" if seen.namesake else boot_before(study_record, seen.boot)
 
 
@@ -128,7 +130,7 @@ def _end_steps(
     """
     part = Part()
     is_resumed = graph.study.cascading
-    if graph.study.cancelling:  # then no blocked step is left
+    if graph.study.cancelling:  # all blocked steps are cancelled, so no descendants are left to fail
         record(part.take(_cancel(graph.waiting(), seen)))
         record(doubt_outputs(graph, seen, before, reconciled))
     else:
@@ -183,8 +185,8 @@ def start_ready(
     """Request the submission of as many ready steps as the throttle and the host's slots allow.
 
     If the study was started inside a job, its local steps start only inside jobs, because they may not be allowed on
-    this host. In a job that ends with the tick, none starts. Jobs are requested in rounds: a tick that has submitted a
-    full round may request another one.
+    this host. If the tick runs in a job that ends with it, no local step starts. Jobs are requested in rounds: a tick
+    that has submitted a full round may request another one.
     """
     study_record = graph.study
     if (
@@ -213,7 +215,10 @@ def start_ready(
 def _request_jobs(
     graph: Graph, seen: Observations, ready: Iterable[StepRecord], arrays: Callable[[], Arrays | None]
 ) -> Iterator[NewEvent]:
-    """Request a submission for each of these steps, as far as one round goes. Equal ones are submitted together."""
+    """Request the submission of these steps, but not of more than fit in one round.
+
+    Many equal steps are submitted together.
+    """
     from maestro_es.core.arrays import one_round  # noqa: PLC0415 - most ticks submit nothing
 
     study_id, suffix = graph.study.study_id, seen.token_suffix

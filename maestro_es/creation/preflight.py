@@ -37,7 +37,8 @@ _LONGEST_ARGUMENT = 32 * 4096
 #: A placeholder for the token of an attempt, which a tick creates.
 _TOKEN = make_token("0" * 8, 1, 1, "0" * 8)
 
-#: The longest name and description of steps that are checked together, in characters.
+#: The maximum length of the name and the description of a step together, in characters. If they are longer, the step
+#: is always checked itself.
 _LONGEST_ABOUT = 300
 
 #: Characters that are not expected in commands.
@@ -72,9 +73,10 @@ def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, runti
 
 
 def _outline(template: Template, expansion: Expansion) -> str:
-    """Return all data of a step that a scheduler can see. Steps with the same outline can only have the same problems.
+    """Return an outline of a step: the data that a scheduler usually sees.
 
-    It is empty if the scheduler may see all of the step.
+    Steps with the same outline can only have the same problems. The outline is empty if other data of the step may
+    cause problems too. Such a step is always checked itself.
     """
     texts = [str(template.run.get(key) or "") for key in ("cmd", "restart")]
     about = f"{template.name} {template.description}"
@@ -91,7 +93,7 @@ def _first_faults(
 ) -> tuple[str, list[_Fault]]:
     """Return the first instance of a template with problems, and its problems.
 
-    If a sample has problems, all are checked.
+    If a sample has problems, all instances are checked in order, until the first one with problems is found.
     """
     instances = expansion.templates[template]
 

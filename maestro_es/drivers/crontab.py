@@ -1,8 +1,8 @@
 """Makes the crontab line that runs ticks for all studies, and adds it to a crontab or removes it.
 
 A crontab contains lines of other programs and of the user. So it is edited as text. Only the lines between our two
-markers are changed, and all others are kept byte for byte. The package python-crontab would parse and rewrite all
-lines, and the few lines of code here are simpler.
+markers are changed, and all others are kept byte for byte. We don't use the package python-crontab: it would parse and
+rewrite all lines, and this module is simpler.
 
 ``crontab -l`` writes the crontab to a file, and ``crontab FILE`` installs one. All cron implementations share these
 two commands, and bytes that are not UTF-8 survive them.
@@ -73,7 +73,8 @@ def installed_line(text: str, name: str = "crontab") -> str | None:
 def with_line(text: str, line: str, name: str = "crontab") -> str:
     """Return a crontab with our lines.
 
-    They are in their present place, or at the end, so that its MAILTO applies to them.
+    If it has lines of ours, their place stays the same. New ones go to the end, so that a MAILTO in the crontab
+    applies to them.
 
     Several blocks of ours become one. If the last line has no newline, one is added, because cron would ignore such a
     line.
@@ -135,7 +136,10 @@ def look() -> tuple[InstallState, str | None]:
 
 
 def install(host: str, at: Micros) -> bool:
-    """Add our line to the crontab, and return whether this changed it. RequestRefused if there is no command."""
+    """Add our line to the crontab, and return whether this changed it.
+
+    RequestRefused if this host has no ``crontab`` command, or if the command fails.
+    """
     before = _read()
     after = with_line(before, wanted_line())
     if after != before:
@@ -146,7 +150,10 @@ def install(host: str, at: Micros) -> bool:
 
 
 def remove(host: str) -> bool:
-    """Remove our lines from the crontab, and return whether this changed it. RequestRefused if there is no command."""
+    """Remove our lines from the crontab, and return whether this changed it.
+
+    RequestRefused if this host has no ``crontab`` command, or if the command fails.
+    """
     before = _read()
     after = without_line(before)
     if after != before:
@@ -215,7 +222,7 @@ def what_is_forgotten(facts: SchedulerFacts | None, cluster_info: Mapping[str, s
 def _read() -> str:
     """Return the crontab (empty: there is none).
 
-    RequestRefused if it can't be read, because it might be overwritten.
+    RequestRefused if it can't be read. If it counted as empty, the caller would overwrite it.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "crontab"

@@ -59,10 +59,10 @@ class RequestableGraph(AuditableGraph):
         return self._ask(lambda graph: requests.release(graph, patterns, why))
 
     def skip(self, *steps: str, reason: str = "") -> list[Recorded]:
-        """Mark steps as finished that have failed, were cancelled or have not run. Returns the new events.
+        """Mark steps as finished, although they have failed, were cancelled or have not run. Returns the new events.
 
-        Steps that depend on them can run. Steps that ended because of them wait to run again. RequestRefused for steps
-        in flight.
+        Steps that depend on them can run. If a step ended because of one of them, it waits to run again.
+        RequestRefused for steps in flight.
         """
         actor = self._study.log.identity.actor
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
@@ -86,8 +86,8 @@ class RequestableGraph(AuditableGraph):
         because of a selected step run again too. With `descendants`, so do all steps that depend on it.
 
         The limits apply to the whole study. `restart_limit` is how often a step is restarted after a timeout, and
-        `hardware_limit` how often after a hardware failure (0: no limit). A study that has ended continues. A step
-        that had started resumes with its restart script, if it has one and `from_scratch` is false. With
+        `hardware_limit` how often after a hardware failure (0: no limit). A study that has ended continues. If a step
+        had started and has a restart script, it resumes with this script, unless `from_scratch` is true. With
         `keep_script`, a script that a user has edited in the workspace runs unchanged.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
@@ -102,10 +102,10 @@ class RequestableGraph(AuditableGraph):
         )
 
     def retry_doubted(self, *steps: str, reason: str = "") -> list[Recorded]:
-        """Run the steps again whose output may be incomplete after a reboot, and all steps that depend on them.
+        """Run the doubted steps again, and all steps that depend on them.
 
-        `steps` are names or patterns (default: all such steps). Returns the new events. RequestRefused if there is no
-        such step.
+        After a reboot, the output of a doubted step may be incomplete. `steps` are names or patterns (default: all
+        such steps). Returns the new events. RequestRefused if there is no such step.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         return self._ask(lambda graph: rerun.retry_doubted(graph, patterns, why))
@@ -113,8 +113,8 @@ class RequestableGraph(AuditableGraph):
     def retry_lost(self, *steps: str, reason: str = "") -> list[Recorded]:
         """Run steps again whose host or container is gone for good. Returns the new events.
 
-        The caller is responsible for this, because a step that still runs there would run twice. RequestRefused for a
-        step that this host can see, and for a job that its scheduler watches.
+        The caller must be sure that it is gone. Otherwise a step that still runs there would run twice at the same
+        time. RequestRefused for a step that this host can see, and for a job that its scheduler watches.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         actor, at, study = self._study.log.identity.actor, self.runtime.now(), self._study
@@ -127,7 +127,7 @@ class RequestableGraph(AuditableGraph):
     def reopen(self, reason: str = "", *, from_scratch: bool = False) -> list[Recorded]:
         """Continue a cancelled study. Its cancelled steps run. The new events include a StepReset for each of them.
 
-        A step that had started resumes with its restart script, as after `retry`.
+        If a step had started and has a restart script, it resumes with this script, as after `retry`.
         """
         why, scratch = arguments.text("reason", reason), arguments.flag("from_scratch", from_scratch)
         return self._ask(lambda graph: rerun.reopen(graph, why, rerun.How(from_scratch=scratch)))
@@ -175,9 +175,10 @@ class RequestableGraph(AuditableGraph):
         """Change the environment of the steps that are submitted from now on.
 
         It sets the variables in `values`, sets those in `names` to their values in this process, and removes those in
-        `unset`. With `refresh`, it records the environment of this process instead. `export` chooses the variables
-        (default: the present choice), and `remarks` gets a line about each variable that is left out. Returns the new
-        events: an EnvironmentRecorded if the environment changes. TypeError if a name or a value is not a text.
+        `unset`. With `refresh`, it records the environment of this process instead. Then `export` chooses the
+        variables (default: the present choice). If it leaves out variables that may matter, lines about them are added
+        to `remarks` of this object. Returns the new events: an EnvironmentRecorded if the environment changes.
+        TypeError if a name or a value is not a text.
         """
         from maestro_es.study import environment_changes  # noqa: PLC0415 - for this only
 
@@ -197,9 +198,9 @@ class RequestableGraph(AuditableGraph):
         return recorded
 
     def share(self, *, group_reads: bool) -> bool:
-        """Allow or forbid the group of the study's files to read the log. Returns whether this has changed anything.
+        """Let the Unix group that owns the study's files read the log, or forbid it.
 
-        This changes the modes of files and records no event.
+        Returns whether this has changed anything. It changes the modes of files and records no event.
         """
         self._study.log.check_place()
         self._study.dir.check_owner()

@@ -3,8 +3,8 @@
 The process may die at any moment. A request without an outcome is then in doubt, and a later tick reconciles it.
 
 `maestro_es.core.decide` decides which steps are submitted. `maestro_es.poller.submitter` decides how many calls are
-made at the same time. A tick requests jobs in rounds, because it stops after some time, and what it has requested and
-not submitted must be withdrawn.
+made at the same time. A tick stops after some time and withdraws the requests that it has not submitted. So it
+requests jobs in rounds.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from maestro_es.study.scripts import written_digests
 from maestro_es.study.session import Session, Submitted
 from maestro_es.study.workspace import ScriptOf
 
-#: How many outcomes are appended together. After a crash, submissions with outcomes that were not appended are in
-#: doubt.
+#: How many outcomes are appended together. If the process crashes first, their submissions are in doubt.
 _GROUP = 16
 
-#: Errors that stay until a user changes the study. Other errors of a file system may be gone at the next tick, for
-#: example if it is full or hangs, or if a ticket has expired. After such an error the step does not fail.
+#: Errors that stay until a user changes the study. Other errors of a file system may be gone at the next tick: for
+#: example, the file system was full or did not answer, or the user's Kerberos ticket for it had expired. After such an
+#: error the step does not fail.
 _LASTING = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR)
 
 
@@ -163,7 +163,7 @@ def _calls(study: Session, performer: Performer, requested: Iterable[tuple[int, 
 
 
 def _array_of(name: str, steps: Mapping[int, StepRecord]) -> tuple[str, str]:
-    """Return the name of the array to which these steps belong, and its title; empty for a job of its own."""
+    """Return the name and the title of the job array of these steps. Both are empty if a step gets a single job."""
     step = next(iter(steps.values()))
     return ("", "") if name == step.token else (name, step.template.replace("/", "_").replace(" ", "_"))
 
@@ -214,7 +214,11 @@ def _write(study: Session, performer: Performer, step: StepRecord) -> StepDryRun
 
 
 def job_remark(root: Path, job: str, *, brief: bool) -> str:
-    """Return the remark that a tick can't start local steps: in a `brief` job, or outside of jobs such as `job`."""
+    """Return the remark that a tick can't start local steps.
+
+    If `brief`, the tick runs in a job that ends with it. Otherwise the study was started in the job `job`, and the
+    tick runs outside of jobs.
+    """
     if brief:
         return (
             f"{root}: this job ends with the tick, so local steps can't start: run 'maestro-es drive {root}' in a job"

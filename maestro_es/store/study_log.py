@@ -1,8 +1,8 @@
 """The log of a study and its projection, in one SQLite file. Both are always consistent.
 
-`StudyLog.record` appends events and applies them to the projection in one transaction. Each append has an expected
-seq. So a process whose decision is based on an old state gets `ConcurrentAppend` and writes nothing, with or without a
-lock.
+`StudyLog.record` appends events and applies them to the projection in one transaction. Each append expects a certain
+event to be the last one, by its number (seq). If a process has decided on an old state, it gets `ConcurrentAppend` and
+writes nothing. This holds with and without a lock.
 """
 
 from __future__ import annotations
@@ -82,15 +82,15 @@ class StudyLog(LogReader):
     ) -> StudyLog:
         """Open a log and update its projection, unless `fold` is off.
 
-        Without `migrate`, the tables of an older version are unchanged, for callers that only read events. NotAStudy,
-        DamagedLog or NewerLog if the log can't be opened.
+        Without `migrate`, the tables of an older version stay as they are. This suffices for callers that only read
+        events. NotAStudy, DamagedLog or NewerLog if the log can't be opened.
         """
         _opened[path] = None
         read_only = check_file(path)
         with connected(path, read_only=read_only) as connection:
             check_header(connection, path, migrate=migrate and not read_only)
             if read_only and (fold or migrate):
-                from maestro_es.store.log_copy import LogCopy, is_behind  # noqa: PLC0415 - a tick writes
+                from maestro_es.store.log_copy import LogCopy, is_behind  # noqa: PLC0415 - a tick can write the file
 
                 if is_behind(connection, path):
                     return LogCopy(connection, path, clock, identity)
@@ -173,7 +173,7 @@ class StudyLog(LogReader):
     def record(self, new_events: Iterable[NewEvent]) -> None:
         """Append events inside a `transaction`, and apply them. ConcurrentAppend if another process was first.
 
-        The iterable is read in blocks. When it makes an event, the graph contains the events of all earlier blocks.
+        The iterable is read in blocks. While one block is read, the graph contains the events of all earlier blocks.
         """
         drawn = iter(new_events)
         try:
@@ -232,12 +232,13 @@ class StudyLog(LogReader):
         seq, time, digest = self.head
         time = max(time, self._clock())
         rows, events = [], []
-        for seq, (step, event) in enumerate(new_events, seq + 1):  # noqa: B020 - it counts on
+        for seq, (step, event) in enumerate(new_events, seq + 1):  # noqa: B020 - `seq` continues from its old value
             row, recorded = event_log.seal(digest, Recorded(seq, time, self._invocation, step, event))
             digest = row[-1]
             rows.append(row)
             events.append(recorded)
-        self.graph.apply(block_of(events))  # as a reader decodes them, so that live and replay give the same state
+        # The events have the form that a reader gets. So a replay gives the same state.
+        self.graph.apply(block_of(events))
         if self._heard is not None:
             self._heard += events
         event_log.insert(self._connection, rows)
@@ -252,15 +253,15 @@ class StudyLog(LogReader):
             self.graph.forget()
 
     def _end_abandoned(self) -> None:
-        """Roll back a transaction that another thread has left open, because it can't use this connection."""
+        """Roll back a transaction that another thread has left open. That thread can't use this connection."""
         if not self._open and self._connection.in_transaction:
             self._roll_back()
 
     def rewrite(self, rows: Sequence[event_log.Row], new_events: Iterable[NewEvent]) -> None:
-        """Replace the rows with these numbers, up to the last row, and append events that give the reason.
+        """Put `rows` in the place of the rows that have the same numbers. Then append events that give the reason.
 
-        Only a correction does this. The whole log is replayed. Other processes that have the log open notice the new
-        head.
+        `rows` goes up to the last row of the log. Only a correction does this. The whole log is replayed. Other
+        processes that have the log open notice the new head.
         """
         with self.transaction():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -327,7 +328,7 @@ class StudyLog(LogReader):
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        """Apply the missing events to the projection: all events if another reducer or an earlier boot wrote it."""
+        """Apply the missing events. Apply all if another reducer wrote the tables, or this host has booted since."""
         if self._usable() >= self.head.seq:
             return
         try:

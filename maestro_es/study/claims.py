@@ -1,9 +1,9 @@
 """Creates and reads claims: symbolic links in the workspace of a step. Each token has at most one.
 
-The text of the link names the owner: ``JOB HOST INSTANCE NONCE`` for a runner, ``abandoned`` for a tick. INSTANCE
-distinguishes boots and containers of one host. Only this module and ``runner.sh`` write and parse the text. The runner
-of a scheduler's job creates its claim itself. `make_claim` creates the claim for the runner of a local step. Creating
-a link together with its text is atomic and exclusive, on NFS and Lustre too.
+The text of the link names the owner. The link of a runner has the text ``JOB HOST INSTANCE NONCE``. The link of a tick
+has the text ``abandoned``. INSTANCE distinguishes boots and containers of one host. Only this module and ``runner.sh``
+write and parse the text. The runner of a scheduler's job creates its claim itself. `make_claim` creates the claim for
+the runner of a local step. Creating a link together with its text is atomic and exclusive, on NFS and Lustre too.
 
 `maestro_es.core.verdict` decides what a claim proves about an attempt.
 """
@@ -54,7 +54,10 @@ def tokens_claimed(workspace: Path) -> list[str]:
 
 
 def _is_listed(path: Path) -> bool:
-    """Return whether the directory lists the file. NFS and Lustre cache for a while that a file does not exist."""
+    """Return whether the directory lists the file.
+
+    NFS and Lustre remember for a while that a file is missing. So a lookup of its path may be out of date.
+    """
     with contextlib.suppress(FileNotFoundError), os.scandir(path.parent) as entries:
         return any(entry.name == path.name for entry in entries)
     return False
@@ -70,7 +73,8 @@ def make_claim(workspace: Path, token: str, job_id: str, host: str, instance: st
     try:
         os.symlink(owner, path)
     except FileExistsError:
-        return os.readlink(path) == owner  # it is ours if the file system repeated the call
+        # A network file system may send the call twice. Then the first one made the link, and the second one fails.
+        return os.readlink(path) == owner
     return True
 
 

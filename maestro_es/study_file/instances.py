@@ -23,13 +23,14 @@ from maestro_es.study_file.parameters import Parameters, strings_in
 from maestro_es.study_file.render import substitute
 from maestro_es.study_file.templates import Template
 
-#: The type of the arrays that hold numbers of instances: at least 32 bits.
+#: The type code of arrays of instance numbers. Their items have at least 32 bits.
 _NUMBER = "L"
 
-#: The keys of a ``run`` block with lines for a shell.
+#: The keys of a ``run`` block whose values are lines for a shell.
 _LINES = ("cmd", "restart")
 
-#: A placeholder inside another placeholder or inside a command. Its value may decide the meaning of the outer one.
+#: A placeholder inside another placeholder or inside a command. Its value may decide what the outer placeholder or the
+#: command means.
 _NESTED = re.compile(r"LAUNCHER|\$\([^)]*\$\(")
 
 
@@ -40,12 +41,13 @@ def numbers(size: int = 0) -> array[int]:
 
 @dataclass(frozen=True)
 class Grouping:
-    """The combinations of parameters, grouped by their labels of some of the parameters.
+    """Groups of parameter combinations. The combinations of one group have equal labels for the parameters `keys`.
 
-    `first` has the index of the first combination of each group, and `of` the group of each combination (from 0).
-    `collapsed` counts the combinations whose labels are equal to those of an earlier one, but whose values differ. If
-    `are_plain`, every label can be the name of a directory, unchanged. The labels have a common `prefix`, and are at
-    most `longest` characters long. In the group `largest`, labels and values together are the longest.
+    `first` lists, for each group, the index of its first combination. `of` lists, for each combination, the number of
+    its group (from 0). `collapsed` is the number of combinations that have the labels of an earlier combination, but
+    other values. If `are_plain`, every label can be the name of a directory, unchanged. The labels have a common
+    `prefix`, and are at most `longest` characters long. `largest` is the number of the group that has the longest
+    labels and values in total.
     """
 
     keys: tuple[str, ...]
@@ -90,7 +92,7 @@ def group(parameters: Parameters, used: frozenset[str]) -> Grouping:
 
 
 def labels_of(parameters: Parameters, keys: Sequence[str]) -> Iterator[str]:
-    """Yield the labels of some parameters for each combination, as instances have them in their names."""
+    """For each combination, yield the labels of these parameters in the form that the names of instances have."""
     columns = ([param.label for param in parameters.columns[key]] for key in keys)
     return map(".".join, zip(*columns, strict=True))
 
@@ -102,7 +104,8 @@ def _length(param: Param) -> int:
 class Instances:
     """The instances of one template. `first` is the number of the first one, and the others follow.
 
-    `parents` are the instances of its parents, and `sources` those of the steps whose workspaces it names.
+    `parents` are the instances of the template's parents. `sources` are the instances of the steps whose workspaces
+    the template names.
     """
 
     def __init__(  # noqa: PLR0913 - what instances depend on
@@ -139,7 +142,7 @@ class Instances:
         return len(self.grouping.first) if self.grouping else 1
 
     def number(self, combo: int) -> int:
-        """Return the number of the instance for the combination of that index."""
+        """Return the number of the instance for a combination. `combo` is the index of the combination."""
         return self.first + (self.grouping.of[combo] if self.grouping else 0)
 
     def numbers(self) -> range:
@@ -205,7 +208,11 @@ class Instances:
         )
 
     def distinct(self, *values: object) -> Iterator[int]:
-        """Yield the index of the first instance for each different content of `values` of the template."""
+        """Yield the indexes of the instances that give `values` a new content.
+
+        `values` belong to the template, and the parameters of an instance decide their content. An instance is left
+        out if an earlier one gives them the same content.
+        """
         columns = [self.parameters.columns[key] for key in self.parameters.used_in(strings_in([*values]))]
         seen: set[tuple[Param, ...]] = set()
         for index, combo in enumerate(self.combos() if columns else (0,)):
@@ -231,10 +238,11 @@ class Instances:
 def samples(instances: Instances) -> Iterable[int]:
     """Return the indexes of the instances of a template whose scripts must be checked before a study exists.
 
-    All others can only have the same problems. A scheduler may refuse a resource, a walltime or a launcher. So an
-    instance is checked for each value that these have. In the other lines of a script, a value does not matter if it
-    is inert: not empty, and without characters that have a meaning for a shell, a launcher or a scheduler. If all
-    values are inert, the first instance is checked, and the one with the longest values. Otherwise all are checked.
+    All others can only have the same problems. A scheduler may refuse a resource, a walltime or a launcher. So for
+    each combination of their values, one instance is checked. In the other lines of a script, a value does not matter
+    if it is inert: not empty, and without characters that have a meaning for a shell, a launcher or a scheduler. If
+    all values are inert, the first instance is checked, and the one with the longest values. Otherwise all are
+    checked.
     """
     run = instances.template.run
     decisive = [value for key, value in run.items() if key not in _LINES]
@@ -250,7 +258,7 @@ def samples(instances: Instances) -> Iterable[int]:
 
 @dataclass
 class Expansion:
-    """The instances of all templates, in the order of their numbers (from 1) and of their launch.
+    """The instances of all templates, in the order of their numbers. The numbers start at 1 and follow launch order.
 
     `renamed` has the numbers and names of instances whose names were not unique. Such a study is refused.
     """
@@ -261,7 +269,7 @@ class Expansion:
 
     @property
     def steps(self) -> Steps:
-        """The events that add the instances, by number minus 1."""
+        """The events that add the instances. The event at index 0 adds instance 1."""
         return Steps(self)
 
     def add(self, instances: Instances) -> None:
@@ -279,7 +287,11 @@ class Expansion:
         return self.renamed.get(number) or instances.name(number - instances.first)
 
     def steps_of(self, template: str, rows: Sequence[int] = ()) -> Iterator[tuple[int, StepAdded]]:
-        """Yield the number of each instance of a template, and the event that adds it with its line in `rows`."""
+        """For each instance of a template, yield its number and the event that adds it.
+
+        `rows` lists, for each number, the line of the instance in ``status.csv``. If it is given, the event gets that
+        line.
+        """
         instances = self.templates[template]
         for index, number in enumerate(instances.numbers()):
             step = instances.step(index, rows[number - 1] if rows else 0)

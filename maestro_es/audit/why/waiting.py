@@ -15,8 +15,8 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.throttle import IN_DOUBT_BATCH, Slots, asked_again_at, count_slots
 
-#: At most this number of ready steps is counted to find the rank of a step. At most this number of parents is searched
-#: for the last one that ended.
+#: At most this number of ready steps is counted to find the rank of a step. Only this many parents are examined to
+#: find the one that ended last.
 _LINE = 1000
 
 
@@ -52,7 +52,7 @@ def _stops(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def ended_first(view: View, step: StepRecord) -> list[Explanation]:
-    """Return that the next tick cancels a step, if a cancel was requested."""
+    """If a cancel was requested, return the explanation that the next tick cancels the step."""
     if not (step.cancelling or view.graph.study.cancelling):
         return []
     return [_asked_for(view, "the next tick cancels it", cancel_of(view, step.number))]
@@ -73,7 +73,7 @@ def _no_environment(view: View) -> list[Explanation]:
 
 
 def _no_answer(view: View, step: StepRecord) -> list[Explanation]:
-    """Return since when the scheduler of a step has not answered, if it is down."""
+    """If the scheduler of a step is down, return the time since which it has not answered."""
     name = adapter_of(view, step)
     message = view.graph.study.unreachable.get(name)
     if message is None or not step.scheduled:
@@ -127,7 +127,7 @@ def _in_doubt(view: View, step: StepRecord, rank: str) -> Explanation:
 
 
 def _full(view: View, step: StepRecord, slots: Slots, rank: str) -> Explanation:
-    """Return that the scheduler's queue is full, or was full before, and when ticks submit to it again."""
+    """Say that the scheduler's queue is full, or was full before. Also say how many jobs ticks submit, or when."""
     study, name = view.graph.study, adapter_of(view, step)
     refusal = study.refusal
     if refusal is None:
@@ -161,8 +161,9 @@ def _made_ready(view: View, step: StepRecord) -> tuple[e.Recorded, ...]:
     return tuple(view.events_of(step.number)[:1])
 
 
-#: At most this number of steps, and of instances of one funnel, is searched for unblocked steps.
+#: The search for unblocked steps ends after it has reached this number of steps.
 _LOOKED_AT = 10_000
+#: The search looks at no more than this number of instances of one funnel.
 _OF_A_FUNNEL = 1_000
 
 
@@ -208,7 +209,7 @@ def _before(graph: Graph, step: StepRecord) -> list[StepRecord]:
 
 
 def priority(step: StepRecord) -> int:
-    """Return how likely a step proceeds without a user: the higher, the more likely (0: it does not)."""
+    """Return a number: the higher it is, the more likely the step proceeds by itself. 0 means that it does not."""
     if step.phase is Phase.DONE or step.cancelling or step.held:
         return 0
     if step.phase is Phase.REQUESTED or step.missed_at is not None:
@@ -219,7 +220,7 @@ def priority(step: StepRecord) -> int:
 
 
 def others(steps: Sequence[StepRecord]) -> str:
-    """Return for how many other steps a step waits, by state. If there are very many, they are not counted."""
+    """Return the number of other steps for which a step waits, by state. Very many steps are not counted."""
     if not steps:
         return ""
     if len(steps) >= _OF_A_FUNNEL - 1:
