@@ -124,8 +124,8 @@ class SubmissionKind(str, enum.Enum):
     RETRY = "retry"  # a user has requested it, from the beginning
 
 
-#: Whether equal steps that are ready are submitted as one job array. AUTO: if there are many.
 ArrayUse = enum.Enum("ArrayUse", {"AUTO": "auto", "ALWAYS": "always", "NEVER": "never"}, type=str)
+ArrayUse.__doc__ = "Whether equal steps that are ready are submitted as one job array. AUTO: if there are many."
 
 
 class Cause(str, enum.Enum):

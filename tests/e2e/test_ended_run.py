@@ -45,7 +45,11 @@ def test_a_signal_while_a_study_is_created_leaves_nothing(tmp_path: Path, number
     run = started(tmp_path)
     os.kill(run.pid, number)
 
-    assert run.wait(60) == 128 + number
+    code = run.wait(60)
+    if code == 0:  # the signal came too late, and the study is complete
+        assert maestro_es("verify", *(tmp_path / "runs").iterdir()).returncode == 0
+        return
+    assert code in {128 + number, -number}  # a shell shows the same for both
     assert [path.name for path in tmp_path.iterdir()] == ["many.yaml"]
 
 

@@ -68,7 +68,7 @@ def traps(tmp_path: Path) -> Path:
         ["validate", str(study)],
     ]
     names = set.union(*(modules("-m", "maestro_es", *words, cwd=tmp_path) for words in commands))
-    assert {"click", "json", "msgspec", "rich", "signal", "sqlite3", "types", "yaml"} <= names
+    assert {"click", "json", "msgspec", "signal", "sqlite3", "types", "yaml"} <= names
     wait_for((tmp_path / "first/b/done").exists)
     for name in names:
         note = f"open({str(tmp_path / 'sprung')!r}, 'a').write({name!r} + '\\n')"

@@ -82,6 +82,8 @@ def test_the_failure_of_the_first_of_100_000_steps_reaches_the_last():
 
     record([(None, e.CancelRequested(steps=(1,)))])
     decide(graph, look(), record)
+    while graph.study.cascading:
+        decide(graph, look(), record)
 
     assert graph.study.states == {"CANCELLED": CHAIN}
     assert graph.study.status is StudyStatus.CANCELLED
@@ -127,9 +129,13 @@ def test_a_log_of_100_000_steps_is_written_failed_and_verified(tmp_path: Path):
         with log.transaction():
             log.record([(None, e.CancelRequested(steps=(1,)))])
             decide(log.graph, look(), log.record)
+        assert log.graph.study.cascading
+        with log.transaction():
+            decide(log.graph, look(), log.record)
 
         assert log.graph.study.states == {"CANCELLED": CHAIN}
-        assert verify(log).events == log.head.seq == 2 * CHAIN + 5 + 2
+        cascade = 2  # CascadeStarted and CascadeCompleted
+        assert verify(log).events == log.head.seq == 2 * CHAIN + 5 + 2 + cascade
 
 
 def test_a_log_with_a_funnel_of_10_000_on_10_000_is_written_and_verified(tmp_path: Path):

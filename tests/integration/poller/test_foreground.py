@@ -6,14 +6,12 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
 from maestro_es.core import requests
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.poller.foreground import run_until_ended
-from maestro_es.store.study_log import StudyLog
 from tests.fakes.faults import needs_strace
 from tools.testbed.processes import wait_for
 from tools.testbed.studies import Bench, Step
@@ -41,24 +39,6 @@ def test_a_step_starts_one_shell_apart_from_its_own(bench: Bench):
     started = [line.split('"')[1].rpartition("/")[2] for line in calls]
     assert started[1:] == ["bash", "a.sh", "bash", "b.sh", "bash", "c.sh"]
     assert bench.status is StudyStatus.FINISHED
-
-
-def test_short_steps_share_transactions(bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    count = 200
-    bench.settings = Settings(local_slots=2)
-    bench.create(*(Step(f"s{number}") for number in range(count)))
-    commit, commits = StudyLog._commit, []
-
-    def slow(log: StudyLog) -> None:
-        commits.append(log)
-        time.sleep(0.02)
-        commit(log)
-
-    monkeypatch.setattr(StudyLog, "_commit", slow)
-    with bench.open() as study:
-        run_until_ended(study, lambda: None)
-    assert bench.status is StudyStatus.FINISHED
-    assert len(commits) < count / 2
 
 
 def test_how_often_it_ticks_can_be_changed_while_it_does(bench: Bench):
