@@ -213,10 +213,13 @@ def _ask(question: str) -> str:
 def _running(step: StepRecord, now: int, walltimes: dict[str, int]) -> StepEntry:
     elapsed = (now - (step.started_at or now)) // _SECOND
     limit = walltimes.get(step.template, 0)
-    clock = f"{elapsed // 3600}:{elapsed // 60 % 60:02}:{elapsed % 60:02}"
     if not limit:
-        return StepEntry(step.name, clock)
-    return StepEntry(step.name, f"{clock} of {limit // 3600}:{limit // 60 % 60:02}:{limit % 60:02}", elapsed / limit)
+        return StepEntry(step.name, _clock(elapsed))
+    return StepEntry(step.name, f"{_clock(elapsed)} of {_clock(limit)}", elapsed / limit)
+
+
+def _clock(seconds: int) -> str:
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def _walltime(graph: AuditableGraph, step: StepRecord) -> int:

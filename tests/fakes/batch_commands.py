@@ -1,4 +1,6 @@
-"""What the stand-ins for the commands of LSF and PBS share. A job is real: `start` starts the study's own runner.
+"""What the stand-ins for the commands of schedulers share. A job is real: `start` starts the study's own runner.
+
+Those of Slurm begin their scripts in another way, and know more words for answers.
 
 Their state is a directory of files::
 

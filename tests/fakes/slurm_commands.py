@@ -26,6 +26,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from tests.fakes.batch_commands import BatchCommands
+
 _HEAD = """#!/bin/sh
 folder='{folder}'
 echo "${{0##*/}} $*" >>"$folder/calls"
@@ -154,8 +156,8 @@ _COMMANDS = {"sbatch": _SBATCH, "squeue": _LIST, "sacct": _LIST, "scancel": _SCA
 _NODE = 'trap : TERM; code=$1; shift; /bin/sh "$@"; echo $? >"$code.new"; mv "$code.new" "$code"'
 
 
-class SlurmCommands:
-    """The commands, in the directory `path`, and methods with which a test controls them."""
+class SlurmCommands(BatchCommands):
+    """Slurm's commands. A job gets its identity, also in an array, and its script is started by a shell."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -166,33 +168,7 @@ class SlurmCommands:
             (self.path / name).write_text(_HEAD.format(folder=folder) + text)
             (self.path / name).chmod(0o755)
 
-    def plan(self, *answers: str) -> None:
-        """Set the answers to the next submissions."""
-        with (self.folder / "answers").open("a") as file:
-            file.writelines(f"{answer}\n" for answer in answers)
-
-    def query(self, answer: str) -> None:
-        """Set the answer of squeue and sacct from now on (empty: they answer normally)."""
-        (self.folder / "queue").write_text(answer)
-
-    def calls(self) -> list[str]:
-        """Return the commands that were called."""
-        calls = self.folder / "calls"
-        return calls.read_text().splitlines() if calls.exists() else []
-
-    def start(self) -> None:
-        """Start all jobs in the queue that were neither started nor cancelled."""
-        for job in sorted((self.folder / "jobs").iterdir()):
-            if not any((job / name).exists() for name in ("pid", "cancelled", "hidden")):
-                self._start(job)
-
-    def deliver(self) -> None:
-        """List the jobs that were accepted late in the queue."""
-        for hidden in (self.folder / "jobs").glob("*/hidden"):
-            hidden.unlink()
-
     def _start(self, job: Path) -> None:
-        environment = dict(entry.split("=", 1) for entry in (job / "env").read_text().split("\0") if entry)
         words = (job / "words").read_text().split("\0")[:-1]
         with (job / "out").open("ab") as out:
             started = subprocess.Popen(
@@ -201,7 +177,7 @@ class SlurmCommands:
                 stdout=out,
                 stderr=out,
                 cwd=(job / "workspace").read_text().rstrip("\n"),
-                env={**environment, **_identity(job.name)},
+                env={**self.environment(job), **_identity(job.name)},
                 start_new_session=True,
             )
         (job / "pid").write_text(str(started.pid))

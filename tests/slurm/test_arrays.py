@@ -20,7 +20,7 @@ PARAMETERS = "global.parameters:\n  N: {values: [%s], label: N.%%%%}\n"
 
 
 def equal(number: int) -> str:
-    """Return the parameters that make so many steps of one."""
+    """Return parameters with this number of values, so that one step becomes as many."""
     return PARAMETERS % ", ".join(map(str, range(number)))
 
 

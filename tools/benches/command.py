@@ -84,7 +84,7 @@ def parse(manual: str) -> argparse.Namespace:
 
 
 def chosen(options: argparse.Namespace) -> list[str]:
-    """Return what is to be measured."""
+    """Return the names of the measurements that the user has chosen."""
     if options.million:
         return ["M"]
     guarded = {goal.key.partition(".")[0] for goal in GOALS.values() if goal.guard is not None}

@@ -333,7 +333,7 @@ class PollRecovered(Event, frozen=True):
 
 
 class CascadeStarted(Event, frozen=True):
-    """So many steps will not run that one transaction does not end them all. The next ticks end the others.
+    """Some steps will not run, and they are too many for one transaction. The next ticks end the others.
 
     Result: nothing
     """

@@ -49,7 +49,7 @@ def ends(bench: Bench) -> dict[str, tuple[State, str, int | None, int]]:
 
 
 def tick_killed_at_commit(root: Path, count: int) -> int:
-    """Run a tick as a process, killed just before its `count`-th commit if it has so many; returns its exit code."""
+    """Run a tick as a process, and kill it just before commit number `count`, if it comes; returns its exit code."""
     inject = f"inject=ftruncate:signal=SIGKILL:when={count}"
     tick = [sys.executable, "-m", "tests.fakes.one_tick", str(root), "--at-once", "2"]
     only = ["-P", str(root / "events.db-journal"), "-e", "trace=ftruncate", "-e", inject]
