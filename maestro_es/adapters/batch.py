@@ -10,6 +10,7 @@ The adapter of a scheduler chooses the commands, and interprets their output.
 from __future__ import annotations
 
 import errno
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import structs
@@ -43,7 +44,7 @@ def command_environment(
     return variables | {key: source[key] for key in settings if source.get(key)}
 
 
-class BatchJobs:
+class BatchJobs(ABC):
     """Calls a scheduler's commands in an environment. Its PATH determines the commands, its `settings` the cluster.
 
     `of_steps` is the environment of the study's steps. If it is missing, commands run in that of this process, which
@@ -71,16 +72,30 @@ class BatchJobs:
 
     # -- what each scheduler does in its own way --------------------------------------------------------------------
 
+    @abstractmethod
     def cluster_info(self) -> dict[str, str]:
         """Return the parts of the configuration that a study keeps, with the name of the cluster as ``ClusterName``.
 
         `Unreachable` if there is no quick answer.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def list_jobs(self) -> list[QueueEntry]:
         """Return all jobs of this user that the scheduler knows, with one query."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def cancel_ids(self, ids: Sequence[str]) -> list[str]:
+        """Return the command that cancels these jobs."""
+
+    @staticmethod
+    @abstractmethod
+    def failed_to_cancel(done: Completed) -> str:
+        """Return the message of that command about jobs that may still run (empty: there are none)."""
+
+    @staticmethod
+    @abstractmethod
+    def is_down(message: str) -> bool:
+        """Return whether a message says that the scheduler has not answered."""
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
         """Return the jobs in the accounting that have left the queue.
@@ -89,17 +104,13 @@ class BatchJobs:
         """
         return {}
 
-    def cancel_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return the command that cancels these jobs."""
-        raise NotImplementedError
-
-    def refusal_to_cancel(self, done: Completed) -> SchedulerError | Unreachable | None:
-        """Return the error of the command that cancels, if a job that may still run could not be cancelled."""
-        raise NotImplementedError
-
     def reviewed(self, rows: dict[str, list[QueueEntry]]) -> dict[str, list[QueueEntry]]:
         """Return the jobs of attempts, corrected by another query if necessary."""
         return rows
+
+    def no_answer(self, message: str) -> Unreachable:
+        """Return the error for a message of a command that has not reached the scheduler."""
+        return Unreachable(message)
 
     def unquoted(self, command: str) -> str:
         """Return the command of a job, as the scheduler lists it, without the quotes of a shell."""
@@ -133,9 +144,9 @@ class BatchJobs:
     def cancel(self, steps: Sequence[StepRecord]) -> None:
         """Cancel the jobs of these attempts."""
         for command in self.cancel_commands(steps):
-            error = self.refusal_to_cancel(self.run(*command))
-            if error:
-                raise error
+            message = self.failed_to_cancel(self.run(*command))
+            if message:
+                raise self.no_answer(message) if self.is_down(message) else SchedulerError(message)
 
     # -- calls of commands ------------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.environment import Environment, for_node, for_runner, umask_for_node
 from maestro_es.core.model import JobState, Phase, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
-from maestro_es.errors import SchedulerError, Unreachable
+from maestro_es.errors import Unreachable
 
 _URI = "FLUX_URI"
 
@@ -69,6 +69,7 @@ class FluxJobs(BatchJobs):
     """The jobs of an instance of Flux."""
 
     scheduler = "flux"
+    failed_to_cancel, is_down = staticmethod(failed_to_cancel), staticmethod(is_down)
     settings = (_URI,)
 
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None) -> None:
@@ -144,7 +145,7 @@ class FluxJobs(BatchJobs):
         if self._has_queues is None:
             done = self.run("flux", "config", "get", "queues")
             if done.code and is_down(done.err):
-                raise self._no_answer(done.err)
+                raise self.no_answer(done.err)
             self._has_queues = has_queues(done)
         return self._has_queues
 
@@ -162,7 +163,7 @@ class FluxJobs(BatchJobs):
     def cluster_info(self) -> dict[str, str]:
         done = self.run("flux", "getattr", "version", timeout=FACTS_TIMEOUT)
         if done.code:
-            raise self._no_answer(done.err)
+            raise self.no_answer(done.err)
         return {"ClusterName": self.uri, "FLUX_VERSION": done.out.strip()}
 
     def list_jobs(self) -> list[QueueEntry]:
@@ -170,7 +171,7 @@ class FluxJobs(BatchJobs):
         if lacks_command(done):
             done, read = self.run("flux", "jobs", "-a", "--count=0", "--json"), read_table
         if done.code:
-            raise self._no_answer(done.err)
+            raise self.no_answer(done.err)
         try:
             return read(done.out)
         except ValueError as error:
@@ -208,10 +209,10 @@ class FluxJobs(BatchJobs):
         """Return an identifier of the start of the instance."""
         done = self.run("flux", "ping", "--count=1", "0")
         if done.code:
-            raise self._no_answer(done.err or f"flux ping ended with {done.code} and said nothing")
+            raise self.no_answer(done.err or f"flux ping ended with {done.code} and said nothing")
         return read_instance(done.out)
 
-    def _no_answer(self, message: str) -> Unreachable:
+    def no_answer(self, message: str) -> Unreachable:
         """Return the error for a message. If there is no such instance, it says so and gives the remedy."""
         text = " ".join(message.split())
         if not has_ended(text) or self.uri == _SYSTEM:
@@ -225,12 +226,6 @@ class FluxJobs(BatchJobs):
 
     def cancel_ids(self, ids: Sequence[str]) -> list[str]:
         return ["flux", "cancel", f"--message={CANCEL_NOTE}", *ids]
-
-    def refusal_to_cancel(self, done: Completed) -> SchedulerError | Unreachable | None:
-        message = failed_to_cancel(done)
-        if not message:
-            return None
-        return self._no_answer(message) if is_down(message) else SchedulerError(message)
 
 
 def _judged(step: StepRecord, info: JobInfo, start: str) -> JobInfo:

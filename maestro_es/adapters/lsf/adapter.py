@@ -15,29 +15,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.base import Job, Submitting, noting, stop_if
-from maestro_es.adapters.batch import BatchAdapter
 from maestro_es.adapters.launcher import Resources, custom_launch, fill_in, per_node, whole_number
 from maestro_es.adapters.lsf.client import LsfJobs, lsf_environment
+from maestro_es.adapters.one_dash import OneDashAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
-    arguments,
     embedded,
     exclusive,
-    header,
-    names_beaten,
     option,
-    passed_through,
     resources,
     shebang,
 )
-from maestro_es.core.model import is_scheduled
 from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
 from maestro_es.core.submission import Outcome, ScriptFailed
 from maestro_es.core.walltime import walltime_remedy, walltime_seconds
@@ -97,9 +91,6 @@ def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) 
         *option("-U", asked.get("reservation")),
         Directive("-e", f"{name}.%J.err"),
         *option("-R", f"rusage[mem={asked['memory']}]" if "memory" in asked else "", added=True),
-        *passed_through(
-            (batch.get("args"), run.get("args")), _REFUSED, single_dash=True, beaten=names_beaten(_SAID_BY, run)
-        ),
     ]
 
 
@@ -156,36 +147,22 @@ def launch(asked: Resources, run: Mapping[str, Any]) -> str:
     return " ".join(["jsrun", *(f"{flag} {value}" for flag, value in parts if value)])
 
 
-class LsfAdapter(BatchAdapter):
+class LsfAdapter(OneDashAdapter):
     """Writes scripts for ``bsub``, submits jobs, and queries them."""
 
-    name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
-    _jobs: LsfJobs
+    name, extension, grace_seconds, facts = FACTS.name, FACTS.extension, FACTS.grace_seconds, FACTS
+    refused, harmless, by_key, has_long_names = _REFUSED, _HARMLESS, _SAID_BY, True
+    of_files = ("-o", "-e", "-oo", "-eo", "-i")
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
-        self._batch = dict(batch)
-        environment = lsf_environment(os.environ, host.environment.variables)
-        super().__init__(LsfJobs(environment, host.environment))
+        super().__init__(batch, LsfJobs(lsf_environment(os.environ, host.environment.variables), host.environment))
 
     def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
-        """Return the options of a step's job, for its script and for the submit command."""
-        return directives(self._batch, job_name, run)
+        return [*directives(self._batch, job_name, run), *self.passed(run)]
 
-    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
-        """Return the header. As in Maestro, its shell is bash, whatever the batch block says."""
-        directives: list[Directive] = []
-        wrong: list[str] = []
-        if is_scheduled(run):
-            with noting(wrong):
-                directives = self.directives(job_name, run)
-            for key in ("cmd", "restart"):
-                with noting(wrong):
-                    _embedded(str(run.get(key) or ""))
-        stop_if(wrong)
-        return header([shebang("")], FACTS.directive, directives)
-
-    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
-        return self.header(job_name, description, run)
+    def shell(self) -> str:
+        """Return the first line of a script. As in Maestro, its shell is bash, whatever the batch block says."""
+        return shebang("")
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         if is_coral(self._batch):
@@ -202,31 +179,6 @@ class LsfAdapter(BatchAdapter):
         except (OSError, ValueError) as error:
             return ScriptFailed(f"{path}: {error}")
         return LsfJobs(environment).submit_script(path, folder, options)
-
-    def submission(self, job: Job) -> list[str]:
-        """Return the ``bsub`` command for the runner, with the options in the step's script."""
-        options = [] if job.edited else arguments(self.directives(job.name, job.run))
-        return self._jobs.submission(job, anchored(options + _embedded(job.edited or job.command), job))
-
-    def submit(self, job: Job) -> Outcome | Submitting:
-        try:
-            argv = self.submission(job)
-        except ValueError as error:
-            return ScriptFailed(str(error))
-        return self._jobs.submit(job, argv)
-
-
-def _embedded(command: str) -> list[str]:
-    return embedded(command, FACTS.directive, _REFUSED - _HARMLESS, single_dash=True)
-
-
-def anchored(options: Iterable[str], job: Job) -> list[str]:
-    """Return the options with absolute paths of the job's files, which bsub otherwise looks up where it is called."""
-    result: list[str] = []
-    for word in options:
-        is_file = bool(result) and result[-1] in ("-o", "-e", "-oo", "-eo", "-i")
-        result.append(os.path.join(job.workspace, word) if is_file else word)
-    return result
 
 
 ADAPTER = LsfAdapter

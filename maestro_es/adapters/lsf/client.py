@@ -20,8 +20,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 
 from maestro_es.adapters.base import Job, QueueEntry, Submitting
-from maestro_es.adapters.batch import FACTS_TIMEOUT, BatchJobs, command_environment
-from maestro_es.adapters.command import Completed
+from maestro_es.adapters.batch import FACTS_TIMEOUT, command_environment
 from maestro_es.adapters.lsf.output import (
     FIELDS,
     RETRYING,
@@ -33,8 +32,9 @@ from maestro_es.adapters.lsf.output import (
     read_submission,
     read_text,
 )
+from maestro_es.adapters.one_dash import OneDashJobs
 from maestro_es.core.submission import InDoubt, Outcome
-from maestro_es.errors import SchedulerError, Unreachable
+from maestro_es.errors import Unreachable
 
 #: Variables that would change the answers of LSF's commands, and those that determine the cluster.
 _OURS = ("LSB_", "LSF_", "BSUB_")
@@ -55,10 +55,11 @@ def lsf_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> dic
     return command_environment(ours, recorded, _OURS, _SETTINGS) | _ONCE
 
 
-class LsfJobs(BatchJobs):
+class LsfJobs(OneDashJobs):
     """The jobs of an LSF cluster."""
 
     scheduler = "lsf"
+    failed_to_cancel, is_down = staticmethod(failed_to_cancel), staticmethod(is_down)
     settings = _SETTINGS
     _is_old = False
 
@@ -74,7 +75,6 @@ class LsfJobs(BatchJobs):
         return ["bsub", *options, "-rn", "-Q", _REQUEUED_BY, "-cwd", str(job.workspace), command]
 
     def submit(self, job: Job, argv: Sequence[str]) -> Outcome | Submitting:
-        """Begin to submit a job with a command of `submission`."""
         return self.begin(argv, job, read_submission, until=RETRYING, more=_ONCE)
 
     def submit_script(self, path: str, folder: str, options: Sequence[str]) -> Outcome:
@@ -111,9 +111,3 @@ class LsfJobs(BatchJobs):
 
     def cancel_ids(self, ids: Sequence[str]) -> list[str]:
         return ["bkill", *ids]
-
-    def refusal_to_cancel(self, done: Completed) -> SchedulerError | Unreachable | None:
-        message = failed_to_cancel(done)
-        if not message:
-            return None
-        return Unreachable(message) if is_down(message) else SchedulerError(message)

@@ -22,30 +22,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.base import Job, Submitting, noting, stop_if
-from maestro_es.adapters.batch import BatchAdapter
+from maestro_es.adapters.base import noting, stop_if
 from maestro_es.adapters.launcher import Resources, custom_launch, fill_in, whole_number
+from maestro_es.adapters.one_dash import OneDashAdapter
 from maestro_es.adapters.pbs.client import PbsJobs, pbs_environment
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
-    arguments,
-    embedded,
     exclusive,
-    header,
-    names_beaten,
     option,
-    passed_through,
     resources,
-    shebang,
 )
-from maestro_es.core.model import is_scheduled
 from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
-from maestro_es.core.submission import Outcome
 from maestro_es.core.walltime import walltime_seconds
 
 #: Keys that a step inherits from the batch block if it does not set them itself.
@@ -101,12 +93,8 @@ def directives(
     asked = resources(batch, _INHERITED, run)
     wrong: list[str] = []
     chunks: list[Directive] = []
-    passed: list[Directive] = []
     with noting(wrong):
         chunks = _chunks(asked)
-    with noting(wrong):
-        sources = (batch.get("args"), run.get("args"))
-        passed = passed_through(sources, _REFUSED, single_dash=True, beaten=names_beaten(_SAID_BY, run))
     with noting(wrong):
         Directive("-N", job_name)
     stop_if(wrong)
@@ -120,7 +108,6 @@ def directives(
         Directive("-N", name),
         Directive("-o", f"{name}.out"),
         Directive("-e", f"{name}.err"),
-        *passed,
     ]
 
 
@@ -162,63 +149,32 @@ def _memory(asked: object) -> str:
     return f"{size[1]}{size[2].lower() or 'm'}b"
 
 
-class PbsAdapter(BatchAdapter):
+class PbsAdapter(OneDashAdapter):
     """Writes scripts for ``qsub``, submits jobs, and queries them."""
 
-    name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
-    _jobs: PbsJobs
+    name, extension, grace_seconds, facts = FACTS.name, FACTS.extension, FACTS.grace_seconds, FACTS
+    refused, harmless, by_key, has_long_names = _REFUSED, _HARMLESS, _SAID_BY, False
+    of_files = ("-o", "-e")
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
-        self._batch = dict(batch)
-        environment = pbs_environment(os.environ, host.environment.variables)
-        super().__init__(PbsJobs(environment, host.environment))
+        super().__init__(batch, PbsJobs(pbs_environment(os.environ, host.environment.variables), host.environment))
 
-    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
-        first = [shebang(self._batch.get("shell"))]
+    def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
+        """Return the options of a step's job. None is marked as added, because Maestro writes none for PBS."""
         options: list[Directive] = []
+        passed: list[Directive] = []
         wrong: list[str] = []
-        if is_scheduled(run):
-            with noting(wrong):
-                options = directives(self._batch, job_name, run)
-            for key in ("cmd", "restart"):
-                with noting(wrong):
-                    _embedded(str(run.get(key) or ""))
+        with noting(wrong):
+            options = directives(self._batch, job_name, run)
+        with noting(wrong):
+            passed = self.passed(run)
         stop_if(wrong)
-        return header(first, FACTS.directive, (_unmarked(each) for each in options))
-
-    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
-        return self.header(job_name, description, run)
+        return [*options, *(Directive(each.option, each.value) for each in passed)]
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         limits = Resources.by(resources(self._batch, ("nodes", "procs"), run))
         template = self._batch.get("launcher") or _LAUNCHER
         return fill_in(text, limits, limits, lambda asked: custom_launch(template, asked))
-
-    def submission(self, job: Job) -> list[str]:
-        """Return the ``qsub`` command for the runner, with the options in the step's script."""
-        options = [] if job.edited else arguments(directives(self._batch, job.name, job.run))
-        return self._jobs.submission(job, anchored(options + _embedded(job.edited or job.command), job))
-
-    def submit(self, job: Job) -> Outcome | Submitting:
-        return self._jobs.submit(job, self.submission(job))
-
-
-def _unmarked(directive: Directive) -> Directive:
-    """Return a directive without the mark that Maestro does not write it: Maestro writes none for PBS."""
-    return Directive(directive.option, directive.value, directive.quoted, directive.gap)
-
-
-def _embedded(command: str) -> list[str]:
-    return embedded(command, FACTS.directive, _REFUSED - _HARMLESS)
-
-
-def anchored(options: Iterable[str], job: Job) -> list[str]:
-    """Return the options with absolute paths of the job's files, which qsub otherwise looks up where it is called."""
-    result: list[str] = []
-    for word in options:
-        is_file = bool(result) and result[-1] in ("-o", "-e")
-        result.append(os.path.join(job.workspace, word) if is_file else word)
-    return result
 
 
 ADAPTER = PbsAdapter

@@ -24,8 +24,8 @@ import os
 from collections.abc import Mapping, Sequence
 
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
-from maestro_es.adapters.batch import FACTS_TIMEOUT, BatchJobs, command_environment, not_called
-from maestro_es.adapters.command import Completed
+from maestro_es.adapters.batch import FACTS_TIMEOUT, command_environment, not_called
+from maestro_es.adapters.one_dash import OneDashJobs
 from maestro_es.adapters.pbs.output import (
     failed_to_cancel,
     is_down,
@@ -39,7 +39,6 @@ from maestro_es.core import file_names
 from maestro_es.core.environment import Environment, for_node, for_runner
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.submission import Outcome
-from maestro_es.errors import SchedulerError, Unreachable
 from maestro_es.files import is_empty, replace_file
 
 #: Variables that would change the answers of PBS's commands, and those that determine the server.
@@ -79,10 +78,11 @@ def starter(environment: Environment) -> str:
     return "\n".join([*lines, 'exec "$@"', ""])
 
 
-class PbsJobs(BatchJobs):
+class PbsJobs(OneDashJobs):
     """The jobs of a PBS server."""
 
     scheduler = "pbs"
+    failed_to_cancel, is_down = staticmethod(failed_to_cancel), staticmethod(is_down)
     settings = _SETTINGS
 
     #: The last environment for which a file was needed, and its content and name.
@@ -96,7 +96,6 @@ class PbsJobs(BatchJobs):
         return ["qsub", "-f", *options, *mask, "-k", "doe", "-r", "n", "--", "/bin/sh", starter, *runner]
 
     def submit(self, job: Job, argv: Sequence[str]) -> Outcome | Submitting:
-        """Begin to submit a job with a command of `submission`."""
         text, name = self._starter(job.environment)
         try:
             path = job.runner.with_name(name)
@@ -148,9 +147,3 @@ class PbsJobs(BatchJobs):
 
     def cancel_ids(self, ids: Sequence[str]) -> list[str]:
         return ["qdel", *ids]
-
-    def refusal_to_cancel(self, done: Completed) -> SchedulerError | Unreachable | None:
-        message = failed_to_cancel(done)
-        if not message:
-            return None
-        return Unreachable(message) if is_down(message) else SchedulerError(message)

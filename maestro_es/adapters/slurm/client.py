@@ -19,7 +19,6 @@ from pathlib import Path
 from maestro_es.adapters.array_map import said_path, write_map
 from maestro_es.adapters.base import Array, Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.batch import FACTS_TIMEOUT, BatchJobs, command_environment, not_called
-from maestro_es.adapters.command import Completed
 from maestro_es.adapters.queue_entries import imported
 from maestro_es.adapters.slurm.arrays import VARIABLES, array_id, array_option, to_cancel
 from maestro_es.adapters.slurm.output import (
@@ -41,7 +40,7 @@ from maestro_es.adapters.slurm.output import (
 )
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, Rejected
-from maestro_es.errors import SchedulerError, Unreachable
+from maestro_es.errors import Unreachable
 
 #: How long sacct may take, in seconds. It waits much longer than other commands for a database that hangs (37 s was
 #: seen). Commands that query the controller give up after its MessageTimeout (10 s by default).
@@ -82,6 +81,7 @@ class SlurmJobs(BatchJobs):
     """The jobs of a Slurm cluster."""
 
     scheduler = "slurm"
+    failed_to_cancel, is_down = staticmethod(failed_to_cancel), staticmethod(is_down)
     settings = (_CONF,)
 
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
@@ -174,12 +174,6 @@ class SlurmJobs(BatchJobs):
 
     def cancel_ids(self, ids: Sequence[str]) -> list[str]:
         return ["scancel", "--quiet", *to_cancel(ids)]
-
-    def refusal_to_cancel(self, done: Completed) -> SchedulerError | Unreachable | None:
-        message = failed_to_cancel(done)
-        if not message:
-            return None
-        return Unreachable(message) if is_down(message) else SchedulerError(message)
 
 
 def or_without(
