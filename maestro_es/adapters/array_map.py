@@ -1,13 +1,13 @@
 """The map of a job array: a file in the study directory that says which attempt each of its elements runs.
 
 All jobs of an array have the same arguments, so the runner of an element finds its token, workspace and script in this
-file, by its index. Each line is ``INDEX TOKEN WORKSPACE SCRIPT NAME end``, separated by tabs; NAME is that of
-the output files. Only this module and
-``runner.sh`` know the format. The line of an index is found by its number, and the words at its ends show
-that it is the right one and complete. A runner that finds no such line starts nothing.
+file, by its index. Each line is ``INDEX TOKEN WORKSPACE SCRIPT NAME end``, separated by tabs; NAME is the name of the
+output files. Only this module and ``runner.sh`` know the format. The number of a line is its index. The first and last
+words of the line show that it is the right one and that it is complete. A runner that finds no such line starts
+nothing.
 
 The map is written before the scheduler is called, and removed when no attempt of the array is in flight. It can't be
-wrong, only missing: no array has the name of another one.
+wrong, only missing, because no two arrays have the same name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _END = "end"
 _FIELDS = 6
 _MODE, _FOLDER_MODE = 0o644, 0o755
 
-#: The ending of the file for what a scheduler itself prints about the jobs of an array.
+#: The suffix of the file that receives the scheduler's own messages about the jobs of an array.
 _SAID = ".err"
 
 
@@ -41,7 +41,7 @@ def map_path(state: Path, array: str) -> Path:
 
 
 def said_path(state: Path, array: str) -> Path:
-    """Return the path of the file for what a scheduler itself prints about the jobs of an array."""
+    """Return the path of the file that receives the scheduler's own messages about the jobs of an array."""
     return state / file_names.ARRAYS / f"{array}{_SAID}"
 
 
@@ -69,7 +69,7 @@ def read_map(path: Path) -> dict[int, str]:
 
 
 def with_elements(jobs: Mapping[str, list[QueueEntry]], runners: Iterable[str]) -> dict[str, list[QueueEntry]]:
-    """Return the jobs of these runners by token, given the jobs by token or name of an array.
+    """Return the jobs of these runners by token. The given jobs are keyed by token or by the name of an array.
 
     A job of an array whose map is gone is left out.
     """

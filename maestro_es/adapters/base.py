@@ -30,10 +30,10 @@ class Job(msgspec.Struct, frozen=True):
 
     `name` is the name of the job, and `description` describes the step. `script` is the path of the script that the
     runner starts. It is relative to `workspace`, and contains a slash. `command` is the script without its header.
-    `edited` is the whole script if a user has edited it. Then its header contains the options of the job. `run` are
-    the resolved keys of the step, and `environment` is the environment in which it starts. `claim` creates the claim
-    for a job id, a host, an instance and a nonce, and returns whether this owner has the claim now. The names of a
-    local step's output files begin with `output`. `write_spare` writes the script with the adapter's `spare_header`
+    `edited` is the whole script if a user has edited it. Then its header contains the options of the job. `run` holds
+    the resolved keys of the step, and `environment` is the environment in which the step starts. `claim` creates the
+    claim for a job id, a host, an instance and a nonce, and returns whether this owner has the claim now. The names of
+    a local step's output files begin with `output`. `write_spare` writes the script with the adapter's `spare_header`
     and returns its digest. It may raise OSError.
     """
 
@@ -58,7 +58,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Array(msgspec.Struct, frozen=True):
-    """Attempts that are submitted together, as one job array: its name, which is unique, and its jobs by index.
+    """A job array: attempts that are submitted together. It has a unique name, and its jobs by index.
 
     `title` is the name that the scheduler shows. The jobs have equal keys (`SubmitsArrays.array_key`).
     """
@@ -79,9 +79,9 @@ class Array(msgspec.Struct, frozen=True):
 
 
 class JobInfo(msgspec.Struct, frozen=True):
-    """A scheduler's answer about one job: its state, the scheduler's name of the state, and the identity of the job.
+    """A scheduler's answer about one job: its state, the scheduler's name for that state, and the identity of the job.
 
-    `delay` is the scheduler's reason why the job is pending (empty: it only waits for its turn). `ended_at` is the
+    `delay` is the scheduler's reason why the job is pending (empty: it is just waiting its turn). `ended_at` is the
     time of its end, if the scheduler reports it.
     """
 
@@ -177,18 +177,19 @@ class Adapter(Protocol):
     ) -> dict[str, JobInfo]:
         """Return the jobs of these attempts by token. `Unreachable` if the scheduler does not answer.
 
-        `listed` are the jobs that an adapter of the same `cluster` has listed. Without it, the scheduler is queried. A
-        token that is missing in the result was not queried. A job that the scheduler no longer lists is GONE.
+        `listed` holds the jobs that an adapter of the same `cluster` has already listed. Without it, the scheduler is
+        queried. A token that is missing from the result was not queried. A job that the scheduler no longer lists is
+        GONE.
         """
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
-        """Return by token the jobs in the accounting that have left the queue.
+        """Return the jobs that have left the queue, by token, from the accounting.
 
-        A token that is missing in the result was not queried. `Unreachable` if the accounting does not answer.
+        A token that is missing from the result was not queried. `Unreachable` if the accounting does not answer.
         """
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
-        """Return by token the jobs of these runners, whether or not the log contains them.
+        """Return the jobs of these runners by token, whether or not the log contains them.
 
         `Unreachable` if the scheduler does not answer. Jobs that it has forgotten are missing.
         """
@@ -200,7 +201,7 @@ class Adapter(Protocol):
         """Return the commands that `cancel` runs, or equivalent ones. `Unreachable` if there is no answer."""
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
-        """Cancel these jobs, which the last `query_queue` has returned. Each tick calls this until they have ended.
+        """Cancel these jobs, which the last `query_queue` returned. Each tick calls this until they have ended.
 
         `Unreachable` if the scheduler does not answer, `SchedulerError` if it refuses.
         """
@@ -228,7 +229,7 @@ class CarriesOutput(Protocol):
 class SubmitsArrays(Protocol):
     """An adapter that can also submit several attempts as one job array.
 
-    A job of an array is queried and cancelled as any other job. It has an id of its own.
+    A job of an array is queried and cancelled like any other job. It has an id of its own.
     """
 
     def largest_array(self, cluster_info: Mapping[str, str]) -> int:
@@ -247,7 +248,10 @@ class SubmitsArrays(Protocol):
         """Return the command that `submit_array` runs. ValueError if the array can't be submitted."""
 
     def submit_array(self, array: Array) -> dict[int, Outcome] | SubmittingArray:
-        """Submit an array, or begin to: all of its jobs, or none. A scheduler's answer never raises an error."""
+        """Submit an array, or begin to submit it. Either all of its jobs are submitted, or none.
+
+        A scheduler's answer never raises an error.
+        """
 
 
 class Adapters(msgspec.Struct, frozen=True):

@@ -8,8 +8,9 @@
     $(LAUNCHER)[2,4]        the same: the old form, nodes first
 
 As in Maestro, all launchers with brackets together must not request more than the step has, even if they do not run at
-the same time. Three rules of Maestro do not apply here. In a command with a launcher with brackets, Maestro does not
-replace launchers without brackets. Its brackets extend to the last ``]`` of the line. It refuses nodes without procs.
+the same time. Three rules of Maestro do not apply here. If a command has a launcher with brackets, Maestro does not
+replace those without brackets. In Maestro, a bracket extends to the last ``]`` on the line. Maestro refuses nodes
+without procs.
 
 The adapter decides which command starts the program.
 """
@@ -35,7 +36,7 @@ _BACKGROUND = re.compile(r"(?<![&>|<\\])&(?![&>])")
 
 
 class Resources(NamedTuple):
-    """Nodes and procs as texts, because they may come from placeholders (empty: not given)."""
+    """Nodes and procs as strings, because they may come from placeholders (empty: not given)."""
 
     nodes: str = ""
     procs: str = ""
@@ -49,7 +50,7 @@ class Resources(NamedTuple):
 def fill_in(text: str, bare: Resources, limits: Resources, launch: Callable[[Resources], str]) -> str:
     """Return a command with every launcher replaced.
 
-    `bare` are the resources of a placeholder without brackets, `limits` are those of the step. `launch` returns the
+    `bare` holds the resources of a placeholder without brackets, and `limits` those of the step. `launch` returns the
     scheduler's command for resources.
 
     ValueError names all requests that can't be read or that exceed the limits.
@@ -99,7 +100,7 @@ def per_node(asked: Resources) -> int:
 
 
 def launchers(text: str, bare: Resources, counts: Callable[[str], bool]) -> list[Resources]:
-    """Return the resources that each launcher of a command requests. `bare` are those of the step.
+    """Return the resources that each launcher of a command requests. `bare` holds those of the step.
 
     A launcher counts only if `counts` returns True for the rest of its line. Launchers in comments don't count. If the
     shell starts a command in the background, all launchers may run at the same time, so `bare` is added. A ``&`` in

@@ -45,7 +45,7 @@ class OneDashAdapter(BatchAdapter, ABC):
     facts: ClassVar[SchedulerFacts]
     #: Options that users can't set, because maestro-es decides what runs, where, how often, and under which name.
     refused: ClassVar[frozenset[str]]
-    #: Those of these options that may appear in a script, because the options of maestro-es override them.
+    #: The subset of these options that may appear in a script, because the options of maestro-es override them.
     harmless: ClassVar[frozenset[str]]
     #: The options with the same meaning as a key of a step.
     by_key: ClassVar[Mapping[str, tuple[str, ...]]]
@@ -105,7 +105,10 @@ class OneDashAdapter(BatchAdapter, ABC):
         return embedded(command, self.facts.directive, free, single_dash=self.has_long_names)
 
     def _anchored(self, options: Sequence[str], job: Job) -> list[str]:
-        """Return the options with absolute paths of files, which the command otherwise looks up where it is called."""
+        """Return the options, with the paths of files made absolute.
+
+        The command would resolve relative ones against the directory in which it is called.
+        """
         before = ["", *options]
         return [
             os.path.join(job.workspace, word) if previous in self.of_files else word

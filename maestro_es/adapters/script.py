@@ -145,9 +145,7 @@ def passed_through(
             with noting(wrong):
                 name, value = _option_name(key), _option_value(key, setting)
                 if name in refused or not (single_dash or is_free(name, refused)):
-                    raise ValueError(
-                        f"args: {key} can't be passed through, because maestro-es itself decides about it"
-                    )
+                    raise ValueError(f"args: {key} can't be passed through, because maestro-es controls this option")
                 if not rank or (name not in beaten if single_dash else is_free(name, beaten)):
                     chosen[name] = value
     stop_if(wrong)
@@ -213,7 +211,7 @@ def embedded(command: str, sentinel: str, refused: Collection[str], *, single_da
                 continue
             result += on_line
             wrong += (
-                f"{sentinel} {word} can't stand there, because maestro-es itself decides about it"
+                f"{sentinel} {word} can't be used there, because maestro-es controls this option"
                 for word in on_line
                 if _is_refused(word, refused, single_dash=single_dash)
             )

@@ -35,10 +35,10 @@ ENDS = (
 class Attempt(msgspec.Struct, kw_only=True):
     """One attempt to run a step. If `adopted`, a tick has found its job by its token.
 
-    `evidence` is that of the outcome.
+    `evidence` is the evidence for the outcome.
 
-    If `noticed`, no report has the time of the end. Then `ended_at` is the time at which a tick noticed the end, or
-    the time of the next boot of the host. `outputs` are the paths of the files that its job has written.
+    `noticed` means that no report gives the time of the end. Then `ended_at` is the time at which a tick noticed the
+    end, or the time of the next boot of the host. `outputs` holds the paths of the files that its job has written.
     `step_details` sets them. `environment` is the digest of the steps' environment at the time of the request.
     """
 
@@ -61,7 +61,10 @@ class Attempt(msgspec.Struct, kw_only=True):
 
 
 def attempts(events: Iterable[e.Recorded], environments: Iterable[e.Recorded] = ()) -> list[Attempt]:
-    """Return the attempts in the events of one step, in order. `environments` are the study's EnvironmentRecorded."""
+    """Return the attempts in the events of one step, in order.
+
+    `environments` holds the study's EnvironmentRecorded events.
+    """
     result: list[Attempt] = []
     digest = ""
     for recorded in sorted([*events, *environments], key=lambda recorded: recorded.seq):
@@ -130,7 +133,7 @@ def script_of(graph: Graph, step: StepRecord) -> str:
 
 
 def which_script(graph: Graph, step: StepRecord) -> str:
-    """Return a description of this script (empty: the step has no restart script, or has finished)."""
+    """Describe the script that `script_of` names (empty: the step has no restart script, or has finished)."""
     over = step.phase is Phase.DONE
     if not graph.template(step.template).run.get("restart") or (over and step.state not in BAD_ENDS):
         return ""

@@ -89,6 +89,8 @@ def _ticking(study: Session) -> str:
     """Return words that end a sentence: when the last tick was, and whether ticks seem to have stopped."""
     summary = summarise(study)
     if summary.last_tick is None:
-        return ", but there was none yet"
+        return ", but there has been none yet"
     ago = show_ago(summary.last_tick, summary.at)
-    return f", but the last one was {ago}: nothing seems to tick" if summary.overdue else f"; the last one was {ago}"
+    return (
+        f", but the last one was {ago}: ticks seem to have stopped" if summary.overdue else f"; the last one was {ago}"
+    )

@@ -1,9 +1,9 @@
 """Compares a study at two moments.
 
 A difference has two parts. `happened` counts events. For example, a step that failed, was reset and finished is
-counted under all three words. `changes` has values before and after, and leaves out equal values. Differences can be
-combined. `then` adds the counts and joins the changes, so the differences from `a` to `b` and from `b` to `c` give the
-difference from `a` to `c`. `maestro_es.cli.diff` prints a difference.
+counted under all three words. `changes` has the values before and after, and leaves out unchanged ones. Differences
+can be combined. `then` adds the counts and joins the changes, so the differences from `a` to `b` and from `b` to `c`
+give the difference from `a` to `c`. `maestro_es.cli.diff` prints a difference.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from maestro_es.sha256 import sha256
 from maestro_es.study import registry
 from maestro_es.study.layout import StudyDir
 
-#: The events that are counted, and the word for each, in the order of a report.
+#: The events that are counted, and the word for each, in the order in which a report shows them.
 WORDS: dict[type[e.Event], str] = {
     e.CancelRequested: "cancel requested",
     e.StudyPaused: "paused",
@@ -73,7 +73,7 @@ WORDS: dict[type[e.Event], str] = {
 _STATES, _NOT_THERE = {state.value: state for state in State}, 255
 
 
-#: Yields number, name and state of steps.
+#: Yields the number, name and state of each step.
 Outlines = Callable[[Iterable[int]], Iterator[tuple[int, str, State]]]
 
 _RESUBMITTED = WORDS[e.SubmissionRequested]
@@ -96,7 +96,7 @@ class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
     def then(self, later: StepDiff) -> StepDiff:
-        """Return this difference and a later one as one."""
+        """Combine this difference with a later one."""
         return msgspec.structs.replace(later, before=self.before, happened=_added(self.happened, later.happened))
 
     def __bool__(self) -> bool:
@@ -104,7 +104,7 @@ class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepDiffs(Mapping[int, StepDiff]):
-    """The differences of many steps, by number and in the order of the numbers, in little memory."""
+    """The differences of many steps, in the order of their numbers. It takes little memory."""
 
     def __init__(self) -> None:
         self._at: dict[int, int] | None = None
@@ -158,7 +158,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     steps: Mapping[int, StepDiff]
 
     def then(self, later: Diff) -> Diff:
-        """Return this difference and the one that follows as one."""
+        """Combine this difference with the one that follows it."""
         changes = dict(self.changes)
         for what, (before, after) in later.changes.items():
             changes[what] = Change(changes[what].before if what in changes else before, after)
@@ -176,7 +176,10 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Tally:
-    """Counts words for each step. Steps to which the same has happened share one count, so little memory is needed."""
+    """Counts words for each step.
+
+    Steps to which the same events have happened share one count, so little memory is needed.
+    """
 
     def __init__(self, steps: int) -> None:
         self._counts: list[dict[str, int]] = [{}, {}]
@@ -202,9 +205,9 @@ class _Tally:
 
 
 def diff(before: Graph, after: Graph, blocks: Iterable[Block], outlines: Outlines | None = None) -> Diff:
-    """Return the difference of two states, given the events between them.
+    """Return the difference between two states, given the events between them.
 
-    `outlines` yields names and states of steps of the second one, if this is faster than to read whole records.
+    `outlines` yields the names and states of steps in the later state, if that is faster than reading whole records.
     """
     happened: Counter[str] = Counter()
     tally = _Tally(after.study.steps)
@@ -226,7 +229,7 @@ def diff(before: Graph, after: Graph, blocks: Iterable[Block], outlines: Outline
 
 
 def outlines_of(graph: Graph, numbers: Iterable[int]) -> Iterator[tuple[int, str, State]]:
-    """Yield number, name and state of steps."""
+    """Yield the number, name and state of each step."""
     for number in numbers:
         step = graph.step(number)
         yield number, step.name, step.state
@@ -247,7 +250,7 @@ def _step_diffs(before: Graph, after: Graph, tally: _Tally, outlines: Outlines) 
 
 
 def _facts(study_record: StudyRecord) -> dict[str, Any]:
-    """Return the facts about the study as a whole whose changes are shown, by name."""
+    """Return, by name, those facts about the study itself whose changes are shown."""
     named = ("name", "description", "root", "adapter", "paused", "cancelling", "unreachable")
     facts = {what: msgspec.to_builtins(getattr(study_record, what)) for what in named}
     environment = study_record.environment

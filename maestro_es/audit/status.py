@@ -19,7 +19,7 @@ from maestro_es.core.requests import match_steps
 from maestro_es.store.status_rows import StatusRow, all_rows, numbers_with_remarks
 from maestro_es.study.session import Session
 
-#: A running study without a tick for this time is overdue, in microseconds. Cron runs a tick every minute.
+#: The time in microseconds after which a running study without a tick is overdue. Cron runs a tick every minute.
 OVERDUE = 180 * 1_000_000
 
 #: If the settings of the study have a longer interval, it is overdue after this number of intervals.
@@ -30,10 +30,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The summary of a study. `states` counts steps by state, in Maestro's order. A `throttle` of 0 means no limit.
 
     `held` counts the steps that a user holds. If `held_up`, nothing can run until one of them is released. `doubted`
-    counts the finished steps whose output may not be on disk. If `overdue`, the study runs, but no tick has come for
-    some minutes. `unreachable` maps each scheduler that does not answer to its error. `full` is the scheduler's
-    message if its queue is full now. `seq` is the last event of this state. Durations are computed up to the time
-    `at`. For a past moment, `last_tick` and `overdue` are unknown, because a tick without work records nothing.
+    counts the finished steps whose output may not be on disk. If `overdue`, the study is running, but no tick has run
+    for some minutes. For each scheduler that does not answer, `unreachable` has the error. `full` is the scheduler's
+    message if its queue is full now. `seq` is the number of the last event that this state includes. Durations are
+    computed up to the time `at`. For a past moment, `last_tick` and `overdue` are unknown, because a tick without work
+    records nothing.
     """
 
     path: str
@@ -125,7 +126,7 @@ def select_steps(
 ) -> list[StepRecord]:
     """Return the steps that match a pattern, are in one of the states and have the parameters, in Maestro's order.
 
-    Each parameter is a name and a glob for its value or label. A filter that is empty passes all steps. RequestRefused
+    Each parameter is a name and a glob for its value or label. An empty filter lets all steps through. RequestRefused
     if a pattern matches no step.
     """
     steps = match_steps(graph, patterns) if patterns else graph.steps()
@@ -149,7 +150,7 @@ def _has_params(step: StepRecord, params: Sequence[tuple[str, str]]) -> bool:
 
 
 class StatusTable(NamedTuple):
-    """What a status shows of all steps, in Maestro's order, and by their numbers why some did not succeed."""
+    """A row for each step, in Maestro's order, and the reasons why some did not succeed, by step number."""
 
     rows: Sequence[StatusRow]
     reasons: Mapping[int, str]
@@ -167,7 +168,7 @@ def status_table(study: Session) -> StatusTable:
 
 
 def reasons_of(steps: Iterable[StepRecord]) -> dict[int, str]:
-    """Return by their numbers why steps did not succeed or are not submitted yet. Others are left out."""
+    """Return the reasons why steps did not succeed or are not submitted yet, by step number. Others are left out."""
     return {step.number: text for step in steps if (text := reason(step))}
 
 
@@ -176,7 +177,7 @@ def reason(step: StepRecord) -> str:
     if step.skipped or (step.held and step.phase in (Phase.BLOCKED, Phase.READY)):
         return step.message if step.skipped else "held"
     if step.doubted:
-        return "its host went down just after its end: its output may be incomplete"
+        return "the host went down just after the step ended, so the output may be incomplete"
     if step.cause is Cause.UPSTREAM:
         return f"upstream: {step.message}"
     if step.state in BAD_ENDS:

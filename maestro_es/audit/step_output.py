@@ -31,8 +31,8 @@ class OutputFile(NamedTuple):
 def output_files(details: StepDetails, streams: Collection[str], attempt: int | None = None) -> list[OutputFile]:
     """Return the output files of an attempt, standard output first. The default is the last attempt with output.
 
-    If none of the files belongs to a known attempt, return all of them. Maestro has written them, or a scheduler that
-    names files in another way.
+    If none of the files belongs to a known attempt, return all of them. They were written by Maestro, or by a
+    scheduler that names files in another way.
     """
     written = [one for one in details.attempts if one.outputs]
     chosen = written[-1:] if attempt is None else [one for one in written if one.number == attempt]
@@ -67,7 +67,7 @@ def blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def end_of_errors(details: StepDetails, count: int) -> list[str]:
-    """Return the last lines, without empty ones, that the last attempt wrote to standard error.
+    """Return the last non-empty lines that the last attempt wrote to standard error.
 
     The list is empty if there is no such file, or if it can't be read.
     """
@@ -75,7 +75,7 @@ def end_of_errors(details: StepDetails, count: int) -> list[str]:
 
 
 def last_error(study: Session, step: StepRecord) -> str:
-    """Return the last line that is not empty on the standard error of a step (empty: there is none)."""
+    """Return the last non-empty line of a step's standard error, or an empty text if there is none."""
     return "".join(line for path in find_files(study, step).errors[-1:] for line in _end(Path(path), 1))
 
 

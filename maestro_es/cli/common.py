@@ -34,7 +34,7 @@ from_scratch_option = click.option(
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 #: What `run` and `update` say about their option --array.
-ARRAY_HELP = "Submit equal steps as one job array: if there are many (auto), always, or never."
+ARRAY_HELP = "Submit steps with the same options as one job array: only if there are many (auto), always, or never."
 
 #: The type of an option that is a count. For most limits, 0 means no limit.
 COUNT = click.IntRange(min=0)
@@ -98,7 +98,8 @@ at_option = click.option(
     "when",
     type=WhenType(),
     metavar="TIME|SEQ",
-    help="Show an earlier state: as of a time (2h, '2026-01-31 14:30') or after the event with this number.",
+    help="Show an earlier state: at a time ('2026-01-31 14:30', or 2h for two hours ago), "
+    "or after the event with this number.",
 )
 
 

@@ -31,8 +31,10 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 def _choosing(function: _Command) -> _Command:
     """Add the options that choose the crontab, the scrontab or systemd."""
     for option in (
-        click.option("--systemd", "other", flag_value="systemd", help="A timer of your systemd, not your crontab."),
-        click.option("--scrontab", "other", flag_value="scrontab", help="Your scrontab (Slurm), not your crontab."),
+        click.option("--systemd", "other", flag_value="systemd", help="Use a systemd user timer, not your crontab."),
+        click.option(
+            "--scrontab", "other", flag_value="scrontab", help="Use your scrontab (Slurm), not your crontab."
+        ),
     ):
         function = option(function)
     return function
@@ -55,7 +57,7 @@ def command() -> None:
 @click.option("-p", "--partition", default="", show_default=False, help="With --scrontab: its partition.")
 @click.option("-A", "--account", default="", show_default=False, help="With --scrontab: its account.")
 def install(other: str | None, qos: str, partition: str, account: str) -> None:
-    """Add the line to your crontab on this host.
+    """Add the line that runs ticks to your crontab on this host.
 
     The line is put between two marker lines, and replaces an earlier line there. All other lines stay as they are. The
     line contains the path of the list of your studies.

@@ -28,28 +28,29 @@ from maestro_es.study.invocation import Runtime
     type=click.FloatRange(min=0),
     default=60,
     metavar="SECONDS",
-    help="In a batch job: stop so long before its walltime.",
+    help="In a batch job, stop this many seconds before its walltime is over.",
 )
 @click.option(
     "--resubmit",
     "script",
     type=click.Path(path_type=Path),
     metavar="SCRIPT",
-    help="First submit SCRIPT again, to run after this batch job. Only in jobs of Slurm.",
+    help="First submit SCRIPT again, to run after this batch job. Only in Slurm jobs.",
 )
 def command(studies: tuple[Path, ...], stop_before: float, script: Path | None) -> None:
     """Run ticks for each STUDY until all of them have ended.
 
-    You can end this command at any time, and start it again: the log of a study has everything. Cron may run ticks of
-    the same studies.
+    You can stop this command at any time and start it again, because everything is in the log of the study. Cron may
+    run ticks of the same studies.
 
-    In a batch job it stops before the walltime of the job, and the exit code is 75. It ends the local steps that it
-    has started, because they belong to the job. They run again when a driver of the study comes next, and none of them
-    fails for that reason. Jobs of the scheduler go on. With --resubmit, a job that continues is submitted first, and
-    cancelled when all studies have ended.
+    In a batch job, it stops before the job reaches its walltime, and the exit code is 75. It ends the local steps that
+    it has started, because they belong to the job. The next driver of the study runs them again, and none of them
+    counts as failed because of this. Jobs of the scheduler go on. With --resubmit, the command first submits a
+    follow-up job, and cancels it when all studies have ended.
 
-    The exit code is 75 if a study has not ended. Otherwise it is that of 'run --wait': 0 if all studies finished, 2 if
-    a step failed, 3 if a step was cancelled and none failed.
+    The exit code is 75 if a study has not ended. Otherwise it is that of 'run --wait': 0 if the study finished, 3 if a
+    step was cancelled, and 2 if a step failed and none was cancelled. With several studies, it is the lowest of their
+    codes except 0.
     """
     roots = [*dict.fromkeys(study_path(study).absolute() for study in (studies or (None,)))]
     running = [*filter(_is_running, roots)]

@@ -46,8 +46,14 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
     throttle="Jobs in flight at the same time; 0: no limit.",
 )
 @click.option("-s", "--sleeptime", type=click.IntRange(min=1), default=60, help="With --wait: seconds between ticks.")
-@click.option("--array", type=click.Choice(WORDS), help=f"{ARRAY_HELP} Default: the key 'array' of batch, or never.")
-@click.option("--local-slots", type=COUNT, default=0, help="Local steps at the same time; 0: one per core.")
+@click.option(
+    "--array",
+    type=click.Choice(WORDS),
+    help=f"{ARRAY_HELP} Default: the value of 'array' in the batch block, or never.",
+)
+@click.option(
+    "--local-slots", type=COUNT, default=0, help="How many local steps may run at the same time; 0: one per core."
+)
 @click.option("--dry", is_flag=True, help="Write directories and scripts, but run nothing.")
 @click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that generates the parameters.")
 @click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="An argument for --pgen; may be repeated.")
@@ -57,11 +63,13 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
     type=click.Path(path_type=Path),
     help="The study directory. The files of an earlier study there are moved, not deleted.",
 )
-@click.option("-fg", "--wait", "wait", is_flag=True, help="Stay, and run ticks until the study has ended.")
+@click.option(
+    "-fg", "--wait", "wait", is_flag=True, help="Stay in the foreground, and run ticks until the study has ended."
+)
 @click.option("--hashws", is_flag=True, help="Use short names (hashes) for the workspaces of parameterised steps.")
 @click.option("--usetmp", is_flag=True, help="Keep the scripts of local steps in a temporary directory.")
 @export_option
-@click.option("--group-read", is_flag=True, help="Let the group that owns the files use all commands that only read.")
+@click.option("--group-read", is_flag=True, help="Let the group that owns the files use all read-only commands.")
 @click.option("-n", "--autono", is_flag=True, help="Answer no to every question.")
 @click.option("-y", "--autoyes", is_flag=True, help="Answer yes to every question.")
 def command(  # noqa: PLR0913, PLR0917 - Maestro's flags

@@ -62,7 +62,7 @@ class Shown(Enum):
 
 
 class Form(NamedTuple):
-    """How a study is printed: at a glance, in a layout of Maestro, or as a list with these columns."""
+    """How a study is printed: at a glance, in one of Maestro's layouts, or as a list with these columns."""
 
     layout: str | None
     columns: Sequence[str]
@@ -115,10 +115,12 @@ class Standing(NamedTuple):
 )
 @click.option("--sort", metavar="COLUMN", help="List steps in the order of a column. --sort=-COLUMN: reverse order.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List at most N steps.")
-@click.option("--layout", type=click.Choice(["flat", "narrow", "legacy"]), help="List steps in a layout of Maestro.")
+@click.option(
+    "--layout", type=click.Choice(["flat", "narrow", "legacy"]), help="List steps in one of Maestro's layouts."
+)
 @click.option("--disable-pager", is_flag=True, help="Don't use a pager.")
 @click.option("--disable-theme", is_flag=True, help="Don't use colours.")
-@click.option("--csv", "as_csv", is_flag=True, help="The table of status.csv, as of now; for one study.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the current table of status.csv, for one study.")
 @at_option
 @json_option
 def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
@@ -137,7 +139,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    """Show each STUDY at a glance: how far it is, the steps of each template by state, and what needs attention.
+    """Show each STUDY at a glance: how far along it is, the steps of each template by state, and what needs attention.
 
     The bar shows finished (#), failed (X), cancelled (c), running (R) and queued (q) steps, and those that are still
     to be submitted (.). The time left is estimated from the run times so far. With STEP patterns, or with an option
@@ -244,7 +246,7 @@ def _at_a_glance(standing: Standing, seen: Overview, page: int, *, colour: bool)
 
 
 def _in_layout_of_maestro(standing: Standing, form: Form) -> str:
-    """Return the summary, and the steps in a layout of Maestro."""
+    """Return the summary, and the steps in one of Maestro's layouts."""
     from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, StatusView  # noqa: PLC0415 - seldom needed
 
     summary, steps = standing.summary, standing.rows

@@ -52,7 +52,8 @@ def command(
     all your studies every minute.
 
     While a tick runs, no other tick of the study does. So with very many ready steps it submits only some of them
-    (--max-seconds), and the next tick continues. Equal steps can be submitted together: see 'run --array'.
+    (--max-seconds), and the next tick continues. Steps with the same options can be submitted together: see 'run
+    --array'.
 
     The exit code is 0 if the tick succeeded, or if another tick of the study is running. It is 75 if a scheduler or a
     file system did not answer; the next tick then tries again. It is 1 if something is wrong with a study.

@@ -61,14 +61,17 @@ class Watched(NamedTuple):
     type=click.FloatRange(min=0.1),
     default=1.0,
     metavar="SECONDS",
-    help="The time between two looks.",
+    help="The time between two updates of the view.",
 )
-@click.option("--plain", is_flag=True, help="Print a line for each event instead, as without a terminal.")
+@click.option(
+    "--plain", is_flag=True, help="Print a line for each event instead, which is the default if there is no terminal."
+)
 def command(studies: tuple[Path, ...], interval: float, *, plain: bool) -> None:
-    """Show each STUDY as it runs: how far it is, the running steps, the failures and the last events.
+    """Show each STUDY as it runs: how far along it is, the running steps, the failures and the last events.
 
-    Keys: j and k choose a step; w says why it is in its state; o shows the end of its output; / shows only steps that
-    match a pattern; Tab changes to the next study; q quits. The view changes nothing, and studies go on without it.
+    Keys: j and k select a step; w says why it is in its present state; o shows the end of its output; / shows only
+    steps that match a pattern; Tab switches to the next study; q quits. The view changes nothing, and studies go on
+    without it.
     """
     roots = [*map(study_path, studies or (None,))]
     if plain or not screen.can_show():

@@ -1,4 +1,4 @@
-"""`StepRecord`: Maestro's class for a step that a program itself runs with a script adapter.
+"""`StepRecord`: Maestro's class for a step that a program runs by itself, with a script adapter.
 
 Merlin derives a class from it. Nothing about such a step is recorded in a log. The steps of a study have `StepView`s
 instead.
@@ -125,7 +125,7 @@ class StepRecord:
 
     @property
     def restarts(self) -> int:
-        """How often the step was restarted."""
+        """How many times the step was restarted."""
         return self._num_restarts
 
     @property

@@ -37,9 +37,9 @@ _GIVEN = ("OUTPUT_PATH", "SPECROOT", "")
 class StudyContext:
     """The origin of a study, if it is not launched from a file in the current directory.
 
-    `spec_root` is its SPECROOT, and relative paths start at `cwd`. `acquired` says that its repositories were cloned
-    before. `text` is the study file if there is no file on disk. Then a program has created the study, and its steps
-    may have additional keys. `parameters` replace those in the file.
+    `spec_root` is its SPECROOT, and relative paths start at `cwd`. `acquired` says that its repositories have already
+    been cloned. `text` is the study file if there is no file on disk. In that case, a program created the study, and
+    its steps may have additional keys. `parameters` replace those in the file.
     """
 
     spec_root: Path | None = None
@@ -70,7 +70,7 @@ class StudyFile:
 
     @property
     def unresolved(self) -> frozenset[str]:
-        """The names of env without a value."""
+        """The names in env that have no value."""
         return self.names.difference(self.environment.values, _GIVEN)
 
     def with_environment(self, env: dict[str, Any], findings: Findings) -> StudyFile:
@@ -83,7 +83,7 @@ class StudyFile:
 
 @dataclass(frozen=True)
 class CheckedStudy:
-    """A study file that has been checked but not expanded. `unclear` are the steps with unknown values.
+    """A study file that has been checked but not expanded. `unclear` holds the steps with unknown values.
 
     `facts` describe the scheduler. They are None if the batch block has an unknown type.
     """
@@ -190,13 +190,18 @@ def read_data(text: str, file: str) -> dict[str, Any]:
     findings = Findings(file)
     document = read_document(text, findings)
     if not isinstance(document.data, dict):
-        raise SpecError([f"{file}: The file is no study: it must be a mapping with the keys description and study."])
+        raise SpecError(
+            [f"{file}: The file is not a study: it must be a mapping with the keys description and study."]
+        )
     findings.stop_if_problems()
     return dict(document.data)
 
 
 def check_data(data: Mapping[str, Any], text: str, file: str, schedulers: Schedulers) -> None:
-    """Raise SpecError with every problem of a study's data. `text` is its file, for the line numbers in messages."""
+    """Raise SpecError with every problem of a study's data.
+
+    `text` is the text of its file, for the line numbers in messages.
+    """
     findings = Findings(file)
     document = read_document(text, Findings(file)).with_data(dict(data)) if text else Document(dict(data))
     check_shape(document, findings)

@@ -48,7 +48,10 @@ def check_shape(document: Document, findings: Findings, *, own_keys: bool = Fals
 
 
 def _errors(data: Any) -> Iterator[tuple[list[str | int], ValidationError]]:  # noqa: ANN401 - YAML holds anything
-    """Yield the path and the error for everything that the schema does not allow. Of equal steps, one is validated."""
+    """Yield the path and the error for everything that the schema does not allow.
+
+    Only one of several equal steps is validated.
+    """
     from jsonschema import Draft7Validator  # noqa: PLC0415 - takes 75 ms, and only this needs it
 
     schema = study_schema()
@@ -68,7 +71,7 @@ def _errors(data: Any) -> Iterator[tuple[list[str | int], ValidationError]]:  # 
 
 
 def _shape(step: Any, known: dict[str, Any]) -> object:  # noqa: ANN401 - YAML holds anything
-    """Return what the schema distinguishes in a step. In many places, any text will do that is not empty."""
+    """Return what the schema distinguishes in a step. In many places, any non-empty text will do."""
     run = step.get("run") if isinstance(step, dict) else None
     if not isinstance(run, dict):
         return repr(step)
@@ -93,7 +96,7 @@ def _are_names(value: object, schema: dict[str, Any]) -> bool:
 
 
 def _faults(error: ValidationError, path: list[str | int]) -> list[tuple[str | int, ...]]:
-    """Return the paths without a usable value. This is the path of the error, or those of the missing keys."""
+    """Return the paths without a usable value. That is the path of the error, or the paths of the missing keys."""
     if error.validator == "required":
         schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, dict) else {}
         instance: Any = error.instance
@@ -102,7 +105,7 @@ def _faults(error: ValidationError, path: list[str | int]) -> list[tuple[str | i
 
 
 def check_dialect(document: Document, findings: Findings) -> None:
-    """Raise a SpecError of one line if the file has problems because it is a study for Merlin, which extends Maestro.
+    """Raise a one-line SpecError if the file has problems because it is a study for Merlin, which extends Maestro.
 
     A file with such keys and without problems is a study. `checks` warns of keys that are ignored.
     """
@@ -138,7 +141,7 @@ def _complaints(error: ValidationError, head: str, rest: str) -> Iterator[_Compl
     elif error.validator == "required":
         yield from _missing_keys(instance, schema, whole)
     elif error.validator == "uniqueItems":
-        yield (), f"Non-unique step names in {whole}", "Name each step once."
+        yield (), f"Non-unique step names in {whole}", "List each step only once."
     else:
         subject = f"In {head}, {rest}" if rest else head[0].upper() + head[1:]
         message = f"{subject} must be {schema.get('description', 'something else')}"

@@ -63,7 +63,7 @@ REFUSED = {
     "an array": (
         "An `#SBATCH` line has an option without its value",
         step("nodes: 1, cmd: '#SBATCH --array=1-3'", SLURM),
-        "#SBATCH --array=1-3 can't stand there",
+        "#SBATCH --array=1-3 can't be used there",
     ),
     "an option": (
         "An entry of `args` can't be passed on",

@@ -276,14 +276,14 @@ global.parameters:
 """
 
 SCRIPT_PROBLEMS = [
-    "10: In study step 'a_N.1', #SBATCH --array=1-1 can't stand there, because maestro-es itself decides about it.",
+    "10: In study step 'a_N.1', #SBATCH --array=1-1 can't be used there, because maestro-es controls this option.",
     "17: In study step 'b_N.1', its launchers together ask for 3 nodes, but the step has 2.",
     "20: In study step 'b_N.1', $(LAUNCHER)[9p] asks for 9 procs, but the step has 8.",
     "21: In study step 'b_N.1', $(LAUNCHER)[1n: the bracket is not closed on its line.",
     "27: In study step 'c', #SBATCH --comment=\"not closed: No closing quotation.",
-    "28: In study step 'c', #SBATCH --wrap=x can't stand there, because maestro-es itself decides about it.",
-    "35: In study step 'd', args: array can't be passed through, because maestro-es itself decides about it.",
-    "35: In study step 'd', args: job-name can't be passed through, because maestro-es itself decides about it.",
+    "28: In study step 'c', #SBATCH --wrap=x can't be used there, because maestro-es controls this option.",
+    "35: In study step 'd', args: array can't be passed through, because maestro-es controls this option.",
+    "35: In study step 'd', args: job-name can't be passed through, because maestro-es controls this option.",
     "36: In study step 'd', memory is 'lots'; write a whole number of megabytes, or one with K, M, G or T.",
     "42: In study step 'e_W.maybe', exclusive is 'maybe'; write true or false.",
     "45: In study step 'f', walltime is 'soon', which is no time. Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS.",

@@ -27,4 +27,4 @@ def test_an_edited_script_that_asks_for_what_it_may_not_is_refused(cluster, laun
 
     assert maestro_es("retry", root, "a", "--keep-script").returncode == 0
     assert finish(root) is StudyStatus.FAILURE
-    assert "#SBATCH --array=1-9 can't stand there" in maestro_es("why", root, "a").stdout
+    assert "#SBATCH --array=1-9 can't be used there" in maestro_es("why", root, "a").stdout

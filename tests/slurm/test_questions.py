@@ -352,5 +352,5 @@ def test_what_slurm_says_of_itself_is_kept_and_run_warns_of_one_that_forgets_too
 
     [created] = events(tmp_path / "study", e.StudyCreated)
     assert created.scheduler["MinJobAge"] == "30 sec"
-    assert "Slurm forgets a job within 60 s of its end (MinJobAge) and keeps no accounts" in launched.stdout
+    assert "Slurm forgets a job within 60 s of its end (MinJobAge) and keeps no accounting records" in launched.stdout
     assert finish(tmp_path / "study") is StudyStatus.FINISHED

@@ -203,7 +203,7 @@ def embedded(script: str) -> list[str]:
             else:
                 result += on_line
                 wrong += (
-                    f"{DIRECTIVE} {word} can't stand there, because maestro-es itself decides about it"
+                    f"{DIRECTIVE} {word} can't be used there, because maestro-es controls this option"
                     for word in on_line
                     if word.startswith("-") and not is_free(word.partition("=")[0].lstrip("-"), _REFUSED - _HARMLESS)
                 )

@@ -28,8 +28,8 @@ _JOB_ID = re.compile(f"[{_MARK}{_PLAIN_MARK}]([{_DIGITS}]+)")
 #: The note of a cancellation by maestro-es. Any other cancellation may be a part of ``flux shutdown``.
 CANCEL_NOTE = "maestro-es"
 
-#: The number of seconds until a cancellation by others counts. ``flux shutdown`` cancels all running jobs, waits until
-#: they have ended, and then ends the broker.
+#: How many seconds after its end a job that others have cancelled counts as cancelled. ``flux shutdown`` cancels all
+#: running jobs, waits until they have ended, and then ends the broker.
 _SHUTDOWN_SECONDS = 60
 
 #: The numbers of states and results in ``flux job list``. ``flux jobs --json`` has words instead.
@@ -56,21 +56,21 @@ _LOST_SIGHT = "exec"
 _NOT_STARTED = "start failed"
 
 #: Messages by which Flux refuses a job after it has examined it. Then nothing is queued. After any other failure,
-#: there may be a job. The last two are of flux-accounting (not tried).
+#: there may be a job. The last two come from flux-accounting (not tried).
 _REFUSALS = re.compile(
     r"Invalid queue |exceeds policy limit of|unsatisfiable request|invalid jobspec|invalid JSON|urgency range is|"
     r"dependency: |unknown dependency scheme|jobspec: |invalid job flags|Invalid constraint|"
     r"only the instance owner can submit|cannot find user/bank|Queue not valid for user"
 )
 
-#: Messages about a queue that administrators have closed, usually for maintenance, and (flux-accounting, not tried)
-#: about a limit on the number of a user's jobs.
+#: Messages about a queue that administrators have closed, usually for maintenance, and about a limit on the number of
+#: a user's jobs (from flux-accounting, not tried).
 _FULL = re.compile(r"job submission( to \S+)? is disabled|queue \S+ is currently disabled|max active jobs")
 
 #: Messages of commands that have not reached the broker.
 _DOWN = ("Unable to connect to Flux", "flux_open", "Connection refused", "Connection reset", "Broken pipe")
 
-#: Messages of commands whose broker does not exist, or no longer.
+#: Messages of commands whose broker does not exist, or no longer exists.
 _ENDED = ("was not found", "Connection refused", "flux_open: No such file or directory", "Connection reset")
 
 #: The messages of ``flux cancel`` about a job that can't be cancelled because it has ended.
@@ -87,7 +87,7 @@ _NO_QUEUES = "queues is not set"
 #: How a message about the options of a job begins. Usage may precede it.
 _BAD_OPTION = re.compile(r"flux[- ](batch|submit): (ERROR|error): ")
 
-#: How the message begins if ``flux job`` has no such subcommand.
+#: How the message begins if ``flux job`` does not have the subcommand that was called.
 _NO_COMMAND = "Usage: flux-job [OPTIONS] COMMAND"
 
 
@@ -136,7 +136,7 @@ def plain_id(text: str) -> str:
 
 
 def _id_of(number: int) -> str:
-    """Return the id of a job that Flux has listed by its number."""
+    """Return a job's id, given the number by which Flux lists the job."""
     digits = ""
     while number or not digits:
         number, digit = divmod(number, len(_DIGITS))
@@ -167,7 +167,7 @@ def is_down(message: str) -> bool:
 
 
 def has_ended(message: str) -> bool:
-    """Return whether a message says that there is no broker, and not that the broker does not answer."""
+    """Return whether a message says that there is no broker. A broker that does not answer gives another message."""
     return any(sign in message for sign in _ENDED)
 
 
@@ -321,12 +321,12 @@ def adopted(info: JobInfo, instance: str) -> JobInfo:
 
 
 def lacks_command(done: Completed) -> bool:
-    """Whether this version of Flux has no ``flux job list``, which its help does not mention."""
+    """Whether this version of Flux has no ``flux job list``. The help of Flux does not mention that command."""
     return done.code != 0 and done.err.startswith(_NO_COMMAND)
 
 
 def read_refusal(done: Completed) -> Outcome:
-    """Return the outcome if a job could not be described. Flux refuses the options, or the command has failed."""
+    """Return the outcome if a job could not be described. Either Flux refused the options, or the command failed."""
     lines = done.err.strip().splitlines()
     last = " ".join(lines[-1].split()) if lines else f"flux --dry-run ended with {done.code} and said nothing"
     return Rejected(last, done.code) if done.code > 0 and _BAD_OPTION.match(last) else InDoubt(last)

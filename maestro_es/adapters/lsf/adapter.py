@@ -1,9 +1,9 @@
-"""LSF: the adapter. This module decides which options a job has, and writes its script.
+"""The adapter for LSF. This module decides which options a job has, and writes its script.
 
 Without a `launcher` in the batch block, the header equals that of Maestro 1.2.1, line by line. Maestro's adapter was
 written for LSF 10.1 on IBM's CORAL systems, where a job gets whole nodes (``-nnodes``, which needs CSM), and ``jsrun``
 starts resource sets, not processes. With a `launcher`, such as ``mpirun``, a job gets slots (``-n``), distributed over
-its nodes by ``span[ptile=N]``, as all other LSF clusters need it.
+its nodes by ``span[ptile=N]``, as all other LSF clusters require.
 
 The header consists of `directives`, which ``bsub`` also accepts on its command line. Options have one dash, and a
 space precedes their values. ``bsub -W`` takes ``[HOURS:]MINUTES``, without seconds.
@@ -54,10 +54,10 @@ _REFUSED = frozenset({
     "jsdl", "jsdl_strict", "yaml",
 })  # fmt: skip
 
-#: Those of these options that may appear in a script, because the options of maestro-es override them.
+#: The subset of these options that may appear in a script, because the options of maestro-es override them.
 _HARMLESS = frozenset({"J", "cwd", "rn", "r", "Q"})
 
-#: The end of a name that would create a job array.
+#: The characters in a job's name that would make it a job array.
 _ARRAY = re.compile(r"[\[\]%]")
 
 
@@ -116,7 +116,7 @@ def walltime(asked: object) -> str:
 
     As in Maestro, a plain number means minutes, two parts mean ``HH:MM``, and both stay as they are. For other
     schedulers, two parts are minutes and seconds. A walltime with seconds or days becomes ``HH:MM``, rounded up. The
-    name of the host to whose speed it refers may follow after a slash.
+    walltime may refer to the speed of a host, whose name then follows after a slash.
     """
     text, slash, host = str(asked or "").strip().partition("/")
     seconds = walltime_seconds(text)

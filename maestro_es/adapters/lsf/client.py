@@ -5,11 +5,11 @@ the whole command is one argument, quoted for a shell. ``bjobs`` shows it, and t
 
 If LSF's daemons do not answer, its commands try again for ever. With LSB_NTRIES=1 they give up after one try, which
 takes 10 s if the daemon hangs [V]. One ``bsub`` may create several jobs: with LSB_BSUB_ERR_RETRY, or if it tries again
-while the daemon is stopped [V]. All of them have the token, so all are known and cancelled; the claim lets one run.
-Job ids start again after 999999, so an id alone identifies no job.
+while the daemon is stopped [V]. All of them carry the token, so `cancel` cancels them all; the claim lets only one of
+them run. Job ids start again after 999999, so an id alone does not identify a job.
 
-LSF may run a job again under the same id: in rerunnable queues (``-rn`` overrides that), or if it exits with a code of
-REQUEUE_EXIT_VALUES. ``-Q`` replaces these codes. The claim refuses the second run in any case.
+LSF may run a job again under the same id: in rerunnable queues (``-rn`` overrides that), or if it exits with a code
+that REQUEUE_EXIT_VALUES lists. ``-Q`` replaces these codes. The claim refuses the second run in any case.
 
 `maestro_es.adapters.lsf.output` decides what an answer means, and explains the sources of these facts.
 """
@@ -40,7 +40,7 @@ from maestro_es.errors import Unreachable
 _OURS = ("LSB_", "LSF_", "BSUB_")
 _SETTINGS = ("LSF_ENVDIR", "LSF_SERVERDIR", "LSF_BINDIR", "LSF_LIBDIR")
 
-#: Variables for each command: it tries once, and submits the command as it is.
+#: Variables for each LSF command: it tries only once, and ``bsub`` submits the job's command unchanged.
 _ONCE = {"LSB_NTRIES": "1", "LSB_API_QUOTE_CMD": "N"}
 
 #: ``bsub`` accepts a command of at most this many characters.
@@ -102,7 +102,10 @@ class LsfJobs(OneDashJobs):
         return read_text(self.run("bjobs", "-a", "-UF"))
 
     def unquoted(self, command: str) -> str:
-        """Return a command without the quotes of a shell. After it, ``bjobs -UF`` shows other details of the job."""
+        """Return a command without the quotes of a shell.
+
+        After the command, ``bjobs -UF`` shows other details of the job.
+        """
         import shlex  # noqa: PLC0415 - needed only to find the jobs of a lost log
 
         with contextlib.suppress(ValueError):

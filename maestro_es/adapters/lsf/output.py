@@ -19,7 +19,7 @@ from maestro_es.errors import Unreachable
 FIELDS = ("jobid", "stat", "exit_code", "exit_reason", "job_name", "command")
 
 #: The words of STAT in bjobs(1). UNKWN: the host of the job is silent. ZOMBI: the job was killed while its host was
-#: silent, so it may still run. POST_*: the commands after the job have run. A word that is missing here is UNKNOWN.
+#: silent, so it may still run. POST_*: the post-job commands have run. A word that is missing here is UNKNOWN.
 _STATES = {
     "PEND": JobState.PENDING,
     "PROV": JobState.PENDING,
@@ -57,8 +57,8 @@ _REASONS = {
 }
 _REASON = re.compile(r"\bTERM_[A-Z_]+")
 
-#: What a signal means if LSF gives no reason: USR2 is the signal at the run limit, and INT the first one of bkill. The
-#: runner then exits with 128 plus the signal, whatever the step's own exit code is.
+#: What a signal means if LSF gives no reason: USR2 is sent at the run limit, and INT is the first signal that bkill
+#: sends. The runner then exits with 128 plus the signal, whatever the step's own exit code is.
 _SIGNALLED, _USR2, _INT = 128, 12, 2
 _BY_SIGNAL = {_SIGNALLED + _USR2: JobState.TIMED_OUT, _SIGNALLED + _INT: JobState.CANCELLED}
 
@@ -74,7 +74,7 @@ _DOUBTFUL = re.compile(
     r"XDR|System call|non-LSF host|is down|[Pp]lease wait|Failed in"
 )
 
-#: Messages about LSF's daemons that do not answer. Sites can change some of them.
+#: Messages that say that LSF's daemons are not answering. Sites can change some of them.
 _DOWN = re.compile(
     r"Communication time out|Connection refused|not responding|LSF is down|Cannot connect to LSF|"
     r"LSF is processing your request"
@@ -86,13 +86,13 @@ _FULL = re.compile(
     r"Job (slot )?limit reached"
 )
 
-#: bsub prints this if it will try again by itself. It is then ended.
+#: bsub prints this if it will try again by itself. maestro-es then terminates it.
 RETRYING = "Retrying in"
 
 #: The messages of bkill about a job that it has signalled, or that has ended.
 _KILLED = ("is being terminated", "is being signaled", "has already finished", "No matching job found")
 
-#: The messages of bjobs if there are no jobs, and if it does not have a field or an option.
+#: The messages of bjobs if there are no jobs, and if it does not know a field or an option.
 _NO_JOBS = re.compile(r"No (unfinished |matching )?job found")
 _OLD = re.compile(r"not a valid field name|[Ii]llegal option|[Uu]nknown option|invalid option|[Uu]sage:")
 
@@ -131,7 +131,7 @@ def is_down(message: str) -> bool:
 
 
 def lacks_fields(done: Completed) -> bool:
-    """Whether ``bjobs`` does not know a field or an option: LSF before 10.1.0.2."""
+    """Whether ``bjobs`` does not know a field or an option, as in LSF before 10.1.0.2."""
     return done.code != 0 and not done.out.strip() and _OLD.search(done.err) is not None
 
 

@@ -34,19 +34,19 @@ _HELD, _ENDED = "H", "F"
 #: The substate of a job that was deleted, whatever its exit code is.
 _DELETED = 91
 
-#: What PBS gives instead of an exit code if it has ended the job (job.h). With other negative numbers, it could not
-#: start the job, or lost it.
+#: What PBS gives instead of an exit code if it has ended the job (job.h). Other negative numbers mean that PBS could
+#: not start the job, or lost it.
 _ENDED_BY_PBS = {
-    -29: JobState.TIMED_OUT,  # walltime; also if the step has then saved its work and ended with 0
+    -29: JobState.TIMED_OUT,  # walltime, even if the step then saved its work and ended with 0
     -28: JobState.FAILED,  # CPU time
     -27: JobState.OUT_OF_MEMORY,
     -26: JobState.OUT_OF_MEMORY,  # virtual memory
     -25: JobState.FAILED,  # more CPUs than requested, on average
-    -24: JobState.FAILED,  # the same, at a moment
+    -24: JobState.FAILED,  # the same, but at one moment instead of on average
     -19: JobState.FAILED,  # a hook has deleted the job
     -17: JobState.FAILED,  # a hook has refused to start it
 }
-#: An exit code above this number is the number plus that of the signal that ended the job.
+#: A job that was ended by a signal has this number plus the signal's number as its exit code.
 _SIGNALLED, _AS_SHELLS = 256, 128
 
 #: The exit codes of commands about jobs: an unknown id, and a job that has ended.
@@ -79,12 +79,12 @@ _JOB_ID = re.compile(r"[0-9]+(\[[0-9]*\])?(\.[A-Za-z0-9.-]+)?")
 _TAGS = re.compile(r"</?jsdl-hpcpa:\w+>")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&"}
 
-#: The beginnings of lines of ``-F dsv``, a field of them, and an escaped character. ``-F json`` shows only the first
-#: of several jobs.
+#: For ``-F dsv``: how its lines begin, a pattern for one field of a line, and one for an escaped character. ``-F
+#: json`` shows only the first of several jobs.
 _JOB, _SERVER = "Job Id: ", "Server: "
 _FIELD, _ESCAPED = re.compile(r"((?:\\.|[^\\|])*)(?:\||$)"), re.compile(r"\\(.)")
 
-#: Reasons for which a job is pending that any job may have at times.
+#: Reasons for being pending that any job may have at times.
 _ORDINARY = ("Not Running: ", "Job run at ")
 
 
@@ -133,7 +133,7 @@ def read_jobs(done: Completed, ids: Sequence[str]) -> list[QueueEntry]:
 
 
 def _records(text: str, kind: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the name and the attributes of each object of a kind, one from each line that is complete."""
+    """Yield the name and the attributes of each object of this kind, one from each complete line."""
     for line in text.splitlines(keepends=True):
         if line.startswith(kind) and line.endswith("\n"):
             fields = [_ESCAPED.sub(_character, field[1]) for field in _FIELD.finditer(line[len(kind) : -1])]
@@ -167,7 +167,7 @@ def _as_shells(exit_code: int | None) -> int | None:
 
 
 def _end(substate: int | None, exit_code: int | None) -> JobState:
-    """Return the state of a job that has ended. Without an exit code it was removed before it ran."""
+    """Return the state of a job that has ended. If it has no exit code, it was removed before it ran."""
     if substate == _DELETED or exit_code is None:
         return JobState.TIMED_OUT if exit_code == min(_ENDED_BY_PBS) else JobState.CANCELLED
     if exit_code < 0:
@@ -189,7 +189,10 @@ def _plain(command: str) -> str:
 
 
 def read_facts(done: Completed) -> dict[str, str]:
-    """Return the parts of the output of ``qstat -B -f -F dsv`` that a study keeps. Unreachable if it is no answer."""
+    """Return the parts of the output of ``qstat -B -f -F dsv`` that a study keeps.
+
+    Unreachable if the output is not an answer.
+    """
     servers = [] if done.code else [*_records(done.out, _SERVER)]
     if not servers:
         raise unreadable("qstat", done)

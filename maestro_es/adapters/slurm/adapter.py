@@ -2,8 +2,8 @@
 
 The header equals that of Maestro 1.2.1, line by line. It consists of `directives`, which ``sbatch`` also accepts on
 its command line. Up to the first command of a script, lines that begin with ``#SBATCH`` contain options (sbatch(1)).
-Slurm splits them into words with quotes and backslashes. Comments may stand between these lines. If an option appears
-twice, the last one counts.
+Slurm splits them into words much as a shell does, with quotes and backslashes. Comments may appear between these
+lines. If an option appears twice, the last one counts.
 
 `maestro_es.adapters.slurm.client` runs Slurm's commands, and `maestro_es.adapters.slurm.output` reads their output.
 """
@@ -70,7 +70,7 @@ _REFUSED = frozenset({
 })  # fmt: skip
 
 
-#: The ones of these options that may appear in a script. maestro-es overrides them, or they only change the job's
+#: The subset of these options that may appear in a script. maestro-es overrides them, or they only change the job's
 #: name, which does not identify the job.
 _HARMLESS = frozenset({"job-name", "J", "parsable", "quiet", "Q", "requeue", "no-requeue"})
 
@@ -97,7 +97,7 @@ def walltime_remedy(walltime: object) -> str:
 
 
 def review(batch: Mapping[str, Any], _runs: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Remark]:
-    """Find a value of the batch block that nothing understands."""
+    """Find a value in the batch block that is not valid."""
     if batch.get("array") not in (None, *(use.value for use in ArrayUse)):
         yield Remark(("batch", "array"), "Write auto, always or never.", fatal=True)
 
@@ -113,7 +113,7 @@ FACTS = SchedulerFacts(
     walltime_remedy=walltime_remedy,
     review=review,
     forgets_within=lambda info, seconds: (
-        f"Slurm forgets a job within {seconds} s of its end (MinJobAge) and keeps no accounts"
+        f"Slurm forgets a job within {seconds} s of its end (MinJobAge) and keeps no accounting records"
         if forgets_within(info, seconds)
         else ""
     ),
@@ -211,11 +211,11 @@ def _ours(options: Iterable[str]) -> Iterator[str]:
     for word in options:
         name = _LONG.match(word) or _SHORT.match(word)
         if name and not is_free(name[1], _REFUSED - _HARMLESS):
-            yield f"#SBATCH {word} can't stand there, because maestro-es itself decides about it"
+            yield f"#SBATCH {word} can't be used there, because maestro-es controls this option"
 
 
 def anchored(options: Iterable[str], folder: str) -> list[str]:
-    """Return the options with absolute paths of the job's files, if the directory contains a %.
+    """Return the options, with the paths of the job's files made absolute if the directory contains a %.
 
     Slurm puts the directory before a relative name, and then replaces patterns in both: %j becomes the job's id. The
     resulting directory usually does not exist, so the job can't be launched. In the absolute path, %% stands for a %.
@@ -295,7 +295,7 @@ class SlurmAdapter(BatchAdapter):
         """Begin to submit a job with the CPUs that its launchers need. If Slurm refuses it, submit it without them.
 
         A refusal proves that nothing was queued, so the second try belongs to the same submission and has the same
-        token. Before it, the script is written again, so that it shows the options of the last try.
+        token. Before that try, the script is written again, so that it shows the options that are used last.
         """
         options, maestro_s = self._options(job), self._options(job, with_cpus=False)
         begun = self._jobs.submit(job, options)

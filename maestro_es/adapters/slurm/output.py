@@ -21,7 +21,7 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Re
 #: contain any character except a line break.
 QUEUE_FORMAT = "%i|%T %N %e|%r|%o"
 
-#: One job per line, and how often it was restarted. ``--format`` has no letter for that.
+#: One job per line, and how many times it was restarted. ``--format`` has no letter for that.
 RESTARTS_FORMAT = "JobArrayID:40,RestartCnt:20"
 
 #: One run of a job per line. Several pending jobs of an array may share a line.
@@ -34,13 +34,13 @@ COLUMNS, ACCOUNTS_COLUMNS = 4, 5
 #: script, which may exit with 0 and print nothing, or only a greeting.
 QUEUE_HEADER, ACCOUNTS_HEADER = "JOBID|", "JobID|"
 
-#: The parts of ``scontrol show config`` that a study keeps. A rule of maestro-es uses each of them.
+#: The parts of ``scontrol show config`` that a study keeps. Each of them is used by some rule of maestro-es.
 FACTS = ("AccountingStorageType", "ClusterName", "MaxArraySize", "MinJobAge", "SLURM_VERSION")
 
-#: The long forms of states in squeue(1) and sacct(1), JOB STATE CODES, which `job_state_string` in Slurm's source
-#: returns, from 18.08 to 26.05. A job in a state that is missing here is watched, and is never a failure. Such states
-#: are REVOKED (another cluster of a federation has started the job) and those of later versions. LAUNCH_FAILED,
-#: RECONFIG_FAIL, POWER_UP_NODE and UPDATE_DB are flags that neither command shows as a state.
+#: The long forms of the states, as `job_state_string` in Slurm's source returns them from 18.08 to 26.05; see JOB
+#: STATE CODES in squeue(1) and sacct(1). A job in a state that is missing here is watched, and is never a failure.
+#: Such states are REVOKED (another cluster of a federation has started the job) and those of later versions.
+#: LAUNCH_FAILED, RECONFIG_FAIL, POWER_UP_NODE and UPDATE_DB are flags that neither command shows as a state.
 _STATES = {
     "PENDING": JobState.PENDING,
     "CONFIGURING": JobState.PENDING,
@@ -76,7 +76,7 @@ _ORDINARY = frozenset({
     "JobArrayTaskLimit",
 })  # fmt: skip
 
-#: States in which a job only waits for its turn or its nodes.
+#: States in which a job is just waiting for its turn or its nodes.
 _WAITING = frozenset({"PENDING", "CONFIGURING"})
 
 _NONE: Mapping[str, StepRecord] = {}
@@ -92,8 +92,8 @@ _REFUSALS = re.compile(
     r"|sbatch: error: Invalid generic resource \(gres\) specification"
 )
 
-#: Slurm's names for limits on the number of jobs at the same time. sbatch prints the limit on a separate line, at
-#: least since 18.08. Limits on the resources of a job have other names.
+#: Slurm's names for limits on the number of jobs that a user may have at once. sbatch prints the limit on a separate
+#: line, at least since 18.08. Limits on the resources of a job have other names.
 _FULL = re.compile(r"\b((Assoc|QOS)(Grp|Max)SubmitJob\w*|MaxSubmitJobsPerAccount)\b")
 
 #: The name of any accounting limit, and the message if a limit is exceeded. A plugin of the site gives no name.
@@ -115,7 +115,7 @@ _USAGE, _SBATCH = 255, re.compile(r"(/\S*/)?sbatch: ")
 #: The messages of Slurm's commands if the controller does not answer.
 _DOWN = ("Unable to contact slurm controller", "Socket timed out", "Transport endpoint is not connected")
 
-#: Reasons in squeue(1), JOB REASON CODES, of a job that failed because of the infrastructure. JobLaunchFailure is not
+#: Reasons (JOB REASON CODES in squeue(1)) of a job that failed because of the infrastructure. JobLaunchFailure is not
 #: among them: Slurm also gives that reason for a job whose runner was killed (22.05), and processes of such a job may
 #: still run. A job that was never launched has no claim, and the verdict relies on that.
 _INFRASTRUCTURE = frozenset({"SystemFailure", "NodeDown"})
@@ -173,7 +173,7 @@ def is_answer(text: str, header: str) -> bool:
 def read_queue(text: str) -> list[QueueEntry]:
     """Return the jobs in the output of ``squeue`` with `QUEUE_FORMAT`.
 
-    Other lines are ignored: the header, and further lines of another job's command.
+    Other lines are ignored: the header, and the further lines of a command that has several.
     """
     rows = []
     for line in text.splitlines():
@@ -234,7 +234,7 @@ def cancelled_after(row: QueueEntry, again: Container[str]) -> QueueEntry:
 
 
 def _delay(word: str, reason: str) -> str:
-    """Return the reason that delays a pending job (empty: it only waits for its turn, or is not pending)."""
+    """Return the reason that delays a pending job (empty: it is just waiting its turn, or is not pending)."""
     if job_state(word) is not JobState.PENDING:
         return ""
     if word in _WAITING:
@@ -243,7 +243,7 @@ def _delay(word: str, reason: str) -> str:
 
 
 def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, JobInfo]:
-    """Return by token the last run of each job in the output of ``sacct -P -D`` with `ACCOUNTS_FORMAT`.
+    """Return the last run of each job, by token, from the output of ``sacct -P -D`` with `ACCOUNTS_FORMAT`.
 
     `maestros` are the steps whose jobs Maestro submitted, by job id. A cancelled job with an earlier run was requeued:
     see `cancelled_after`.
@@ -269,8 +269,8 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
 def _in_accounts(word: str) -> JobState:
     """Return the state for a word of sacct. For a cancelled job it names the user, as in ``CANCELLED by 1000``.
 
-    If it names no user, Slurm itself has discarded the job. This happens to jobs that a controller does not know after
-    a start without its earlier state.
+    If it names no user, Slurm itself has discarded the job. This happens if a controller has started without its
+    earlier state, and so does not know the job.
     """
     return JobState.NODE_FAILED if word == _CANCELLED_BY_NOBODY else job_state(word)
 
@@ -282,14 +282,14 @@ def read_facts(text: str) -> dict[str, str]:
 
 
 def forgets_within(facts: Mapping[str, str], seconds: int) -> bool:
-    """Whether Slurm has no accounting, and may forget an ended job before the next query, this many seconds later."""
+    """Whether Slurm has no accounting and may forget an ended job before the next query, in this many seconds."""
     age, _, unit = facts.get("MinJobAge", "").partition(" ")
     accounts = facts.get("AccountingStorageType", "")
     return age.isdigit() and unit == "sec" and int(age) < seconds and accounts in {"accounting_storage/none", "(null)"}
 
 
 def job_state(word: str) -> JobState:
-    """Return the state for a word of Slurm. Sacct also prints ``CANCELLED by 1000``."""
+    """Return the state for Slurm's word. Sacct also prints ``CANCELLED by 1000``."""
     return _STATES.get(word.split(" ", 1)[0].rstrip("+"), JobState.UNKNOWN)
 
 

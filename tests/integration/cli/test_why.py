@@ -89,7 +89,7 @@ def test_at_a_moment_only_what_was_known_then_counts(run, study):
 
 def test_a_ready_step_says_when_the_last_tick_was(run, study):
     append(study, (2, e.StepReset(reason="try again")))
-    assert ": the next tick submits it, but there was none yet; " in sentence(run, study, "a_N.2")
+    assert ": the next tick submits it, but there has been none yet; " in sentence(run, study, "a_N.2")
     (study / ".maestro-es" / "last-tick").touch()
     assert ": the next tick submits it; the last one was 0 s ago; " in sentence(run, study, "a_N.2")
     then = str(json.loads(run("status", study, "--json").out)["study"]["seq"])
@@ -102,7 +102,7 @@ def test_a_study_that_nothing_ticks_says_so(run, study):
     (study / ".maestro-es" / "last-tick").touch()
     old = (study / ".maestro-es" / "last-tick").stat().st_mtime - 7200
     os.utime(study / ".maestro-es" / "last-tick", (old, old))
-    assert "but the last one was 2 h ago: nothing seems to tick" in sentence(run, study, "a_N.2")
+    assert "but the last one was 2 h ago: ticks seem to have stopped" in sentence(run, study, "a_N.2")
 
 
 def test_who_paused_the_study_is_named(run, study):

@@ -147,7 +147,7 @@ def test_options_are_passed_through_and_the_step_overrides_the_batch_block():
         ({"x": True}, "args: x is True; write a text or a number, or null for a flag"),
         ({"x": [1]}, "args: x is [1]; write a text or a number, or null for a flag"),
         ({"xy": "a\nb"}, "--xy is 'a\\nb', and no option can hold a control character"),
-        ({"--array": "1-9"}, "args: --array can't be passed through, because maestro-es itself decides about it"),
+        ({"--array": "1-9"}, "args: --array can't be passed through, because maestro-es controls this option"),
     ],
 )
 def test_what_can_t_be_passed_through_is_refused_by_name(args: object, message: str):

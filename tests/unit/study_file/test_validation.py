@@ -72,7 +72,7 @@ def test_a_study_of_one_step_is_in_order():
         ),
         (
             steps("b: cmd: x", "a: cmd: x, depends: [b, b]"),
-            "4: Non-unique step names in study step 'a'.run.depends. Name each step once.",
+            "4: Non-unique step names in study step 'a'.run.depends. List each step only once.",
         ),
     ],
 )

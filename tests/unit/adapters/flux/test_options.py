@@ -48,7 +48,7 @@ def test_an_edited_script_has_the_options_of_its_job():
 
 @pytest.mark.parametrize("line", ["--wrap", "--cc=1-3", "--dry-run", "--wait", "--bcc=2", "--watch"])
 def test_an_edited_script_can_not_say_what_maestro_es_decides(line: str):
-    with pytest.raises(ValueError, match=f"#flux: {line} can't stand there"):
+    with pytest.raises(ValueError, match=f"#flux: {line} can't be used there"):
         embedded(f"#!/bin/bash\n#flux: {line}\n")
 
 

@@ -189,7 +189,7 @@ def test_a_name_makes_no_job_array():
 
 def test_options_in_the_text_of_a_step_are_passed_on_unless_they_are_ours():
     assert adapter().header("a", "", {"nodes": 1, "cmd": "#BSUB -P proj # why\n#BSUB -J name\ntrue\n#BSUB -K"})
-    with pytest.raises(ValueError, match="#BSUB -K can't stand there"):
+    with pytest.raises(ValueError, match="#BSUB -K can't be used there"):
         adapter().header("a", "", {"nodes": 1, "cmd": "#BSUB -K\ntrue"})
 
 

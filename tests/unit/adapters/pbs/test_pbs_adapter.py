@@ -86,8 +86,8 @@ def test_a_walltime_is_read_as_for_slurm(asked: object, text: str):
         ({"procs": 1, "walltime": "soon"}, "walltime 'soon' is no time"),
         ({"procs": 1, "memory": "lots"}, "memory is 'lots'"),
         ({"procs": 1, "args": {"J": "1-3"}}, "args: J can't be passed through"),
-        ({"procs": 1, "cmd": "#PBS -V\n#PBS -J 1-3\ntrue"}, "#PBS -J can't stand there"),
-        ({"procs": 1, "cmd": "#PBS -J1-3\ntrue"}, "#PBS -J1-3 can't stand there"),
+        ({"procs": 1, "cmd": "#PBS -V\n#PBS -J 1-3\ntrue"}, "#PBS -J can't be used there"),
+        ({"procs": 1, "cmd": "#PBS -J1-3\ntrue"}, "#PBS -J1-3 can't be used there"),
     ],
 )
 def test_what_qsub_would_misread_is_refused(run: dict[str, Any], fault: str):

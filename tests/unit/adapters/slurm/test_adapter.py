@@ -135,7 +135,7 @@ def test_options_in_front_of_a_steps_first_command_are_options_of_its_job(comman
 )
 @pytest.mark.parametrize("key", ["cmd", "restart"])
 def test_options_there_that_are_ours_to_give_are_refused(key: str, option: str):
-    with pytest.raises(ValueError, match="can't stand there, because maestro-es itself decides about it"):
+    with pytest.raises(ValueError, match="can't be used there, because maestro-es controls this option"):
         adapter().header("sim", "d", {"nodes": 1, key: f"#SBATCH {option}\ntrue"})
 
 
