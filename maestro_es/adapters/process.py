@@ -24,6 +24,7 @@ from maestro_es.errors import Unreachable
 from maestro_es.sha256 import short_digest
 
 _MACHINE_ID = 64
+_GPUS = "/proc/driver/nvidia/gpus"
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; see proc(5)
 
 
@@ -34,7 +35,7 @@ class Host(NamedTuple):
     identifies the PID namespace (empty: the first namespace of a host). `machine` distinguishes hosts with the same
     name (empty: unknown). `booted_at` is the time of the boot (0: unknown). `job` is the surrounding job,
     ``SCHEDULER:ID`` (empty: there is none). `trouble` says why the boot id can't be read. Then nothing can be
-    concluded.
+    concluded. `memory` is the size of its memory in megabytes, and `gpus` the number of its GPUs (0: unknown).
     """
 
     name: str
@@ -46,10 +47,16 @@ class Host(NamedTuple):
     booted_at: Micros = 0
     trouble: str = ""
     job: str = ""
+    memory: int = 0
+    gpus: int = 0
 
 
 def this_host() -> Host:
     """Return this host."""
+    return _this_host()._replace(memory=_memory(), gpus=_gpus())
+
+
+def _this_host() -> Host:
     name = os.uname().nodename
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
@@ -76,6 +83,24 @@ def _machine() -> tuple[str, Micros]:
     except OSError:
         return "", booted_at
     return ("" if young or not text else short_digest(b"maestro-es " + text)[:16]), booted_at
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    except (OSError, ValueError):
+        return 0
+
+
+def _gpus() -> int:
+    """Return the number of GPUs that the driver of Nvidia lists, or of those that the user leaves visible."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([*filter(str.strip, visible.split(","))])
+    try:
+        return len(os.listdir(_GPUS))
+    except OSError:
+        return 0
 
 
 _spawned: set[int] = set()

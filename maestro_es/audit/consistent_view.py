@@ -17,7 +17,9 @@ from maestro_es.audit.status import summarise
 from maestro_es.audit.times import show_ago
 from maestro_es.audit.why.context import Location, View
 from maestro_es.core.events import Recorded
+from maestro_es.core.graph import Graph
 from maestro_es.core.model import JobState, Micros, StepRecord
+from maestro_es.core.step_keys import Need
 from maestro_es.errors import Unreachable
 from maestro_es.study import last_tick
 from maestro_es.study.session import Session
@@ -58,7 +60,7 @@ def _view(study: Session, past: Past | None, show: Callable[[Micros], str]) -> V
         study_events=lambda kind: log.study_events(kind, seq),
         author=lambda recorded: started(recorded.invocation),
         grace=grace,
-        cores=study.runtime.host.cores,
+        host=_room(study, past.graph if past else study.graph),
         now=past.at if past else study.runtime.now(),
         show=show,
         ticking=str if past else lambda: _ticking(study),
@@ -66,6 +68,11 @@ def _view(study: Session, past: Past | None, show: Callable[[Micros], str]) -> V
         runs=lambda step: True if past else _runs(study, step),
         namesake=lambda step: is_namesakes(step, study.runtime.host),
     )
+
+
+def _room(study: Session, graph: Graph) -> Need:
+    host = study.runtime.host
+    return Need(graph.study.settings.local_slots or host.cores, host.memory, host.gpus)
 
 
 def _location(study: Session) -> Location:

@@ -28,6 +28,7 @@ from maestro_es.core.model import (
     SubmissionKind,
 )
 from maestro_es.core.observations import Observations
+from maestro_es.core.packing import local_steps
 from maestro_es.core.reconcile import reconcile_attempts
 from maestro_es.core.throttle import ROUND_STEPS, count_slots
 
@@ -202,10 +203,10 @@ def start_ready(
     most = study_record.open_steps
     jobs = 0 if seen.scheduler_down else min(scheduled.requests(most), ROUND_STEPS)
     elsewhere = seen.brief or (study_record.environment.job and not seen.job)
-    local_slots = 0 if elsewhere else local.requests(most) + seen.ahead
-    if local_slots:
-        ready = graph.ready(scheduled=False, limit=local_slots)
-        new_events.extend((step.number, _request(study_record.study_id, step, seen.token_suffix)) for step in ready)
+    if not elsewhere:
+        room = seen.room(study_record.settings.local_slots)
+        starting = local_steps(graph, room, local.requests(most), seen.ahead)
+        new_events.extend((step.number, _request(study_record.study_id, step, seen.token_suffix)) for step in starting)
     ready = [*graph.ready(scheduled=True, limit=jobs)] if jobs else []
     if ready:
         new_events.extend(_request_jobs(graph, seen, ready, arrays))

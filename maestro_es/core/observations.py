@@ -14,6 +14,7 @@ from msgspec import structs
 from maestro_es.core.attempt_token import step_of
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Boot, JobState, Micros, StepRecord
+from maestro_es.core.step_keys import Need
 
 #: An exit code above this number means that a signal killed the step. The scheduler may explain why.
 _SIGNALLED = 128
@@ -152,15 +153,15 @@ class Observations(msgspec.Struct, frozen=True):
 
     If `scheduler_down`, the scheduler does not answer, so nothing is submitted to it.
 
-    `token_suffix` distinguishes the tokens of this tick from all others. `cores` is the number of the host's cores. A
-    driver that starts local steps as soon as others end requests `ahead` more steps than there are slots. `last_tick`
-    is the time of the previous tick, if known. `job` is the job in which the tick runs, if any. `machine` and
-    `booted_at` describe the host, as in `InvocationStarted`. `last_boot` is set if this host has booted since the last
-    write to the log, or since an attempt in flight began. If `namesake`, a step in flight may run on another host with
-    the same name. If `later_round`, the tick has already submitted steps, and requests more. `submitted` are the
-    tokens of requests that count as submitted, because a preview assumes it. If `leaving`, the job around the tick is
-    about to end, and the driver has ended its local steps. If `brief`, that job ends with the tick, so no local step
-    starts.
+    `token_suffix` distinguishes the tokens of this tick from all others. `cores`, `memory` and `gpus` describe the
+    host, as in `Host`. A driver that starts local steps as soon as others end requests `ahead` more steps than there
+    are slots. `last_tick` is the time of the previous tick, if known. `job` is the job in which the tick runs, if any.
+    `machine` and `booted_at` describe the host, as in `InvocationStarted`. `last_boot` is set if this host has booted
+    since the last write to the log, or since an attempt in flight began. If `namesake`, a step in flight may run on
+    another host with the same name. If `later_round`, the tick has already submitted steps, and requests more.
+    `submitted` are the tokens of requests that count as submitted, because a preview assumes it. If `leaving`, the job
+    around the tick is about to end, and the driver has ended its local steps. If `brief`, that job ends with the tick,
+    so no local step starts.
     """
 
     now: Micros
@@ -184,6 +185,12 @@ class Observations(msgspec.Struct, frozen=True):
     submitted: Collection[str] = ()
     leaving: bool = False
     brief: bool = False
+    memory: int = 0
+    gpus: int = 0
+
+    def room(self, local_slots: int) -> Need:
+        """Return what this host has for local steps. `local_slots` is the setting of the study."""
+        return Need(local_slots or self.cores, self.memory, self.gpus)
 
     @property
     def boot(self) -> Boot:

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapters, noting
+from maestro_es.adapters.process import Host
 from maestro_es.core.attempt_token import make_token
 from maestro_es.core.events import StudyCreated
 from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import Settings, StepRecord, SubmissionKind
+from maestro_es.core.model import Settings, StepRecord, SubmissionKind, is_local
+from maestro_es.core.step_keys import KEYS, Need, amounts, exceeds, megabytes, need_of, substitute
 from maestro_es.core.study_rules import new_step
 from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.study.invocation import Runtime
@@ -70,6 +72,28 @@ def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, runti
             sound.add(outline)
         for part, message in faults:
             findings.problem(plan.line(template.name, part, message), f"In study step '{name}', {message}")
+        if is_local(plan.batch):
+            _warn_of_needs(plan, template, findings, runtime.host, settings)
+
+
+def _warn_of_needs(plan: StudyPlan, template: Template, findings: Findings, host: Host, settings: Settings) -> None:
+    """Warn of a local step that needs more than this host has, or whose memory can't be read."""
+    if not any(template.run.get(key) for key in KEYS):
+        return
+    room = Need(settings.local_slots or host.cores, host.memory, host.gpus)
+    instances = plan.expansion.templates[template.name]
+    for index in samples(instances):
+        step = instances.step(index)
+        need = need_of(template.run, step.params)
+        size = substitute(str(template.run.get("memory") or ""), step.params)
+        if size and megabytes(size) is None:
+            message = f"In study step '{step.name}', memory is {size!r}, which can't be read, so it is not counted"
+            findings.warn(plan.line(template.name, "memory", size), message, "Write a number with K, M, G or T.")
+            return
+        if exceeds(need, room):
+            message = f"Study step '{step.name}' needs {amounts(need)}, and this host has {amounts(room, need)}"
+            findings.warn(plan.line(template.name, "run", message), message, "It runs when no other local step runs.")
+            return
 
 
 def _outline(template: Template, expansion: Expansion) -> str:

@@ -175,6 +175,8 @@ class Observer:
             namesake=bool(self._namesakes),
             leaving=inputs.leaving,
             brief=inputs.brief,
+            memory=host.memory,
+            gpus=host.gpus,
         )
 
     def _claim(self, step: StepRecord) -> Claim:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from maestro_es.core import file_names
 from maestro_es.core.resubmission_limits import RESTART_LIMIT
 from maestro_es.core.scheduler_facts import SchedulerFacts
+from maestro_es.core.step_keys import substitute
 from maestro_es.core.walltime import walltime_remedy
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.findings import Findings, shown
 from maestro_es.study_file.instances import Expansion, Grouping, Instances, group, numbers
 from maestro_es.study_file.names_on_disk import check_names
 from maestro_es.study_file.parameters import Parameters, strings_in
-from maestro_es.study_file.render import substitute
 from maestro_es.study_file.templates import Template
 
 

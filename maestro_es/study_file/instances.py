@@ -18,9 +18,9 @@ import msgspec
 
 from maestro_es.core.events import StepAdded
 from maestro_es.core.model import Param, is_scheduled
+from maestro_es.core.step_keys import substitute
 from maestro_es.study_file import render
 from maestro_es.study_file.parameters import Parameters, strings_in
-from maestro_es.study_file.render import substitute
 from maestro_es.study_file.templates import Template
 
 #: The type code of arrays of instance numbers. Their items have at least 32 bits.

@@ -14,9 +14,9 @@ from typing import Any
 
 from maestro_es.core import arguments
 from maestro_es.core.model import Param
+from maestro_es.core.step_keys import substitute
 from maestro_es.study_file.checks import section
 from maestro_es.study_file.document import Document
-from maestro_es.study_file.render import substitute
 
 _logger = logging.getLogger(__name__)
 

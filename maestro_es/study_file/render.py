@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from maestro_es.core.model import Param
+from maestro_es.core.step_keys import substitute
 from maestro_es.files import replaced_by
 
 #: The placeholder of the study's own directory. It stays in the log.
@@ -81,20 +82,6 @@ def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401
     if isinstance(item, dict):
         return {key: map_strings(value, change) for key, value in item.items()}
     return item
-
-
-def substitute(text: str, params: Sequence[Param], sign: str = "$") -> str:
-    """Replace the placeholders of parameters. Labels come first, then values, then names.
-
-    A value may contain placeholders.
-    """
-    for param in params:
-        text = text.replace(f"{sign}({param.key}.label)", param.label)
-    for param in params:
-        text = text.replace(f"{sign}({param.key})", param.value)
-    for param in params:
-        text = text.replace(f"{sign}({param.key}.name)", param.name)
-    return text
 
 
 def safe(name: str) -> str:

@@ -44,6 +44,41 @@ def test_the_names_of_output_files_keep_their_blanks(own_home: Path, tmp_path: P
     assert ".out" in shown
 
 
+SHARED = r"""
+description: {name: shared, description: steps that share four slots}
+study:
+- name: solve
+  description: d
+  run:
+    procs: $(P)
+    cmd: |
+      : $(I)
+      cd ../..; exec 9>lock; flock 9
+      echo $(P) >>held; awk '{sum += $1} END {print sum}' held >>seen; flock -u 9
+      until [ -e go ]; do sleep 0.02; done
+      flock 9; echo -$(P) >>held
+global.parameters: {P: {values: [3, 2, 2, 1, 64], label: P.%%}, I: {values: [1, 2, 3, 4, 5], label: I.%%}}
+"""
+
+
+@pytest.mark.usefixtures("own_home")
+def test_local_steps_share_the_slots_of_a_host_by_their_procs(tmp_path: Path):
+    (tmp_path / "study.yaml").write_text(SHARED)
+    root = tmp_path / "shared"
+    ran = maestro_es("run", "-y", "--local-slots", "4", "-o", root, tmp_path / "study.yaml")
+    assert "Study step 'solve_I.5.P.64' needs 64 slots, and this host has 4 slots. It runs when no" in ran.stderr
+    wait_for((root / "seen").exists)
+    told = maestro_es("why", root, "solve_I.5.P.64").stdout
+    (root / "go").touch()
+    wait_for(lambda: maestro_es("tick", root).returncode == 0 and "FINISHED" in maestro_es("studies").stdout)
+
+    assert "needs 64 slots, its host has 4 slots, so it runs there alone, and" in told
+    totals = sorted(map(int, (root / "seen").read_text().split()))
+    assert len(totals) == 5
+    assert totals[-1] == 64
+    assert totals[-2] <= 4
+
+
 @pytest.mark.usefixtures("own_home")
 def test_a_cancel_ends_what_steps_have_started_in_sessions_of_their_own(tmp_path: Path):
     (tmp_path / "study.yaml").write_text(CHILDREN)

@@ -66,7 +66,7 @@ def check(events: Sequence[e.Recorded], seq: int, graph: MemoryGraph) -> None:
         assert found[-1] <= seq
         assert answer.evidence == tuple(events[number - 1] for number in found)
         check_words(record, answer.message)
-    assert requested == requested_by_a_tick(graph, view.cores, view.now)
+    assert requested == requested_by_a_tick(graph, view.host.cpus, view.now)
 
 
 def requested_by_a_tick(graph: MemoryGraph, cores: int, now: int) -> set[int]:

@@ -13,6 +13,7 @@ from maestro_es.audit.sentences import assert_never
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord
+from maestro_es.core.step_keys import Need
 
 
 class Explanation(NamedTuple):
@@ -39,7 +40,7 @@ class View:
 
     `events_of` returns the events of a step, oldest first. `study_events` returns the events of a type about the whole
     study, newest first. `author` returns the user who wrote an event. `grace` returns the grace time of a step in
-    microseconds. `cores` is the number of cores of the host that ticks. `now` is the moment. `ticking` returns words
+    microseconds. `host` is what the host that ticks has for local steps. `now` is the moment. `ticking` returns words
     about the last tick, which are empty for the past. `runs` returns whether a local step runs (None: this host can't
     see it). In this case `namesake` returns whether another host with the same name can see it. `show` formats a time.
     """
@@ -49,7 +50,7 @@ class View:
     study_events: Callable[[type[e.Event]], Iterable[e.Recorded]]
     author: Callable[[e.Recorded], str]
     grace: Callable[[StepRecord], Micros]
-    cores: int
+    host: Need
     now: Micros
     show: Callable[[Micros], str]
     ticking: Callable[[], str] = str

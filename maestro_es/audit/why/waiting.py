@@ -13,6 +13,8 @@ from maestro_es.audit.why.in_flight import adapter_of, unreachable_since
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, State, StepRecord, StudyStatus
+from maestro_es.core.packing import counts_needs, local_steps, need, needs_running, occupied
+from maestro_es.core.step_keys import amounts, exceeds
 from maestro_es.core.throttle import IN_DOUBT_BATCH, Slots, asked_again_at, count_slots
 
 #: At most this number of ready steps is counted to find the rank of a step. Only this many parents are examined to
@@ -89,10 +91,12 @@ def _asked_for(view: View, message: str, request: tuple[e.Recorded, ...]) -> Exp
 
 def _crowded(view: View, step: StepRecord) -> list[Explanation]:
     """Return the limit that stops the next tick from submitting a step, and how many ready steps are ahead of it."""
-    slots = count_slots(view.graph, view.cores, view.now)[step.scheduled]
+    slots = count_slots(view.graph, view.host.cpus, view.now)[step.scheduled]
     next_tick = slots.requests(_LINE)
     if next_tick >= _LINE:
         return []
+    if not step.scheduled and next_tick and counts_needs(view.graph, next_tick):
+        return _no_room(view, step, next_tick)
     ahead = view.graph.ready(scheduled=step.scheduled, limit=_LINE)
     line = [step.number for step in ahead if not step.cancelling]  # the next tick cancels the others first
     before = line.index(step.number) if step.number in line else None
@@ -106,6 +110,19 @@ def _crowded(view: View, step: StepRecord) -> list[Explanation]:
         f"the throttle is {slots.limit}" if slots.throttled else f"its host has {slots.limit} slots for local steps"
     )
     return [Explanation(f"{limit} (in flight: {slots.in_use}), and {rank}", _limited_by(view, slots))]
+
+
+def _no_room(view: View, step: StepRecord, next_tick: int) -> list[Explanation]:
+    """If the host has not enough free for a local step, return what it needs and what is free."""
+    graph = view.graph
+    if step.number in [other.number for other in local_steps(graph, view.host, next_tick)]:
+        return []
+    line = [other.number for other in graph.ready(scheduled=False, limit=_LINE)]
+    rank = _rank(line.index(step.number) if step.number in line else None)
+    asked, free = need(graph, step), occupied(view.host, needs_running(graph)).free[0]
+    alone = ", so it runs there alone" if exceeds(asked, view.host) else ""
+    message = f"it needs {amounts(asked)}, its host has {amounts(view.host, asked)}{alone}, and {amounts(free, asked)}"
+    return [Explanation(f"{message} free, and {rank}", ())]
 
 
 def _rank(before: int | None) -> str:

@@ -14,10 +14,10 @@ import pytest
 from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.compat.modules import MODULES
 from maestro_es.core.events import StepAdded, StepTemplateAdded
+from maestro_es.core.step_keys import substitute
 from maestro_es.errors import SpecError
 from maestro_es.study_file import pgen_tools
 from maestro_es.study_file.plan import StudyPlan, plan_study
-from maestro_es.study_file.render import substitute
 
 STUDY = """\
 description: {name: s, description: d}

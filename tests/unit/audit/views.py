@@ -11,6 +11,7 @@ from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause
 from maestro_es.core.reducer import replay
+from maestro_es.core.step_keys import Need
 from tests.unit.core.making import Study
 
 #: The grace time of an attempt, in microseconds.
@@ -44,7 +45,7 @@ def view_at(
         ],
         author=author,
         grace=lambda _: GRACE,
-        cores=4,
+        host=Need(4),
         now=known[-1].recorded_at,
         show=lambda at: f"{at // 1000}s",
         ticking=lambda: ticking,

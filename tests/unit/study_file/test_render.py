@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from maestro_es.core.model import Param
-from maestro_es.study_file.render import render, substitute
+from maestro_es.core.step_keys import substitute
+from maestro_es.study_file.render import render
 from tests.unit.study_file.study import HEAD, read, rendered, steps
 
 

@@ -1,0 +1,94 @@
+"""Reads keys of a step's ``run`` block: fills in parameters, and finds out what the step needs of a host.
+
+`maestro_es.core.packing` decides which steps fit on a host at the same time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from maestro_es.core.model import Param
+
+#: The keys that determine what a step needs.
+KEYS = ("nodes", "procs", "cores per task", "memory", "gpus")
+
+#: A size of memory. Without a unit, it is a number of megabytes.
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?\s*", re.IGNORECASE)
+_MEGABYTES = {"": 1.0, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
+
+#: The form of a number that can be counted.
+_COUNT = re.compile(r"\s*[0-9]{1,9}\s*")
+
+
+class Need(NamedTuple):
+    """What a step needs, or what a host has: CPUs, megabytes of memory, and GPUs, on each of its nodes.
+
+    For a host, 0 megabytes mean that its memory is unknown, so it is not counted. The same holds for GPUs.
+    """
+
+    cpus: int = 1
+    memory: int = 0
+    gpus: int = 0
+    nodes: int = 1
+
+
+#: What a step needs that says nothing about it.
+PLAIN = Need()
+
+
+def need_of(run: Mapping[str, object], params: Sequence[Param], *, spread: bool = False) -> Need:
+    """Return what a step needs on a host, or on each of its nodes if it may `spread` over nodes.
+
+    A step needs a CPU for each of its procs, or as many as it has cores per task for each. A value that can't be read
+    does not count.
+    """
+    values = {key: substitute(str(run[key]), params) for key in KEYS if run.get(key) not in (None, "")}
+    if not values:
+        return PLAIN
+    nodes = _count(values.get("nodes"))
+    procs = _count(values.get("procs")) or nodes
+    on = max(nodes, 1) if spread else 1
+    cpus = -(-max(procs, 1) // on) * max(_count(values.get("cores per task")), 1)
+    return Need(cpus, megabytes(values.get("memory", "")) or 0, _count(values.get("gpus")), on)
+
+
+def exceeds(need: Need, host: Need) -> bool:
+    """Return whether a step needs more than a host has. What is unknown of the host does not count."""
+    return any(asked > has > 0 for asked, has in zip(need[:3], host[:3], strict=True))
+
+
+def amounts(of: Need, asked: Need | None = None) -> str:
+    """Return amounts in words, but of memory and GPUs only what is `asked` for."""
+    asked = asked or of
+    parts = [f"{of.cpus} slot{'' if of.cpus == 1 else 's'}"]
+    parts += [f"{of.memory} MB of memory"] * bool(asked.memory)
+    parts += [f"{of.gpus} GPU{'' if of.gpus == 1 else 's'}"] * bool(asked.gpus)
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+
+
+def megabytes(size: str) -> int | None:
+    """Return a size of memory in megabytes, rounded up (None: the text can't be read)."""
+    match = _SIZE.fullmatch(size)
+    return -int(-float(match[1]) * _MEGABYTES[match[2].lower()] // 1) if match else None
+
+
+def _count(text: str | None) -> int:
+    return int(text) if text and _COUNT.fullmatch(text) else 0
+
+
+def substitute(text: str, params: Sequence[Param], sign: str = "$") -> str:
+    """Replace the placeholders of parameters. Labels come first, then values, then names.
+
+    A value may contain placeholders.
+    """
+    if sign not in text:
+        return text
+    for param in params:
+        text = text.replace(f"{sign}({param.key}.label)", param.label)
+    for param in params:
+        text = text.replace(f"{sign}({param.key})", param.value)
+    for param in params:
+        text = text.replace(f"{sign}({param.key}.name)", param.name)
+    return text
