@@ -122,7 +122,7 @@ class Submitting(NamedTuple):
 
 
 class SubmittingArray(NamedTuple):
-    """The submission of an array under way: its command, and a function that returns the outcome of each job by index.
+    """A submission of several jobs under way: its command, and a function that returns their outcomes by index.
 
     The function may be called once, and waits until the command has ended.
     """
@@ -249,6 +249,17 @@ class SubmitsArrays(Protocol):
 
     def submit_array(self, array: Array) -> dict[int, Outcome] | SubmittingArray:
         """Submit an array, or begin to submit it. Either all of its jobs are submitted, or none.
+
+        A scheduler's answer never raises an error.
+        """
+
+
+@runtime_checkable
+class SubmitsTogether(Protocol):
+    """An adapter that can also submit several attempts with one command. Each of them gets a job of its own."""
+
+    def submit_together(self, jobs: Mapping[int, Job]) -> dict[int, Outcome] | SubmittingArray:
+        """Submit these jobs, or begin to. Each has an outcome of its own.
 
         A scheduler's answer never raises an error.
         """

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from maestro_es.adapters.base import Adapter, Array, Job, SubmitsArrays, Submitting, SubmittingArray
+from maestro_es.adapters.base import Adapter, Array, Job, SubmitsArrays, SubmitsTogether, Submitting, SubmittingArray
 from maestro_es.adapters.registry import jobs_of
 from maestro_es.core.attempt_token import element_of
 from maestro_es.core.events import Recorded
@@ -81,6 +81,11 @@ class Performer(Protocol):
         self, adapter: SubmitsArrays, array: Array, steps: Sequence[int]
     ) -> dict[int, Outcome] | SubmittingArray:
         """Submit the attempts of these steps as one job array, or begin to."""
+
+    def submit_together(
+        self, adapter: Adapter, jobs: Mapping[int, Job], steps: Sequence[int]
+    ) -> dict[int, Outcome] | SubmittingArray:
+        """Submit attempts of these steps with one command, or begin to."""
 
     def forget_arrays(self, study: Session) -> None:
         """Remove what is left in ``.maestro-es`` of all job arrays that have no attempt in flight."""
@@ -157,6 +162,16 @@ class Live:
         steps: Sequence[int],  # noqa: ARG002 - protocol
     ) -> dict[int, Outcome] | SubmittingArray:
         return adapter.submit_array(array)
+
+    def submit_together(
+        self,
+        adapter: Adapter,
+        jobs: Mapping[int, Job],
+        steps: Sequence[int],  # noqa: ARG002 - protocol
+    ) -> dict[int, Outcome] | SubmittingArray:
+        if not isinstance(adapter, SubmitsTogether):
+            raise TypeError(f"{adapter.name} submits one job with each command")
+        return adapter.submit_together(jobs)
 
     def forget_arrays(self, study: Session) -> None:
         from maestro_es.adapters.array_map import forget_arrays  # noqa: PLC0415 - few ticks need it
@@ -271,6 +286,16 @@ class Preview:
         self.commands.append(PreviewedCommand(command, steps[0], tuple(steps)))
         self.submitted.update(job.token for job in array.jobs.values())
         return dict.fromkeys(array.jobs, Previewed())
+
+    def submit_together(
+        self, adapter: Adapter, jobs: Mapping[int, Job], steps: Sequence[int]
+    ) -> dict[int, Outcome] | SubmittingArray:
+        """Note a command for each job, which a user can call."""
+        outcomes: dict[int, Outcome] = {}
+        for (index, job), step in zip(jobs.items(), steps, strict=True):
+            begun = self.submit(adapter, job, step)
+            outcomes[index] = begun.outcome() if isinstance(begun, Submitting) else begun
+        return outcomes
 
     def forget_arrays(self, study: Session) -> None:
         pass

@@ -12,11 +12,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import structs
 
+from maestro_es.adapters.base import Adapter, SubmitsTogether
 from maestro_es.core.arrays import is_full_round
 from maestro_es.core.attempt_token import element_of
 from maestro_es.core.cascade import ended_badly, fail_descendants
@@ -35,6 +36,9 @@ from maestro_es.study.workspace import ScriptOf
 
 #: How many outcomes are appended together. If the process crashes first, their submissions are in doubt.
 _GROUP = 16
+
+#: From this number of jobs on, one call for all of them takes less time than a call for each.
+_MANY = 20
 
 #: Errors that stay until a user changes the study. Other errors of a file system may be gone at the next tick: for
 #: example, the file system was full or did not answer, or the user's Kerberos ticket for it had expired. After such an
@@ -134,24 +138,20 @@ def _submit(
         last_error = study.last_error if adapter is study.adapters.scheduler else None
         problem = study.environment.problem if mine else ""
         submitter = Submitter(adapter, performer, Unreachable(problem) if problem else last_error, is_late)
-        with contextlib.closing(submitter.submit(_calls(study, performer, mine))) as calls:
+        with contextlib.closing(submitter.submit(_calls(study, adapter, performer, mine))) as calls:
             for outcomes in calls:
                 study.runtime.on_effect("submit")
                 yield [Submitted(one.step, one.token, outcome, one.at, one.script) for one, outcome in outcomes]
         study.last_error = study.last_error or (None if problem else submitter.last_error)
 
 
-def _calls(study: Session, performer: Performer, requested: Iterable[tuple[int, str]]) -> Iterator[PreparedCall]:
-    """Write the scripts of attempts, except those that another tick has reconciled by now.
-
-    The attempts of a job array are submitted with one call.
-    """
-    calls: dict[str, dict[int, int]] = {}
+def _calls(
+    study: Session, adapter: Adapter, performer: Performer, requested: Sequence[tuple[int, str]]
+) -> Iterator[PreparedCall]:
+    """Write the scripts of attempts, except those that another tick has reconciled by now. Yields the calls."""
     tokens = dict(requested)
-    for number, token in tokens.items():
-        array, index = element_of(token) or ("", 0)
-        calls.setdefault(array or token, {})[index] = number
-    for name, numbers in calls.items():
+    together = isinstance(adapter, SubmitsTogether) and len(tokens) >= _MANY
+    for array, numbers in _by_call(tokens, together=together):
         steps = {index: study.graph.step(number) for index, number in numbers.items()}
         attempts = {
             index: _prepare(study, performer, step)
@@ -159,13 +159,22 @@ def _calls(study: Session, performer: Performer, requested: Iterable[tuple[int, 
             if step.token == tokens[step.number] and step.phase is Phase.REQUESTED
         }
         if attempts:
-            yield PreparedCall(attempts, *_array_of(name, steps))
+            title = next(iter(steps.values())).template.replace("/", "_").replace(" ", "_") if array else ""
+            yield PreparedCall(attempts, array, title)
 
 
-def _array_of(name: str, steps: Mapping[int, StepRecord]) -> tuple[str, str]:
-    """Return the name and the title of the job array of these steps. Both are empty if a step gets a single job."""
-    step = next(iter(steps.values()))
-    return ("", "") if name == step.token else (name, step.template.replace("/", "_").replace(" ", "_"))
+def _by_call(tokens: Mapping[int, str], *, together: bool) -> list[tuple[str, dict[int, int]]]:
+    """Return for each call the name of its job array (empty: it has none) and its steps by index.
+
+    With `together`, one call submits all jobs but the first. That job has a call of its own, because its outcome
+    decides whether the others are submitted.
+    """
+    calls: dict[tuple[str, str], dict[int, int]] = {}
+    for number, token in tokens.items():
+        array, index = element_of(token) or ("", number)
+        alone = "" if array or (together and calls) else token
+        calls.setdefault((array, alone), {})[index] = number
+    return [(array, numbers) for (array, _), numbers in calls.items()]
 
 
 def _prepare(study: Session, performer: Performer, step: StepRecord) -> PreparedAttempt:

@@ -2,7 +2,8 @@
 
 If a scheduler is down, each call would wait for its time-out. If its queue is full, it would refuse each job. So the
 first call of a tick is made alone. After a call that got no answer or no room, the other submissions are withdrawn.
-They are also withdrawn once the tick has submitted for long enough. One call submits one job, or a job array.
+They are also withdrawn once the tick has submitted for long enough. One call submits one job, several jobs, or a job
+array.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class PreparedAttempt(NamedTuple):
 
 
 class PreparedCall(NamedTuple):
-    """The attempts to submit with one call, by index. A job array has a name and a title."""
+    """The attempts to submit with one call, by index. Those of a job array have a name and a title."""
 
     attempts: Mapping[int, PreparedAttempt]
     array: str = ""
@@ -106,7 +107,8 @@ class Submitter:
         if self._done:
             return [*known, *((call.attempts[index], self._withdraw(job)) for index, job in jobs.items())]
         self._has_called = True
-        begun = self._array(call, jobs) if call.array else self._job(call, jobs)
+        begin = self._array if call.array else self._together if len(jobs) > 1 else self._job
+        begun = begin(call, jobs)
         if isinstance(begun, (Submitting, SubmittingArray)):
             outcomes = begun.outcomes if isinstance(begun, SubmittingArray) else _of_one(begun, next(iter(jobs)))
             self._under_way[begun.command] = _UnderWay(call, jobs, outcomes)
@@ -124,6 +126,9 @@ class Submitter:
         steps = [call.attempts[index].step for index in jobs]
         return self._performer.submit_array(self._adapter, Array(call.array, call.title, jobs), steps)
 
+    def _together(self, call: PreparedCall, jobs: Mapping[int, Job]) -> SubmittingArray | Mapping[int, Outcome]:
+        return self._performer.submit_together(self._adapter, jobs, [call.attempts[index].step for index in jobs])
+
     def _ended(self) -> Iterator[Outcomes]:
         for command in wait(self._under_way):
             under_way = self._under_way.pop(command)
@@ -133,14 +138,14 @@ class Submitter:
         self._room = self._adapter.max_concurrent_submissions
         if any(isinstance(outcome, QueueFull) for outcome in outcomes.values()):
             self._done = True
-            outcomes = self._refused(jobs, outcomes)
+            outcomes = self._refused(jobs, outcomes, len(jobs) if call.array else 1)
         for outcome in outcomes.values():
             if isinstance(outcome, InDoubt) and not self._one_at_a_time:
                 self._done = True
                 self.last_error = Unreachable(outcome.message) if outcome.scheduler_down else self.last_error
         return [(call.attempts[index], outcome) for index, outcome in outcomes.items()]
 
-    def _refused(self, jobs: Mapping[int, Job], outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
+    def _refused(self, jobs: Mapping[int, Job], outcomes: Mapping[int, Outcome], together: int) -> dict[int, Outcome]:
         """Withdraw attempts for which there was no room, because a command that tries again may have submitted them.
 
         Only one of them keeps the message of the scheduler.
@@ -151,7 +156,7 @@ class Submitter:
         first = next((index for index, outcome in concluded.items() if isinstance(outcome, NotAttempted)), None)
         refusal = None if first is None else outcomes[first]
         if first is not None and isinstance(refusal, QueueFull):
-            concluded[first] = structs.replace(refusal, together=len(jobs))
+            concluded[first] = structs.replace(refusal, together=together)
         return concluded
 
     def _withdraw(self, job: Job) -> Outcome:

@@ -6,6 +6,7 @@ every machine. It prints the output of flux-core 0.88. A job is real: `start` st
 Its state is a directory of files::
 
     FOLDER/answers       what the next calls of "flux job submit" come to, one word a line; none left: "accept"
+    FOLDER/python        if there is such a file, Flux's Python can't be used
     FOLDER/queue         what "flux job list" comes to: "silent", "garbage", "cut off" or "hang"; without it, an answer
     FOLDER/instance      what identifies the start of the instance
     FOLDER/lacks         subcommands of "flux job" that this version does not have
@@ -17,22 +18,36 @@ The words for "flux job submit" are those of `tools.testbed.scheduler`, and thes
     garbage  the job is queued, and the answer is no id
     twice    two jobs are queued, and the answer is the id of the second
     hang     the job is queued, and there is no answer
+    killed   the job is queued, and the program that submits many jobs is killed
 """
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 _DIGITS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _HANGS = 600
+
+#: What Flux says, by the planned answer. After the first three, nothing is queued.
+_MESSAGES = {
+    "refuse": "Invalid queue 'nope' specified",
+    "full": "job submission to batch is disabled: closed",
+    "deaf": "flux_open: broker socket /run/flux/local was not found",
+    "doubt": "Connection reset by peer",
+    "late": "Connection reset by peer",
+}
+_NOTHING_QUEUED = ("refuse", "full", "deaf")
 
 #: What the list says about a job, by its state. The first number is the state, the second is the result.
 _PENDING, _RUNNING, _INACTIVE = 8, 16, 64
@@ -88,6 +103,13 @@ class Fake:
                 return self.describe(options, nested=kind == "batch")
             case ["job", command, *rest] if command not in self.said("lacks").split():
                 return self.submit(rest) if command == "submit" else self.list_jobs()
+        return self.run_python(words)
+
+    def run_python(self, words: Sequence[str]) -> int:
+        """Run the subcommands that are Python programs."""
+        match list(words):
+            case ["python", program, path]:
+                return self.python(program, path)
             case ["jobs", *_, "--json"]:
                 return self.list_jobs(table=True)
             case ["cancel", *ids]:
@@ -120,28 +142,52 @@ class Fake:
         return 0
 
     def submit(self, words: Sequence[str]) -> int:
+        answer, job = self.answer(Path(words[-1]).read_text())
+        if answer in _MESSAGES:
+            return self.fail(f"flux-job: {_MESSAGES[answer]}")
+        if answer == "hang":
+            time.sleep(_HANGS)
+        say("\N{REPLACEMENT CHARACTER} welcome" if answer == "garbage" else f58(job))
+        return 0
+
+    def answer(self, spec: str) -> tuple[str, int]:
+        """Queue a job as planned. Returns the answer that was planned, and the id of the job."""
         answers = self.said("answers").splitlines()
         (self.folder / "answers").write_text("".join(f"{word}\n" for word in answers[1:]))
         answer = answers[0] if answers else "accept"
-        refusals = {
-            "refuse": "flux-job: Invalid queue 'nope' specified",
-            "full": "flux-job: job submission to batch is disabled: closed",
-            "deaf": "flux-job: flux_open: broker socket /run/flux/local was not found",
-        }
-        if answer in refusals:
-            return self.fail(refusals[answer])
-        spec = Path(words[-1]).read_text()
+        if answer in _NOTHING_QUEUED:
+            return answer, 0
         job = self.add(spec)
         if answer == "twice":
             job = self.add(spec)
         if answer == "late":
             (job / "hidden").touch()
-        if answer in {"doubt", "late"}:
-            return self.fail("flux-job: Connection reset by peer")
-        if answer == "hang":
-            time.sleep(_HANGS)
-        say("\N{REPLACEMENT CHARACTER} welcome" if answer == "garbage" else f58(int(job.name)))
+        return answer, int(job.name)
+
+    def python(self, program: str, path: str) -> int:
+        """Run a program with modules that stand in for Flux's."""
+        if self.said("python"):
+            return self.fail("ModuleNotFoundError: No module named 'flux'")
+        job, flux = types.ModuleType("flux.job"), types.ModuleType("flux")
+        vars(job)["submit_async"] = self.sent
+        vars(flux).update(Flux=object, job=job)
+        sys.modules.update({"flux": flux, "flux.job": job})
+        runpy.run_path(program)["main"](path)
         return 0
+
+    def sent(self, _handle: object, spec: str, **options: object) -> SimpleNamespace:
+        with (self.folder / "options").open("a") as file:
+            file.write(f"{json.dumps(options)}\n")
+        answer, job = self.answer(spec)
+
+        def get_id() -> int:
+            if answer in {"hang", "killed"}:
+                time.sleep(_HANGS) if answer == "hang" else os.kill(os.getpid(), signal.SIGKILL)
+            if answer in _MESSAGES:
+                raise OSError(1, _MESSAGES[answer])
+            return job
+
+        return SimpleNamespace(get_id=get_id)
 
     def add(self, spec: str) -> Path:
         number = 1 + max((int(path.name) for path in (self.folder / "jobs").iterdir()), default=83466649600)
@@ -249,6 +295,14 @@ class FluxCommands:
     def lack(self, command: str) -> None:
         """Be a version without a subcommand of ``flux job``."""
         (self.folder / "lacks").write_text(command)
+
+    def lack_python(self) -> None:
+        """Be an installation whose Python can't be used."""
+        (self.folder / "python").write_text("missing")
+
+    def options(self) -> list[dict[str, Any]]:
+        """Return the options of the jobs that were submitted together."""
+        return [json.loads(line) for line in (self.folder / "options").read_text().splitlines()]
 
     def restart(self, instance: str) -> None:
         """Start the broker again; this identifies the new start."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -164,6 +166,40 @@ def test_a_user_may_say_that_an_unwatched_step_is_gone(start_instance: Start, la
     (root.parent / "go").touch()
 
     assert finish(root) is StudyStatus.FINISHED
+
+
+_MANY = 24
+
+#: A script that replaces ``flux``, and injects a fault into the first call of ``flux python``.
+_FAULTY = """#!/bin/sh
+if [ "$1" = python ] && mkdir {folder}/done 2>/dev/null; then
+    exec strace -f -q -o {folder}/trace -e trace=write -e inject=write:{fault} {flux} "$@"
+fi
+exec {flux} "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    "fault", ["signal=KILL:when=1", "signal=KILL:when=12", "signal=KILL:when=40", "error=EPIPE:when=12"]
+)
+def test_a_command_that_submits_many_jobs_may_be_killed_at_any_call(
+    instance: Instance, launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+):
+    folder = tmp_path / "faulty"
+    folder.mkdir()
+    (folder / "flux").write_text(_FAULTY.format(folder=folder, fault=fault, flux=shutil.which("flux")))
+    (folder / "flux").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    root = launch(*(step(f"s{n}", nested="false") for n in range(_MANY)))
+    trace = (folder / "trace").read_text()
+
+    assert "INJECTED" in trace or "SIGKILL" in trace
+    assert len(events(root, e.SubmissionUncertain)) > 0
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == len(set(ledger(root))) == _MANY
+    assert (
+        instance.run("jobs", "-a", "-n", "-c", "0", "-o", "{name}").stdout.count(f".{ledger(root)[0][:8]}-") == _MANY
+    )
 
 
 @pytest.mark.timeout(600)

@@ -21,9 +21,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.base import Job, Submitting
+from maestro_es.adapters.base import Job, Submitting, SubmittingArray
 from maestro_es.adapters.batch import BatchAdapter
-from maestro_es.adapters.flux.client import FluxJobs, flux_environment
+from maestro_es.adapters.flux.client import Described, FluxJobs, flux_environment
 from maestro_es.adapters.flux.options import DIRECTIVE, EXCLUSIVE, check, directives, embedded, launch
 from maestro_es.adapters.launcher import Resources, fill_in
 from maestro_es.adapters.process import Host
@@ -102,11 +102,30 @@ class FluxAdapter(BatchAdapter):
         return self._flux.submission(job, self._options(job), nested=is_nested(job.run))
 
     def submit(self, job: Job) -> Outcome | Submitting:
+        described = self._described(job)
+        return self._flux.send(described) if isinstance(described, Described) else described
+
+    def submit_together(self, jobs: Mapping[int, Job]) -> dict[int, Outcome] | SubmittingArray:
+        """Begin to submit jobs with one command. A job that can't be described has its outcome at once."""
+        described: dict[int, Described] = {}
+        known: dict[int, Outcome] = {}
+        for index, job in jobs.items():
+            one = self._described(job)
+            if isinstance(one, Described):
+                described[index] = one
+            else:
+                known[index] = one
+        begun = self._flux.send_together(described) if described else {}
+        if isinstance(begun, SubmittingArray):
+            return SubmittingArray(begun.command, lambda: known | begun.outcomes())
+        return known | begun
+
+    def _described(self, job: Job) -> Described | Outcome:
         try:
             options = self._options(job)
         except ValueError as error:
             return ScriptFailed(str(error))
-        return self._flux.submit(job, options, nested=is_nested(job.run))
+        return self._flux.describe(job, options, nested=is_nested(job.run))
 
     def submit_script(self, path: str, folder: str, environment: Mapping[str, str]) -> Outcome:
         """Submit a script as ``flux batch`` does. Its header has the options of the job."""

@@ -7,6 +7,10 @@ A command of Flux waits for ever if its broker does not answer, so maestro-es li
 command that was ended after its only request has submitted a job and printed no id. Then the token in the job's name
 finds the job.
 
+Several jobs are sent with one process (`send_jobs`), because a process for each job takes most of the time.
+``flux bulksubmit`` can't do this. It makes descriptions itself, from options that can't request one task on all
+resources, and it prints ids without telling which job has which one.
+
 If the broker crashes, it forgets all jobs since its last checkpoint, while their processes may run on. So the start of
 the instance is recorded with each job. If it has changed, a missing job may still run.
 
@@ -18,13 +22,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import structs
 
-from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
+from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting, SubmittingArray
 from maestro_es.adapters.batch import FACTS_TIMEOUT, BatchJobs, command_environment, completed, not_called
-from maestro_es.adapters.command import Completed
-from maestro_es.adapters.flux.jobspec import Request, fill, full_name, request
+from maestro_es.adapters.command import Command, Completed
+from maestro_es.adapters.flux.jobspec import Request, fill, full_name, keywords, request
 from maestro_es.adapters.flux.output import (
     CANCEL_NOTE,
     FluxEntry,
@@ -37,6 +42,7 @@ from maestro_es.adapters.flux.output import (
     judge_cancel,
     lacks_command,
     plain_id,
+    read_answers,
     read_instance,
     read_list,
     read_refusal,
@@ -55,6 +61,9 @@ _URI = "FLUX_URI"
 #: The beginnings of the names of variables that would change the behaviour of Flux's commands.
 _OURS = ("FLUX_",)
 
+#: The program that submits many jobs. Flux's own Python runs it.
+_PROGRAM = os.path.join(os.path.dirname(__file__), "send_jobs.py")
+
 #: The address of the system's instance, which the commands use without FLUX_URI.
 _SYSTEM = "local:///run/flux/local"
 
@@ -63,6 +72,14 @@ def flux_environment(ours: Mapping[str, str], recorded: Mapping[str, str], uri: 
     """Return the environment for Flux's commands."""
     environment = command_environment(ours, recorded, _OURS, (_URI,))
     return {**environment, _URI: uri} if uri else environment
+
+
+class Described(NamedTuple):
+    """A job with its description, and the options of its submission."""
+
+    job: Job
+    spec: bytes
+    options: tuple[str, ...]
 
 
 class FluxJobs(BatchJobs):
@@ -93,8 +110,8 @@ class FluxJobs(BatchJobs):
         ours = [f"--job-name={full_name(job)}", f"--cwd={job.workspace}"]
         return ["flux", "batch" if nested else "submit", *options, *ours, *runner]
 
-    def submit(self, job: Job, options: Sequence[str], *, nested: bool) -> Outcome | Submitting:
-        """Begin to submit a job."""
+    def describe(self, job: Job, options: Sequence[str], *, nested: bool) -> Described | Outcome:
+        """Return the description of a job, or the outcome of its submission if it can't be described."""
         try:
             if self._instance is None:
                 self._instance = self._start_of_instance()
@@ -109,21 +126,54 @@ class FluxJobs(BatchJobs):
         environment = for_runner(job.environment.variables) | for_node(job.environment)
         environment |= umask_for_node(job.environment)
         try:
-            spec = fill(template.out, job, options, environment)
+            return Described(job, fill(template.out, job, options, environment), asked.submission)
         except ValueError as error:
             return ScriptFailed(str(error))
-        return self._send(spec, job, asked)
 
-    def _send(self, spec: bytes, job: Job, asked: Request) -> Outcome | Submitting:
-        """Begin to submit a description. It contains the environment, so it is passed in memory and not in a file."""
-        memory = os.memfd_create("jobspec")
-        os.write(memory, spec)
-        argv = ["flux", "job", "submit", *asked.submission, f"/proc/{os.getpid()}/fd/{memory}"]
-        more = {_URI: self.uri} if _URI in self._environment else None
-        return self.begin(argv, job, self._read_submission, more=more, done=lambda: os.close(memory))
+    def send(self, described: Described) -> Outcome | Submitting:
+        """Begin to submit a description."""
+        memory, path = _in_memory(described.spec)
+        argv = ["flux", "job", "submit", *described.options, path]
+        read, done = self._read_submission, lambda: os.close(memory)
+        return self.begin(argv, described.job, read, more=self._address(), done=done)
+
+    def send_together(self, described: Mapping[int, Described]) -> dict[int, Outcome] | SubmittingArray:
+        """Begin to submit descriptions with one process. If Flux's Python can't run it, each of them gets its own."""
+        lines = [line for one in described.values() for line in (keywords(one.options), one.spec)]
+        memory, path = _in_memory(b"\n".join([*lines, b""]))
+        environment = next(iter(described.values())).job.environment
+        command = None
+        try:
+            command = self.start("flux", "python", _PROGRAM, path, of_job=environment, more=self._address())
+        except Unreachable as error:
+            return dict.fromkeys(described, InDoubt(str(error)))
+        except OSError as error:
+            return dict.fromkeys(described, not_called("flux", error))
+        finally:
+            if command is None:
+                os.close(memory)
+        return SubmittingArray(command, lambda: self._sent(command, memory, described))
+
+    def _sent(self, command: Command, memory: int, described: Mapping[int, Described]) -> dict[int, Outcome]:
+        """Return the outcomes of `send_together`. Jobs without an answer are in doubt."""
+        try:
+            answers = read_answers(completed(command), len(described))
+        except Unreachable as error:
+            return dict.fromkeys(described, InDoubt(str(error)))
+        finally:
+            os.close(memory)
+        if answers is None:
+            return {index: _outcome_of(self.send(one)) for index, one in described.items()}
+        return {index: self._with_instance(answer) for index, answer in zip(described, answers, strict=True)}
+
+    def _address(self) -> dict[str, str]:
+        """Return the variable that leads to the instance, for commands in the environment of a job."""
+        return {_URI: self.uri} if _URI in self._environment else {}
 
     def _read_submission(self, done: Completed) -> Outcome:
-        outcome = read_submission(done)
+        return self._with_instance(read_submission(done))
+
+    def _with_instance(self, outcome: Outcome) -> Outcome:
         return structs.replace(outcome, instance=self._instance) if isinstance(outcome, Accepted) else outcome
 
     def submit_script(self, path: str, folder: str) -> Outcome:
@@ -226,6 +276,17 @@ class FluxJobs(BatchJobs):
 
     def cancel_ids(self, ids: Sequence[str]) -> list[str]:
         return ["flux", "cancel", f"--message={CANCEL_NOTE}", *ids]
+
+
+def _in_memory(text: bytes) -> tuple[int, str]:
+    """Return an open file in memory, and its path. The text contains the environment, so it is in no file on disk."""
+    memory = os.memfd_create("jobspec")
+    os.write(memory, text)
+    return memory, f"/proc/{os.getpid()}/fd/{memory}"
+
+
+def _outcome_of(begun: Outcome | Submitting) -> Outcome:
+    return begun.outcome() if isinstance(begun, Submitting) else begun
 
 
 def _judged(step: StepRecord, info: JobInfo, start: str) -> JobInfo:

@@ -70,6 +70,15 @@ def request(job: Job, options: Sequence[str], *, nested: bool) -> Request:
     return Request((kind, "--dry-run", *described, f"--job-name={_NAME}", f"--cwd={_FOLDER}"), tuple(submission))
 
 
+def keywords(submission: Sequence[str]) -> bytes:
+    """Return the options of a submission as a JSON object, with the arguments of Flux's `submit_async`."""
+    options: dict[str, int | bool] = {}
+    for word in submission:
+        name, _, text = word.removeprefix("--").partition("=")
+        options |= {"urgency": int(text)} if name == "urgency" else dict.fromkeys(text.split(","), True)
+    return msgspec.json.encode(options)
+
+
 def fill(template: str, job: Job, options: Sequence[str], environment: Mapping[str, str]) -> bytes:
     """Return the description of a job. ValueError if the template is not a job description.
 

@@ -6,6 +6,7 @@ crash of the broker. `maestro_es.adapters.flux.client` decides which commands ar
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from msgspec import structs
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
 from maestro_es.adapters.command import Completed
+from maestro_es.adapters.flux.send_jobs import READY
 from maestro_es.core.model import JobState, Micros
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
 from maestro_es.errors import Unreachable
@@ -112,6 +114,9 @@ class _Listed(msgspec.Struct):
 
 _LINES = msgspec.json.Decoder(_Listed)
 
+#: One line of the program `send_jobs`: the number of a job, its id, and the message if it has none.
+_ANSWER = msgspec.json.Decoder(tuple[int, int, str])
+
 
 class FluxEntry(QueueEntry, frozen=True):
     """A job as Flux lists it, with its directory `folder`.
@@ -159,6 +164,23 @@ def read_submission(done: Completed) -> Outcome:
     return InDoubt(
         message or f"flux job submit ended with {done.code} and printed nothing", scheduler_down=is_down(message)
     )
+
+
+def read_answers(done: Completed, count: int) -> list[Outcome] | None:
+    """Return the outcomes of `send_jobs` for so many jobs. None: it could not run, and nothing was sent.
+
+    A job without an answer is in doubt.
+    """
+    lines = done.out.splitlines()
+    message = " ".join(done.err.splitlines()[-1:]) or f"flux python ended with {done.code} and said nothing"
+    if done.code > 0 and READY not in lines and not is_down(message):
+        return None
+    answers: list[Outcome] = [InDoubt(message, scheduler_down=is_down(message))] * count
+    for line in lines:
+        with contextlib.suppress(ValueError, IndexError):
+            number, job_id, refusal = _ANSWER.decode(line)
+            answers[number] = Accepted(_id_of(job_id)) if job_id else read_submission(Completed(1, "", refusal))
+    return answers
 
 
 def is_down(message: str) -> bool:

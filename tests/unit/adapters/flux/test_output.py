@@ -16,6 +16,7 @@ from maestro_es.adapters.flux.output import (
     judge_cancel,
     lacks_command,
     plain_id,
+    read_answers,
     read_instance,
     read_list,
     read_refusal,
@@ -265,3 +266,37 @@ def test_the_recorded_address_of_an_instance_has_priority():
     assert flux_environment(ours, {"FLUX_URI": "local:///recorded"}, "")["FLUX_URI"] == "local:///recorded"
     assert "FLUX_URI" not in flux_environment(ours, {"HOME": "/h"}, "")  # the system's instance
     assert flux_environment(ours, {"HOME": "/h"}, "local:///batch")["FLUX_URI"] == "local:///batch"
+
+
+def test_each_of_many_jobs_has_its_own_answer():
+    out = 'ready\n*** Welcome ***\n[0, 92123693056, ""]\n[1, 0, "Invalid queue \'nope\' specified"]\n[7, 1, ""]\n[2, 9'
+    answers = read_answers(Completed(-9, out, ""), 3)
+
+    assert answers
+    assert isinstance(answers[0], Accepted)
+    assert answers[1] == Rejected("Invalid queue 'nope' specified", 1)
+    assert answers[2] == InDoubt("flux python ended with -9 and said nothing")
+
+
+@pytest.mark.parametrize(
+    ("done", "answers"),
+    [
+        (Completed(1, "", "ModuleNotFoundError: No module named 'flux'"), None),
+        (Completed(2, "", "python3: can't open file"), None),
+        (Completed(-9, "", ""), [InDoubt("flux python ended with -9 and said nothing")]),
+        (Completed(1, "ready\n", "KeyError: 1"), [InDoubt("KeyError: 1")]),
+        (
+            Completed(
+                1, "", "Traceback\nOSError: [Errno 2] Unable to connect to Flux: broker socket /x was not found"
+            ),
+            [
+                InDoubt(
+                    "OSError: [Errno 2] Unable to connect to Flux: broker socket /x was not found",
+                    scheduler_down=True,
+                )
+            ],
+        ),
+    ],
+)
+def test_many_jobs_were_not_sent_only_if_the_program_could_not_begin(done: Completed, answers: object):
+    assert read_answers(done, 1) == answers

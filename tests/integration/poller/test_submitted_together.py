@@ -1,0 +1,146 @@
+"""Steps that are submitted with one command, on one that stands in for Flux's; the runners are the real ones."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maestro_es.adapters import batch, process
+from maestro_es.adapters.base import Adapters
+from maestro_es.adapters.process import Host
+from maestro_es.core import events as e
+from maestro_es.core.model import Settings, StudyStatus
+from maestro_es.study.invocation import Runtime, make_adapters
+from tests.fakes.flux_commands import FluxCommands
+from tests.fakes.foreseen import foreseen
+from tools.testbed.processes import end_all_under
+from tools.testbed.studies import Bench, Step
+
+STEPS = 24
+
+
+def hasty(block: Mapping[str, Any], host: Host) -> Adapters:
+    """Return adapters with a short grace time."""
+    adapters = make_adapters(block, host)
+    adapters.scheduler.grace_seconds = 0.3
+    return adapters
+
+
+@pytest.fixture
+def flux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FluxCommands]:
+    commands = FluxCommands(tmp_path / "flux")
+    monkeypatch.setenv("PATH", f"{commands.path}:{os.environ['PATH']}")
+    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("maestro_es.core.throttle.BACKOFF", (1, 1))
+    yield commands
+    end_all_under(tmp_path)
+    process.reap()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, flux: FluxCommands) -> Bench:
+    made = Bench(tmp_path / "my study", Runtime(adapters=hasty), {"type": "flux"}, Settings())
+    made.create(*(Step(f"sim_{n}", made.sign, template="sim", scheduled=True) for n in range(STEPS)))
+    return made
+
+
+def submissions(flux: FluxCommands) -> list[str]:
+    words = [" ".join(call.split()[1:3]) for call in flux.calls()]
+    return [word.partition(" /")[0] for word in words if word.startswith(("job submit", "python"))]
+
+
+def ended(bench: Bench, flux: FluxCommands) -> StudyStatus:
+    """Let all jobs run, and tick to the end. Each step must have run once."""
+
+    def over() -> bool:
+        flux.start()
+        return bench.status is not StudyStatus.RUNNING
+
+    bench.until(over)
+    bench.check()
+    assert len(bench.signed()) == len(set(bench.signed()))
+    return bench.status
+
+
+def outcomes(bench: Bench) -> Counter[type[e.AnyEvent]]:
+    with bench.open() as study:
+        return Counter(type(item.event) for item in study.log.events())
+
+
+def test_the_first_job_has_a_command_of_its_own_and_the_others_share_one(bench: Bench, flux: FluxCommands):
+    bench.tick()
+
+    assert submissions(flux) == ["job submit", "python"]
+    assert len({bench.step(f"sim_{n}").job_id for n in range(STEPS)}) == STEPS
+    assert ended(bench, flux) is StudyStatus.FINISHED
+    assert len(bench.signed()) == STEPS
+
+
+def test_each_of_them_is_accepted_refused_or_in_doubt_by_its_own_answer(bench: Bench, flux: FluxCommands):
+    flux.plan("accept", "refuse", "accept", "doubt", "late")
+    bench.tick()
+    seen = outcomes(bench)
+
+    assert seen[e.SubmissionRejected] == 1
+    assert seen[e.SubmissionUncertain] == 2
+    assert seen[e.JobSubmitted] == STEPS - 3
+    flux.deliver()
+    assert ended(bench, flux) is StudyStatus.FAILURE  # of the step that was refused
+    assert len(bench.signed()) == STEPS - 1
+    assert outcomes(bench)[e.AttemptAbandoned] == 0
+
+
+def test_a_queue_that_is_full_in_the_middle_keeps_what_it_has_taken(bench: Bench, flux: FluxCommands):
+    flux.plan(*["accept"] * 10, *["full"] * (STEPS - 10))
+    bench.tick()
+    seen = outcomes(bench)
+
+    assert (seen[e.JobSubmitted], seen[e.SubmissionWithdrawn]) == (10, STEPS - 10)
+    assert ended(bench, flux) is StudyStatus.FINISHED
+    assert len(bench.signed()) == STEPS
+
+
+def test_a_program_that_dies_leaves_the_rest_in_doubt_and_a_list_finds_their_jobs(bench: Bench, flux: FluxCommands):
+    flux.plan(*["accept"] * 5, "killed")
+    bench.tick()
+    seen = outcomes(bench)
+
+    assert (seen[e.JobSubmitted], seen[e.SubmissionUncertain]) == (5, STEPS - 5)
+    assert ended(bench, flux) is StudyStatus.FINISHED
+    assert len(bench.signed()) == STEPS
+    assert outcomes(bench)[e.AttemptAbandoned] == 0
+
+
+def test_a_program_that_hangs_is_ended_and_a_list_finds_its_jobs(
+    bench: Bench, flux: FluxCommands, monkeypatch: pytest.MonkeyPatch
+):
+    flux.plan("accept", "accept", "hang")
+    with monkeypatch.context() as patched:
+        patched.setattr(batch, "TIMEOUT", 2.0)
+        bench.tick()
+
+    assert outcomes(bench)[e.SubmissionUncertain] == STEPS - 1
+    assert ended(bench, flux) is StudyStatus.FINISHED
+    assert len(bench.signed()) == STEPS
+
+
+def test_without_a_python_of_flux_each_job_has_a_command_of_its_own(bench: Bench, flux: FluxCommands):
+    flux.lack_python()
+    bench.tick()
+
+    assert submissions(flux) == ["job submit", "python", *["job submit"] * (STEPS - 1)]
+    assert outcomes(bench)[e.JobSubmitted] == STEPS
+
+
+def test_a_dry_tick_shows_a_command_for_each_of_them(bench: Bench, flux: FluxCommands):
+    before = flux.specs()
+    prediction = foreseen(bench.root, bench.runtime)
+
+    assert len(prediction.commands) == STEPS
+    assert all(command.argv[:2] == ["flux", "batch"] for command in prediction.commands)
+    assert flux.specs() == before
