@@ -17,11 +17,12 @@ import msgspec
 from maestro_es.audit.sentences import NAMED, describe
 from maestro_es.audit.times import iso
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, InvocationStarted, Recorded, StepAdded
-from maestro_es.core.model import Cause, Driver, Micros
+from maestro_es.core.model import Cause, Micros
 from maestro_es.core.requests import match_numbers
 from maestro_es.errors import LogUnavailable, RequestRefused
 from maestro_es.store.event_query import CAUSED, FIELDS, PARAM, Selection, Span, count, job_spans, select
 from maestro_es.store.study_log import StudyLog
+from maestro_es.study.invocation import Driver
 
 
 class Query(NamedTuple):

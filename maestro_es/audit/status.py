@@ -17,6 +17,8 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Cause, Micros, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.requests import match_steps
 from maestro_es.store.status_rows import StatusRow, all_rows, numbers_with_remarks
+from maestro_es.study import last_tick as last_tick_note
+from maestro_es.study.invocation import Driver
 from maestro_es.study.session import Session
 
 #: The time in microseconds after which a running study without a tick is overdue. Cron runs a tick every minute.
@@ -31,10 +33,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     `held` counts the steps that a user holds. If `held_up`, nothing can run until one of them is released. `doubted`
     counts the finished steps whose output may not be on disk. If `overdue`, the study is running, but no tick has run
-    for some minutes. For each scheduler that does not answer, `unreachable` has the error. `full` is the scheduler's
-    message if its queue is full now. `seq` is the number of the last event that this state includes. Durations are
-    computed up to the time `at`. For a past moment, `last_tick` and `overdue` are unknown, because a tick without work
-    records nothing.
+    for some minutes. `last_tick_host` and `last_tick_driver` say where the last tick ran, and what ran it (empty:
+    unknown). For each scheduler that does not answer, `unreachable` has the error. `full` is the scheduler's message
+    if its queue is full now. `seq` is the number of the last event that this state includes. Durations are computed up
+    to the time `at`. For a past moment, nothing is known about ticks, because a tick without work records nothing.
     """
 
     path: str
@@ -52,6 +54,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     doubted: int
     throttle: int
     last_tick: Micros | None
+    last_tick_host: str
+    last_tick_driver: str
     overdue: bool | None
     unreachable: dict[str, str]
     full: str
@@ -64,6 +68,7 @@ def summarise(study: Session, past: Past | None = None) -> Summary:
     graph = past.graph if past else study.graph
     study_record = graph.study
     last_tick = None if past else last_tick_of(study)
+    host, driver = ("", "") if last_tick is None else _ticked_by(study)
     counted = (graph.in_flight(), graph.held(), graph.doubted())
     in_flight, held, doubted = (sum(1 for _ in steps) for steps in counted)
     return Summary(
@@ -82,6 +87,8 @@ def summarise(study: Session, past: Past | None = None) -> Summary:
         doubted=doubted,
         throttle=study_record.settings.submission_throttle,
         last_tick=last_tick,
+        last_tick_host=host,
+        last_tick_driver=driver,
         overdue=None if past else study_record.status is StudyStatus.RUNNING and _is_overdue(study, last_tick),
         unreachable=dict(study_record.unreachable),
         full=study_record.refusal.message if study_record.refusal else "",
@@ -110,6 +117,16 @@ def last_tick_of(study: Session) -> Micros | None:
         return study.dir.ticked_at()
     except OSError:
         return None
+
+
+def _ticked_by(study: Session) -> tuple[str, str]:
+    """Return the host and the driver of the last tick that noted them (empty: unknown)."""
+    try:
+        noted = last_tick_note.read(study.dir)
+    except OSError:
+        noted = None
+    driver = Driver.__members__.get(noted.driver) if noted else None
+    return noted.host if noted else "", driver.value if driver else ""
 
 
 def _is_overdue(study: Session, last_tick: Micros | None) -> bool:

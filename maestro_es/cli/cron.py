@@ -104,7 +104,8 @@ def show(other: str | None) -> None:
 @example("maestro-es cron check || echo 'studies are not ticked'")
 @command.command()
 @_choosing
-def check(other: str | None) -> None:
+@click.option("--all", "every", is_flag=True, help="Check the drivers on all hosts, for a monitoring system.")
+def check(other: str | None, *, every: bool) -> None:
     """Check whether cron runs ticks for your studies.
 
     The report says whether the line is installed on this host, whether a cron daemon runs, and when cron's last tick
@@ -115,8 +116,14 @@ def check(other: str | None) -> None:
     where you installed the line. Otherwise it is 1.
 
     If the scrontab or systemd runs your ticks, the report is about that. A scrontab entry that was disabled is named.
+
+    With --all, the report is about all drivers on all hosts, and about each running study. The first line is for a
+    monitoring system, and so is the exit code: 0 if all is well, 1 after a warning, 2 if a study is overdue, 3 if a
+    study can't be read.
     """
     runtime = Runtime()
+    if every:
+        sys.exit(others.report_all(runtime))
     other = other or installed_source()
     placed = others.report(SOURCES[other]) if other else _report_place(runtime)
     run = noted(other, runtime.host.name) if other else crontab.last_run(runtime.host.name)

@@ -1,12 +1,16 @@
-"""What ``maestro-es cron`` prints about the scrontab and systemd."""
+"""What ``maestro-es cron`` prints about the scrontab, systemd, and all drivers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from maestro_es.audit.checkup import Level, worst
+from maestro_es.cli.doctor import result_line
 from maestro_es.cli.output import say, say_done, write_lines
+from maestro_es.drivers import tick_report
 from maestro_es.drivers.crontab import InstallState
 from maestro_es.drivers.tick_sources import TickSource
+from maestro_es.execution_graph.studies import list_studies
 from maestro_es.study.invocation import Runtime
 
 
@@ -44,6 +48,14 @@ def report(source: TickSource) -> bool:
     if trouble:
         say(f"Problem:    {trouble}")
     return state is InstallState.INSTALLED and not trouble
+
+
+def report_all(runtime: Runtime) -> Level:
+    """Print a line for a monitoring system, and one for each driver and running study. Returns the worst level."""
+    results = [*tick_report.report([*list_studies(runtime)], runtime)]
+    level = worst(results)
+    write_lines([f"{level.name}: {tick_report.headline(results)}", *map(result_line, results)])
+    return level
 
 
 def remove(source: TickSource, host: str) -> None:

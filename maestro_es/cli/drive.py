@@ -11,13 +11,13 @@ from maestro_es.adapters.schedulers import job_around
 from maestro_es.cli.common import example, open_graph, study_path
 from maestro_es.cli.driving import drive_to_end
 from maestro_es.cli.output import say, say_done
-from maestro_es.core.model import Driver, StudyStatus
+from maestro_es.core.model import StudyStatus
 from maestro_es.drivers import batch_job
 from maestro_es.drivers.children import Children, exit_code
 from maestro_es.errors import EXIT_TRY_AGAIN, Unreachable
 from maestro_es.execution_graph import ExecutionGraph
 from maestro_es.execution_graph.auditing import AuditableGraph
-from maestro_es.study.invocation import Runtime
+from maestro_es.study.invocation import Driver, Runtime
 
 
 @example("maestro-es drive ./pi ./heat", "maestro-es drive --resubmit ~/drive.sh ./pi   # the last line of drive.sh")

@@ -11,10 +11,10 @@ from click.core import ParameterSource
 from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import say, say_done
 from maestro_es.cli.progress import Progress
-from maestro_es.core.model import Driver, StudyStatus
+from maestro_es.core.model import StudyStatus
 from maestro_es.errors import EXIT_INTERRUPTED, EXIT_TRY_AGAIN
 from maestro_es.execution_graph import ExecutionGraph
-from maestro_es.study.invocation import Runtime
+from maestro_es.study.invocation import Driver, Runtime
 
 #: The options of `run` that make sense for a study that exists.
 _FOR_ANY = ("spec", "wait", "autoyes", "autono")

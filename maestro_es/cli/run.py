@@ -21,7 +21,7 @@ from maestro_es.cli.output import confirm, say, say_done, warn
 from maestro_es.core import file_names
 from maestro_es.core.arguments import WORDS
 from maestro_es.core.exported_variables import ExportChoice, remarks
-from maestro_es.core.model import ArrayUse, Driver, Settings, StudyStatus
+from maestro_es.core.model import ArrayUse, Settings, StudyStatus
 from maestro_es.creation.exclusive_creation import creating
 from maestro_es.creation.overwrite import check_overwritable, overwriting
 from maestro_es.creation.preflight import check_scripts
@@ -29,7 +29,7 @@ from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.errors import EXIT_OK, Unreachable
 from maestro_es.execution_graph import ExecutionGraph
-from maestro_es.study.invocation import Runtime
+from maestro_es.study.invocation import Driver, Runtime
 from maestro_es.study.surroundings import Surroundings, surroundings
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.plan import StudyPlan, plan_study

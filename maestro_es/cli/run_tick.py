@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from maestro_es.core.model import Driver
 from maestro_es.drivers.cron_tick import BY_CRON, tick_all, tick_next, tick_studies
-from maestro_es.study.invocation import SUBMIT_SECONDS, Runtime
+from maestro_es.study.invocation import SUBMIT_SECONDS, Driver, Runtime
 from maestro_es.study.layout import find_study
 
 
@@ -19,7 +18,8 @@ def run_tick(studies: Sequence[Path], *, every: bool, queue: bool, submit_second
     Each tick submits steps for at most `submit_seconds`.
     """
     by_cron = every and os.environ.get(BY_CRON)
-    by = Driver.SCRONTAB if by_cron == Driver.SCRONTAB.value else Driver.CRON
+    others = {one.value: one for one in (Driver.SCRONTAB, Driver.SYSTEMD)}
+    by = others.get(by_cron or "", Driver.CRON)
     driver = by if by_cron else Driver.RUNNER if queue else Driver.PERSON
     runtime = Runtime(driver=driver, submit_seconds=submit_seconds)
     if every:

@@ -26,6 +26,7 @@ from maestro_es.cli.output import (
     write_pages,
 )
 from maestro_es.core.model import NO_SCHEDULER, Micros, State, StepRecord, StudyStatus
+from maestro_es.errors import EXIT_OK
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.step_table import COLUMNS, DEFAULT, check_columns, sorted_steps, step_lines
 from maestro_es.report.table import clean, counted, labelled, visible, wrap
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 #: The width of a study at a glance where there is no terminal.
 _PAGE = 80
+
+#: The exit code of --json if ticks are overdue. A monitoring system calls it critical.
+_OVERDUE = 2
 
 _STATES = click.Choice([state.name for state in State], case_sensitive=False)
 
@@ -147,7 +151,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 
     With --json there is one object per study, with the keys "study" and "steps". Durations are in seconds. The key
     "why" of a step says why it did not end well. With --at the output has no information about ticks, because the log
-    does not contain it.
+    does not contain it. If ticks are overdue, the exit code is 2, as that of a monitoring plugin.
     """
     roots, patterns = split_arguments(arguments)
     if as_csv and len(roots) > 1:
@@ -168,7 +172,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         form = Form(layout, columns or DEFAULT, colour)
         text = "\n".join(_drawn(standing, form) for standing in studies)
         (write_drawn if disable_pager else write_pages)(text)
-    sys.exit(failed)
+    sys.exit(failed or (as_json and any(standing.summary.overdue for standing in studies) and _OVERDUE) or EXIT_OK)
 
 
 def _read(root: Path, choice: StepChoice, when: When | None, shown: Shown) -> Standing:

@@ -22,7 +22,7 @@
         tick.lock            held by the process that ticks
         waiter.lock          held by the one process that waits for tick.lock
         waiting              "HOST PID" of it, for the runners
-        last-tick            "SEQ DIGEST" of the last event that a tick has seen, and when that was
+        last-tick            "SEQ DIGEST HOST DRIVER" of the last event that a tick has seen, and when that was
         status-blocks        where in status.csv the lines of which steps are
         diff-since-last.UID  up to which event a user has been told what is new
 """

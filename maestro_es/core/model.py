@@ -22,18 +22,6 @@ Scalar = Union[str, int, float, bool, None]
 Micros = int
 
 
-class Driver(str, enum.Enum):
-    """The program or person that has started a process which writes to a log."""
-
-    CRON = "cron"
-    SCRONTAB = "scrontab"  # a job of a scheduler's own cron, which ends with the tick
-    RUNNER = "runner"  # the runner of a local step that has ended
-    WAIT = "run --wait"
-    DRIVE = "drive"
-    PERSON = "person"
-    PROGRAM = "program"  # a program that uses the Python interface
-
-
 class State(enum.Enum):
     """The state of a step, with Maestro's names and values."""
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from maestro_es.audit.blame import Decision
+    from maestro_es.audit.checkup import CheckResult
     from maestro_es.audit.diff import Diff
     from maestro_es.audit.history import Entry, Query
     from maestro_es.audit.status import StatusTable, Summary
@@ -152,6 +153,18 @@ class AuditableGraph(GraphBase):
         """
         self._study.log.wait_for_lock(pause_s)
         return audit.history.follow(self._study.log, query, lambda: time.sleep(pause_s))
+
+    def checkup(self, checked: set[str] | None = None) -> list[CheckResult]:
+        """Check whether ticks can advance the study: files, clocks, locks, environment and scheduler.
+
+        Several processes try locks, links and renames in the study directory. A caller that checks many studies passes
+        one set as `checked`. Then each file system and each cluster is checked once. Returns a list of results, each
+        with `level`, `area`, `text` and `remedy`.
+        """
+        from maestro_es.audit.checkup import checkup  # noqa: PLC0415 - seldom needed
+
+        self._fresh()
+        return [*checkup(self._study, set() if checked is None else checked)]
 
     def summary(self, at: Instant | None = None) -> Summary:
         """Return a summary of the study: its status, the number of steps in each state, the time of the last tick."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, cast
 
 from maestro_es.core.events import NewEvent, Recorded
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Driver, StepRecord, StudyStatus
+from maestro_es.core.model import StepRecord, StudyStatus
 from maestro_es.errors import RequestRefused, Unreachable, describe_os_error
 from maestro_es.store.projection import ProjectedGraph
-from maestro_es.study.invocation import Runtime
+from maestro_es.study.invocation import Driver, Runtime
 from maestro_es.study.session import Session
 
 if TYPE_CHECKING:

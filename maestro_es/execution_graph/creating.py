@@ -10,9 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maestro_es.core.model import Driver
 from maestro_es.execution_graph.base import GraphBase
-from maestro_es.study.invocation import Runtime
+from maestro_es.study.invocation import Driver, Runtime
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing since Python 3.11

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maestro_es.core import arguments
-from maestro_es.core.model import Driver, Settings
+from maestro_es.core.model import Settings
 from maestro_es.core.resubmission_limits import SUBMISSION_ATTEMPTS
 from maestro_es.execution_graph.creating import CreatableGraph
 from maestro_es.execution_graph.display import ShownGraph
@@ -17,7 +17,7 @@ from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.execution_graph.running import RunnableGraph
 from maestro_es.execution_graph.upkeep import MaintainableGraph
 from maestro_es.execution_graph.walking import WalkableGraph
-from maestro_es.study.invocation import Runtime
+from maestro_es.study.invocation import Driver, Runtime
 from maestro_es.study.session import Session
 
 

@@ -18,11 +18,10 @@ from weakref import WeakValueDictionary
 
 from maestro_es.core import arguments
 from maestro_es.core.file_names import TAKEN
-from maestro_es.core.model import Driver
 from maestro_es.errors import LogUnavailable, NotAPointer, NotAStudy, RequestRefused, StudyElsewhere
 from maestro_es.execution_graph.base import GraphBase, refreshed
 from maestro_es.files import replace_file
-from maestro_es.study.invocation import Runtime
+from maestro_es.study.invocation import Driver, Runtime
 from maestro_es.study.session import Session
 
 if TYPE_CHECKING:

@@ -194,7 +194,7 @@ class Live:
         write_status(study.dir, study.log, study.runtime.now(), study.runtime.host)
 
     def note_shown(self, study: Session) -> None:
-        last_tick.note(study.dir, study.log.head, study.runtime.host.name)
+        last_tick.note(study.dir, study.log.head, study.runtime.host.name, study.runtime.driver.name)
 
     def note_tick(self, study: Session) -> None:
         study.dir.note_tick(study.runtime.now())

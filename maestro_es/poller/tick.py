@@ -18,7 +18,7 @@ from maestro_es.core.attempt_token import element_of
 from maestro_es.core.decide import complete, decide, submissions
 from maestro_es.core.decide import look_back as decide_again
 from maestro_es.core.events import NewEvent
-from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Driver, State, StudyStatus
+from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, State, StudyStatus
 from maestro_es.core.observations import Observations, Report, ReportKind
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, Unreachable
@@ -98,11 +98,11 @@ def advance(
 
 
 def _show(study: Session, performer: Performer) -> None:
-    """Write ``status.csv`` if it is older than the log. Note its last event, and this host."""
+    """Write ``status.csv`` if it is older than the log. Note its last event, this host, and what runs the tick."""
     shown = last_tick.shown(study.dir, study.log.head)
     if not shown:
         show_status(study, performer)
-    if not shown or shown.host != study.runtime.host.name:
+    if not shown or (shown.host, shown.driver) != (study.runtime.host.name, study.runtime.driver.name):
         performer.note_shown(study)
 
 
@@ -176,7 +176,7 @@ def _pass(
         no_environment,
         performer.ended,
         study.leaving,
-        runtime.driver is Driver.SCRONTAB,
+        runtime.brief,
     )
     may_use = snapshot and snapshot.at(study.log.head.seq)
     where = (study.graph, study.dir, study.adapters)
@@ -207,7 +207,7 @@ def _check_environment(study: Session) -> str | None:
 def _remark_on_job(study: Session) -> None:
     """Add a remark that local steps start only inside jobs, if the study does not continue for this reason alone."""
     job, graph = study.graph.study.environment.job, study.graph
-    brief = study.runtime.driver is Driver.SCRONTAB
+    brief = study.runtime.brief
     can_start = not brief and (not job or study.runtime.host.job)
     if can_start or graph.in_flight() or not graph.ready(scheduled=False, limit=1):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import pwd
 import sys
@@ -19,13 +20,26 @@ from maestro_es.adapters.process import Host, this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.events import InvocationStarted
-from maestro_es.core.model import Driver, Micros
+from maestro_es.core.model import Micros
 from maestro_es.errors import LogUnavailable, MaestroError, StudyError
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study.layout import StudyDir
 
 #: How long a tick submits jobs, in seconds: less than cron's period.
 SUBMIT_SECONDS = 45.0
+
+
+class Driver(str, enum.Enum):
+    """The program or person that has started a process which writes to a log."""
+
+    CRON = "cron"
+    SCRONTAB = "scrontab"  # a job of a scheduler's own cron, which ends with the tick
+    SYSTEMD = "systemd"
+    RUNNER = "runner"  # the runner of a local step that has ended
+    WAIT = "run --wait"
+    DRIVE = "drive"
+    PERSON = "person"
+    PROGRAM = "program"  # a program that uses the Python interface
 
 
 def now() -> Micros:
@@ -125,6 +139,11 @@ class Runtime(msgspec.Struct, frozen=True):
     on_progress: Callable[[int, int], None] = _nothing
     adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters
     driver: Driver = Driver.PERSON
+
+    @property
+    def brief(self) -> bool:
+        """Whether the job around this process ends with the tick, and with it all local steps that it starts."""
+        return self.driver is Driver.SCRONTAB
 
 
 def open_as_it_is(root: Path, runtime: Runtime | None = None, *, migrate: bool = True) -> StudyLog:

@@ -1,4 +1,4 @@
-"""Reads and writes ``.maestro-es/last-tick``: the host of the last tick, and the last event in its ``status.csv``.
+"""Reads and writes ``.maestro-es/last-tick``: the host and driver of a tick, and the last event in its ``status.csv``.
 
 The modification time of the file is the time of the tick.
 
@@ -25,11 +25,15 @@ from maestro_es.study.sharing import group_reads
 
 
 class Note(NamedTuple):
-    """The note of a tick: the last event that it has seen, and its host (empty in a note of an earlier version)."""
+    """The note of a tick: the last event that it has seen, its host, and the name of its `Driver`.
+
+    The last two are empty in a note of an earlier version.
+    """
 
     seq: int
     digest: bytes
     host: str = ""
+    driver: str = ""
 
 
 #: The number of bytes of a digest: SHA-256.
@@ -37,12 +41,12 @@ _DIGEST = 32
 #: A ``status.csv`` with more bytes than this is not written again before its size divided by the second number in
 #: seconds. It takes half a millisecond to write a megabyte.
 _LARGE, _BYTES_A_SECOND = 5_000_000, 10_000_000
-#: The longest possible name of a host.
-_LONGEST = 255
+#: The longest possible name of a host, and of a driver.
+_HOST, _DRIVER = 255, 16
 
 
-def note(study_dir: StudyDir, head: Head, host: str) -> None:
-    """Write the note: the last event of the log, which ``status.csv`` now shows, and this host.
+def note(study_dir: StudyDir, head: Head, host: str, driver: str) -> None:
+    """Write the note: the last event of the log, which ``status.csv`` now shows, this host, and the driver.
 
     A full disk is ignored.
 
@@ -53,7 +57,8 @@ def note(study_dir: StudyDir, head: Head, host: str) -> None:
         try:
             if group_reads(study_dir):
                 os.fchmod(handle, 0o640)
-            os.pwrite(handle, f"{head.seq:20} {head.digest.hex()} {host:{_LONGEST}}\n".encode(), 0)
+            text = f"{head.seq:20} {head.digest.hex()} {host:{_HOST}} {driver:{_DRIVER}}\n"
+            os.pwrite(handle, text.encode(), 0)
         finally:
             os.close(handle)
 
@@ -104,8 +109,8 @@ def _was_corrected(log: StudyLog, digest: bytes) -> bool:
 def read(study_dir: StudyDir) -> Note | None:
     """Return the note of the last tick (None: there is no valid note)."""
     try:
-        seq, digest, *host = read_file(study_dir.last_tick).decode().split()
-        noted = Note(int(seq), bytes.fromhex(digest), *host[:1])
+        seq, digest, *names = read_file(study_dir.last_tick).decode().split()
+        noted = Note(int(seq), bytes.fromhex(digest), *names[:2])
     except (FileNotFoundError, ValueError):
         return None
     return noted if len(noted.digest) == _DIGEST else None

@@ -14,6 +14,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +130,25 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def tick_lock_holder(study_dir: StudyDir) -> tuple[int, int] | None:
+    """Return the id of the process that holds the tick lock, and for how many seconds it has run at most.
+
+    The id is 0 if the process is unknown, for example because it runs on another host. None if the lock is free.
+    """
+    if not is_held(study_dir.tick_lock):
+        return None
+    try:
+        inode = os.stat(study_dir.tick_lock).st_ino
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.replace(": ->", ":").split()
+            if fields[1] == "FLOCK" and int(fields[5].rpartition(":")[2]) == inode and int(fields[4]) > 0:
+                started = os.stat(f"/proc/{fields[4]}").st_ctime
+                return int(fields[4]), max(int(time.time() - started), 0)
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0, 0
 
 
 def _is_at(handle: int, path: Path) -> bool:

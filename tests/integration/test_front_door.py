@@ -57,6 +57,7 @@ READING = {
     "verify": {"verify", "prove"},
     "export": {"export"},
     "wait": {"summary"},
+    "doctor": {"checkup"},
     "watch": {"summary", "search", "show", "why", "follow"},
 }
 

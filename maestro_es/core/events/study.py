@@ -29,8 +29,8 @@ class InvocationStarted(Event, frozen=True):
     version: the version of maestro-es
     machine: an id that distinguishes hosts with the same name; empty if unknown
     booted_at: when the host booted, in microseconds UTC by its own clock; 0 if unknown
-    driver: what has started the process: cron, scrontab, runner (of a local step that has ended), run --wait, drive,
-        person, or program (that uses the Python interface); empty if that is not known
+    driver: what has started the process: cron, scrontab, systemd, runner (of a local step that has ended), run --wait,
+        drive, person, or program (that uses the Python interface); empty if that is not known
 
     Result: nothing
     """

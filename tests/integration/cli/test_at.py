@@ -15,7 +15,7 @@ from maestro_es.study.session import Session
 
 def status(run, study, *words):
     ran = run("status", study, *words, "--json")
-    assert ran.code == 0, ran.err
+    assert ran.code in {0, 2}, ran.err  # 2: ticks are overdue
     return json.loads(ran.out)
 
 

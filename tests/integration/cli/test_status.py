@@ -157,6 +157,8 @@ def test_json_is_one_object_with_the_study_and_its_steps(run, study):
         "doubted": 0,
         "throttle": 4,
         "last_tick": None,
+        "last_tick_host": "",
+        "last_tick_driver": "",
         "overdue": True,
         "unreachable": {},
         "full": "",

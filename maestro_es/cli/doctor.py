@@ -1,0 +1,72 @@
+"""``maestro-es doctor``: checks whether ticks come, and whether they can advance the studies."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from maestro_es.audit.checkup import CheckResult, Level, check_folder, worst
+from maestro_es.cli.common import example, located
+from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.core.model import StudyStatus
+from maestro_es.drivers.tick_report import report
+from maestro_es.errors import MaestroError, one_line
+from maestro_es.execution_graph.auditing import AuditableGraph
+from maestro_es.execution_graph.studies import list_studies
+from maestro_es.study import registry
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.layout import has_log
+
+
+@example("maestro-es doctor", "maestro-es doctor /scratch/you   # may studies be kept here?")
+@click.command()
+@click.argument("folders", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY|DIRECTORY]...")
+@json_option
+def command(folders: tuple[Path, ...], *, as_json: bool) -> None:
+    """Check whether ticks come, and whether they can advance your studies. Each check prints one line.
+
+    The checks are about the drivers of ticks on all hosts, the last tick of each running study, file systems, clocks,
+    schedulers, locks and the environment of the steps. Without arguments, all your studies are checked. A DIRECTORY
+    without a study is checked as a place for studies: several processes try links, locks and renames there.
+
+    The exit code is that of a monitoring plugin: 0 if all is well, 1 after a warning, 2 if something keeps a study
+    from advancing or its guarantees from holding, 3 if a study can't be read.
+    """
+    results = [*_results(Runtime(), [located(folder).absolute() for folder in folders])]
+    if as_json:
+        write_json({**result._asdict(), "level": result.level.name} for result in results)
+    else:
+        write_lines(result_line(result) for result in results)
+    sys.exit(worst(results))
+
+
+def result_line(result: CheckResult) -> str:
+    """Return a result in one line: its level, what was checked, what was seen, and what to do."""
+    remedy = f"; {result.remedy}" if result.remedy else ""
+    return one_line(f"{result.level.name:9} {result.area:12} {result.text}{remedy}")
+
+
+def _results(runtime: Runtime, folders: Sequence[Path]) -> Iterator[CheckResult]:
+    studies = [one for one in list_studies(runtime) if not folders or Path(one.path) in folders]
+    yield from report(studies, runtime)
+    checked: set[str] = set()
+    home = registry.folder()
+    if not folders and home.is_dir():
+        yield from check_folder(home, checked)
+    running = [Path(one.path) for one in studies if one.summary and one.summary.status == StudyStatus.RUNNING.name]
+    for folder in folders or running:
+        if has_log(folder):
+            yield from _checkup(folder, runtime, checked)
+        else:
+            yield from check_folder(folder, checked)
+
+
+def _checkup(root: Path, runtime: Runtime, checked: set[str]) -> Iterator[CheckResult]:
+    try:
+        with AuditableGraph.open_ours(root, runtime) as graph:
+            yield from graph.checkup(checked)
+    except MaestroError as error:
+        yield CheckResult(Level.UNKNOWN, "ticks", str(error))
