@@ -97,7 +97,7 @@ def cli(debug_lvl: int | None, logpath: Path | None, *, logstdout: bool) -> None
     """Run Maestro studies on a cluster, and record every state change in an event log.
 
     STUDY is a study directory (default: the one that contains the current directory). Outside of study directories,
-    the name of a study, its id, the beginning of its id, or "last" will do, too.
+    you can also give the name of a study, its id, the beginning of its id, or "last".
     """
     if logstdout or logpath or debug_lvl is not None:
         configure_messages(debug_lvl, logpath)

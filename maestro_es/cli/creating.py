@@ -23,7 +23,7 @@ _PATIENCE, _INTERVAL = 1.0, 0.2
 
 @contextlib.contextmanager
 def removing_if_ended() -> Iterator[None]:
-    """Let SIGHUP and SIGTERM end this process as Ctrl-C does: what it has created is removed.
+    """Let SIGHUP and SIGTERM end this process as Ctrl-C does, so that what it has created is removed.
 
     Meanwhile, Python does not look for garbage: a plan has millions of objects and hardly any garbage.
     """

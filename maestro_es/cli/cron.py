@@ -1,7 +1,7 @@
 """``maestro-es cron``: installs, shows, checks and removes what runs ticks of the user's studies every minute.
 
-That is a line in the crontab, an entry in the scrontab of Slurm, or a timer of systemd. `maestro_es.drivers.crontab`
-reads and changes the crontab, and `maestro_es.drivers.tick_sources` has what all of them have in common.
+That is a line in the crontab, an entry in Slurm's scrontab, or a systemd timer. `maestro_es.drivers.crontab` reads and
+changes the crontab, and `maestro_es.drivers.tick_sources` has what all of them have in common.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def command() -> None:
     """Let cron run ticks for your studies. One line in your crontab runs a tick for all of them every minute.
 
     Each host has its own crontab. On a cluster, install the line on one login node only. If your site allows no
-    crontabs, --scrontab uses the scrontab of Slurm, and --systemd a timer of systemd. docs/ticks.md compares them.
+    crontabs, --scrontab uses Slurm's scrontab, and --systemd a systemd timer. docs/ticks.md compares them.
     """
 
 
@@ -108,14 +108,15 @@ def show(other: str | None) -> None:
 def check(other: str | None, *, every: bool) -> None:
     """Check whether cron runs ticks for your studies.
 
-    The report says whether the line is installed on this host, whether a cron daemon runs, and when cron's last tick
-    was. It also says when the last tick of a running study was, whether cron or a user started it, and how many ticks
-    were missed since. A tick is missed if a minute passes without a tick.
+    The report says whether the line is installed on this host, whether a cron daemon is running, and when cron's last
+    tick was. It also says when the last tick of a running study was, whether cron or a user started it, and how many
+    ticks were missed since. A tick is missed if a minute passes without a tick.
 
     The exit code is 0 if no tick was missed and cron runs ticks for your studies, from this host or from another host
     where you installed the line. Otherwise it is 1.
 
-    If the scrontab or systemd runs your ticks, the report is about that. A scrontab entry that was disabled is named.
+    If the scrontab or systemd runs your ticks, the report is about that. It mentions a scrontab entry that was
+    disabled.
 
     With --all, the report is about all drivers on all hosts, and about each running study. The first line is for a
     monitoring system, and so is the exit code: 0 if all is well, 1 after a warning, 2 if a study is overdue, 3 if a

@@ -32,7 +32,7 @@ from maestro_es.study.environment_file import differences, show_limit
 def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> None:
     """Show what changed in STUDY between T1 and T2: starts, ends, restarts, added steps and settings.
 
-    T1 and T2 are times (2h, '2026-01-31 14:30') or numbers of events. T2 is now by default.
+    T1 and T2 are times (2h, '2026-01-31 14:30') or numbers of events. By default, T2 is now.
 
     This line in your crontab mails you the changes once a day, if there are any:
 

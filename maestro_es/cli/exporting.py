@@ -37,7 +37,7 @@ export_option = click.option(
     type=ExportType(),
     default="ALL",
     metavar="ALL|NONE|NAME,NAME=VALUE,...",
-    help="The variables of this shell that the steps get, as for sbatch. ALL leaves out variables that are valid only "
+    help="Which variables of this shell the steps get, as with sbatch. ALL leaves out variables that are valid only "
     "for one login or one job.",
 )
 

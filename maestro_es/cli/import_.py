@@ -45,7 +45,7 @@ def command(
     run.
 
     Repeat the flags of your 'maestro run', because Maestro keeps them in a pickle, which this command does not read.
-    Make sure that no conductor works on the study from another host. This command can see only the processes of this
+    Make sure that no conductor is running the study on another host. This command can see only the processes of this
     host.
     """
     runtime = Runtime()

@@ -32,7 +32,10 @@ _PAUSE = 0.5
 @click.option("--err", "streams", multiple=True, flag_value="err", help="Print standard error only.")
 @click.option("-n", "--tail", type=COUNT, metavar="N", help="Print only the last N lines of each file.")
 @click.option(
-    "--attempt", type=click.IntRange(min=1), metavar="N", help="Print the output of the N-th attempt, not of the last."
+    "--attempt",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Print the output of the N-th attempt instead of the last one.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new output until the steps have ended, or Ctrl-C.")
 def command(
@@ -40,8 +43,8 @@ def command(
 ) -> None:
     """Print the output of each STEP of STUDY: standard output, then standard error.
 
-    STEP is the name of a step, or a glob. If there are several files, a line before each names the step, the attempt
-    and the file.
+    STEP is the name of a step, or a glob. If there are several files, each begins with a line that names the step, the
+    attempt and the file.
     """
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1 or not patterns:
@@ -84,9 +87,10 @@ class _Source(NamedTuple):
 
 
 class _Printer:
-    """Prints each file from the place where it stopped. If there are several, a line before each part names the file.
+    """Prints each file from the point where it stopped.
 
-    `shown` are the names of the steps that have a file.
+    If there are several files, each part begins with a line that names the file. `shown` are the names of the steps
+    that have a file.
     """
 
     def __init__(self, streams: Sequence[str], tail: int | None, attempt: int | None) -> None:

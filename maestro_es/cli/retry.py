@@ -46,8 +46,8 @@ def command(
 
     STEP is a name or a pattern. A pattern selects only steps that failed, timed out or were cancelled. To run a
     finished step again, give its full name. If steps that depend on it have already run, add --descendants to run
-    these again too. Steps that were not run because a selected step had failed or been cancelled run too. If the study
-    has ended, it continues with the next tick.
+    these again too. This command also runs the steps that were not run because a selected step had failed or been
+    cancelled. If the study has ended, it continues with the next tick.
 
     If a selected step had started and has a restart script, it resumes from its checkpoint with that script. With
     --from-scratch it runs its cmd instead. A step that had finished runs its cmd, and so do the steps that depend on

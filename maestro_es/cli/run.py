@@ -42,8 +42,8 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
 @limit_options(
     attempts="A step fails if the scheduler has refused it this many times.",
-    restarts="Restarts of a step after a time-out; 0: no limit.",
-    throttle="Jobs in flight at the same time; 0: no limit.",
+    restarts="How many times a step is restarted after a time-out; 0: no limit.",
+    throttle="How many jobs may be in flight at the same time; 0: no limit.",
 )
 @click.option("-s", "--sleeptime", type=click.IntRange(min=1), default=60, help="With --wait: seconds between ticks.")
 @click.option(

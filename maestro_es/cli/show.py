@@ -29,7 +29,7 @@ _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit
 def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> None:
     """Show everything about one STEP of STUDY: its state and the reason, its attempts, files, parents and children.
 
-    STEP is the name of a step, or a glob that matches only one. With --at the output has no files, because the log
+    STEP is the name of a step, or a glob that matches only one. With --at, the output has no files, because the log
     does not contain them.
     """
     root, pattern = split_one_step(arguments)

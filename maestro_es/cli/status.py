@@ -145,13 +145,13 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 ) -> None:
     """Show each STUDY at a glance: how far along it is, the steps of each template by state, and what needs attention.
 
-    The bar shows finished (#), failed (X), cancelled (c), running (R) and queued (q) steps, and those that are still
-    to be submitted (.). The time left is estimated from the run times so far. With STEP patterns, or with an option
-    that selects or sorts steps, the steps are listed instead.
+    The bar shows finished (#), failed (X), cancelled (c), running (R) and queued (q) steps, and those not submitted
+    yet (.). The time left is estimated from the run times so far. With STEP patterns, or with an option that selects
+    or sorts steps, the steps are listed instead.
 
-    With --json there is one object per study, with the keys "study" and "steps". Durations are in seconds. The key
-    "why" of a step says why it did not end well. With --at the output has no information about ticks, because the log
-    does not contain it. If ticks are overdue, the exit code is 2, as that of a monitoring plugin.
+    With --json, there is one object per study, with the keys "study" and "steps". Durations are in seconds. The key
+    "why" of a step says why it did not end well. With --at, the output has no information about ticks, because the log
+    does not contain it. If ticks are overdue, the exit code is 2, like that of a monitoring plugin.
     """
     roots, patterns = split_arguments(arguments)
     if as_csv and len(roots) > 1:

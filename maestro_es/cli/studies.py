@@ -33,7 +33,7 @@ _ID_DIGITS = 8
 @at_option
 @line_format_options
 def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
-    """List the studies that 'maestro-es tick --all' advances, the oldest first.
+    """List the studies that 'maestro-es tick --all' advances, oldest first.
 
     With --json, each object has the keys of the object "study" in 'maestro-es status --json'. One more key, "problem",
     says why a study can't be read.

@@ -25,7 +25,7 @@ from maestro_es.study.invocation import SUBMIT_SECONDS
     default=SUBMIT_SECONDS,
     show_default=True,
     metavar="N",
-    help="Submit steps for about so long, and leave the others to the next tick.",
+    help="Submit steps for about this many seconds, and leave the others to the next tick.",
 )
 @click.option("--dry", is_flag=True, help="Print what the tick would do, but change nothing.")
 @click.option(
@@ -58,7 +58,7 @@ def command(
     The exit code is 0 if the tick succeeded, or if another tick of the study is running. It is 75 if a scheduler or a
     file system did not answer; the next tick then tries again. It is 1 if something is wrong with a study.
 
-    With --dry the command prints the events, claims and commands of the next tick. It queries the schedulers, but
+    With --dry, the command prints the events, claims and commands of the next tick. It queries the schedulers, but
     changes and locks nothing. It does not know the outcome of commands that it does not run. The random characters at
     the end of a token are shown as "dry".
     """

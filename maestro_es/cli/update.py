@@ -24,23 +24,30 @@ _LIMITS = ("rlimit", "hardware-limit")
 @example("maestro-es update ./pi --throttle 20 --reason 'the queue is empty tonight'")
 @click.command()
 @click.argument("studies", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY]...")
-@click.option("--throttle", type=int, multiple=True, help="Jobs in flight at the same time; 0: no limit.")
-@click.option("--rlimit", type=int, multiple=True, help="Restarts of a step after a time-out; 0: no limit.")
 @click.option(
-    "--hardware-limit", type=int, multiple=True, help="Resubmissions of a step after hardware failures; 0: no limit."
+    "--throttle", type=int, multiple=True, help="How many jobs may be in flight at the same time; 0: no limit."
+)
+@click.option(
+    "--rlimit", type=int, multiple=True, help="How many times a step is restarted after a time-out; 0: no limit."
+)
+@click.option(
+    "--hardware-limit",
+    type=int,
+    multiple=True,
+    help="How many times a step is resubmitted after hardware failures; 0: no limit.",
 )
 @click.option("--sleep", type=int, multiple=True, help="Seconds between the ticks of 'run --wait'.")
 @click.option("--array", type=click.Choice(WORDS), multiple=True, help=ARRAY_HELP)
 @click.option(
     "--group-read/--no-group-read",
     default=None,
-    help="Let the group that owns the files use all commands that only read, or end this permission.",
+    help="Let the group that owns the files use all read-only commands, or withdraw this permission.",
 )
 @reason_option
 def command(
     studies: tuple[Path, ...], reason: str, *, group_read: bool | None, **settings: tuple[int | str, ...]
 ) -> None:
-    """Change the settings of each STUDY. The next tick uses the new settings.
+    """Change the settings of each STUDY. They take effect with the next tick.
 
     Give an option once for all studies, or once for each STUDY in the same order.
     """

@@ -1,4 +1,4 @@
-"""What runs ticks every minute: the crontab, Slurm's scrontab, or a timer of systemd, with one interface.
+"""What runs ticks every minute: the crontab, Slurm's scrontab, or a systemd timer, with one interface.
 
 `maestro_es.drivers.crontab`, `maestro_es.drivers.scrontab` and `maestro_es.drivers.systemd` do the work.
 """

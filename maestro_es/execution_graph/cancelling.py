@@ -67,7 +67,7 @@ class CancellableGraph(TickableGraph):
         """Request that the study is cancelled, and tick once. Later ticks end its jobs. Returns ``CancelCode.OK``.
 
         If the study is already being cancelled, or has ended, only the tick runs. Unreachable if a scheduler did not
-        answer. The cancel is recorded nevertheless.
+        answer. The cancellation is recorded nevertheless.
         """
         self._commits_alone()
         why = arguments.text("reason", reason)
