@@ -7,7 +7,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maestro_es.audit import blame, consistent_view, diff, edits, history, status, step_details, step_output
+    from maestro_es.audit import (
+        blame,
+        consistent_view,
+        diagram,
+        diff,
+        edits,
+        history,
+        status,
+        step_details,
+        step_output,
+    )
     from maestro_es.audit.why import explain, failures
 
 #: The modules of the subpackage `why`.
@@ -16,6 +26,7 @@ _OF_WHY = ("explain", "failures")
 __all__ = [
     "blame",
     "consistent_view",
+    "diagram",
     "diff",
     "edits",
     "explain",

@@ -30,6 +30,7 @@ COMMANDS = {
     "history": "Show what happened, event by event.",
     "show": "Show one step in detail.",
     "logs": "Print the output of steps.",
+    "graph": "Draw the steps of a study and their edges.",
     "diff": "Show what changed between two moments.",
     "why": "Say why a step is waiting, is running or has failed.",
     "blame": "List the commands of users that affected a step.",

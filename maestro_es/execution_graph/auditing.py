@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from maestro_es.audit.blame import Decision
     from maestro_es.audit.checkup import CheckResult
+    from maestro_es.audit.diagram import Diagram
     from maestro_es.audit.diff import Diff
     from maestro_es.audit.history import Entry, Query
     from maestro_es.audit.status import StatusTable, Summary
@@ -224,6 +225,16 @@ class AuditableGraph(GraphBase):
 
     def _at(self, past: Past | None) -> Graph:
         return past.graph if past else self._study.graph
+
+    def diagram(self, *, each_step: bool = False) -> Diagram:
+        """Return the templates of the study, with their edges and the states of their steps, or each step.
+
+        RequestRefused if there are too many steps for that.
+        """
+        graph = self._fresh()
+        return (
+            audit.diagram.diagram_of_steps(graph) if each_step else audit.diagram.diagram_of_templates(self._study.log)
+        )
 
     def blame(self, step: str) -> list[Decision]:
         """Return the decisions of users about a step, and about the study until the step ended: oldest first."""

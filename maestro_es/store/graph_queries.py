@@ -68,3 +68,22 @@ ROOTS = """
     WHERE number NOT IN (SELECT child FROM edge) AND number NOT IN (SELECT child FROM funnel)
     ORDER BY number
 """
+
+#: For each template, how many of its steps are in each state, in the order of the status. The third column says
+#: whether they ended because of another step.
+TEMPLATE_STATES = """
+    SELECT template, state, is_upstream, steps FROM (
+        SELECT template, state, blocker IS NOT NULL AS is_upstream, count(*) AS steps, min(row) AS first
+        FROM step GROUP BY template, state, is_upstream
+    ) ORDER BY min(first) OVER (PARTITION BY template), template
+"""
+
+#: The pairs of templates with an edge between their steps, and those with a funnel.
+TEMPLATE_EDGES = """
+    SELECT DISTINCT parent.template, child.template FROM edge
+    CROSS JOIN step AS parent ON parent.number = edge.parent
+    CROSS JOIN step AS child ON child.number = edge.child
+"""
+TEMPLATE_FUNNELS = """
+    SELECT DISTINCT funnel.template, step.template FROM funnel CROSS JOIN step ON step.number = funnel.child
+"""

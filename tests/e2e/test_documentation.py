@@ -99,7 +99,7 @@ def test_the_example_in_the_docstring_of_the_graph_runs(tmp_path):
 
 #: What takes long to import, and a tick can do without. `inspect` is what typing_extensions imports.
 NEEDLESS = {
-    "click", "dataclasses", "filelock", "inspect", "jsonschema", "pluggy", "rich", "sqlite_utils", "yaml",
+    "click", "dataclasses", "filelock", "inspect", "jinja2", "jsonschema", "pluggy", "rich", "sqlite_utils", "yaml",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ study:
 #: Modules that take long to import, or bring such modules along.
 SLOW = {
     "array", "click", "decimal", "difflib", "filelock", "hashlib", "importlib.metadata", "importlib.resources",
-    "inspect", "ipaddress", "json", "jsonschema", "logging", "lzma", "maestro_es.core.snapshot",
+    "inspect", "ipaddress", "jinja2", "json", "jsonschema", "logging", "lzma", "maestro_es.core.snapshot",
     "maestro_es.poller.submit", "maestro_es.poller.unsupervised", "maestro_es.study.status_file",
     "maestro_es.study.workspace", "msgspec._json_schema", "msgspec.inspect", "numbers", "platform", "random", "rich",
     "shlex", "shutil", "signal", "sqlite_utils", "string", "subprocess", "tempfile", "textwrap", "threading",

@@ -58,6 +58,7 @@ READING = {
     "export": {"export"},
     "wait": {"summary"},
     "doctor": {"checkup"},
+    "graph": {"diagram"},
     "watch": {"summary", "search", "show", "why", "follow"},
 }
 

@@ -1,0 +1,57 @@
+"""``maestro-es graph``: writes a diagram of a study or a study file. `maestro_es.report.diagrams` draws it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from maestro_es.adapters.registry import SCHEDULERS
+from maestro_es.audit.diagram import Diagram, diagram_of_plan
+from maestro_es.cli.common import example, open_graph
+from maestro_es.cli.output import write_data
+from maestro_es.cli.report_file import write_report
+from maestro_es.execution_graph.auditing import AuditableGraph
+from maestro_es.report.diagrams import ENDINGS, FORMATS
+from maestro_es.study_file.plan import plan_study
+
+
+@example("maestro-es graph ./pi -o pi.svg", "maestro-es graph examples/monte_carlo_pi/monte_carlo_pi.yaml -f mermaid")
+@click.command()
+@click.argument("study", required=False, type=click.Path(readable=False, path_type=Path), metavar="[STUDY|SPEC]")
+@click.option(
+    "-f", "--format", "form", type=click.Choice([*FORMATS]), show_default=False,
+    help="The format. The default is that of the ending of FILE, otherwise dot.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write this file."
+)
+@click.option("--steps", is_flag=True, help="Draw each step, not each step of the study file. For small studies.")
+def command(study: Path | None, form: str | None, output: Path | None, *, steps: bool) -> None:
+    """Draw the steps of STUDY, or of the study file SPEC, and the edges between them.
+
+    Each step of the study file is one box, with the number of its steps by state. A bold edge says that a step waits
+    for all steps of another one. The formats are SVG, DOT (for Graphviz) and Mermaid (for Markdown).
+    """
+    diagram = _diagram(study, steps=steps)
+    text = FORMATS[form or _format_of(output)](diagram)
+    if output:
+        write_report([text.encode()], output)
+    else:
+        write_data(text)
+
+
+def _diagram(study: Path | None, *, steps: bool) -> Diagram:
+    if study is not None and study.is_file():
+        plan = plan_study(study, SCHEDULERS, output=None, timestamp="0")
+        return diagram_of_plan(plan.name, plan.events, steps=steps)
+    with open_graph(AuditableGraph, study) as graph:
+        return graph.diagram(each_step=steps)
+
+
+def _format_of(output: Path | None) -> str:
+    ending = output.suffix[1:].lower() if output else "dot"
+    form = ENDINGS.get(ending, ending)
+    if form not in FORMATS:
+        raise click.UsageError(f"The ending of {output} names no format. Choose one with -f: {', '.join(FORMATS)}.")
+    return form

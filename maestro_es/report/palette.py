@@ -1,0 +1,62 @@
+"""The letter and the colours of each kind of state in pictures. `maestro_es.audit.overview.kind_of` decides the kind.
+
+Any two colours differ for people with full colour vision and for those without red, green or blue cones (CIE76: 31 or
+more on a light page, 33 on a dark one). The exceptions are the kinds of failures: they share a colour and differ in
+their letters. Text of colour `on_light` is readable on `light`, and `on_dark` on `dark`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Mark(NamedTuple):
+    """A letter, and colours for a light and for a dark page."""
+
+    letter: str
+    light: str
+    on_light: str
+    dark: str
+    on_dark: str
+
+
+_FAILED = ("#8F1D10", "#FFFFFF", "#D70000", "#FFFFFF")
+
+#: In the order in which pictures list them.
+MARKS = {
+    "to submit": Mark(".", "#DDDDDD", "#000000", "#626262", "#FFFFFF"),
+    "queued": Mark("q", "#C08806", "#000000", "#FFD700", "#000000"),
+    "running": Mark("R", "#1F3F86", "#FFFFFF", "#AFD7FF", "#000000"),
+    "finished": Mark("#", "#0CA16F", "#000000", "#00FFAF", "#000000"),
+    "failed": Mark("X", *_FAILED),
+    "timed out": Mark("T", *_FAILED),
+    "not run": Mark("x", "#F1C9C4", "#000000", "#6B2A22", "#FFFFFF"),
+    "cancelled": Mark("c", "#E03BEF", "#000000", "#AF00FF", "#FFFFFF"),
+}
+
+#: The same kinds, beginning with the one that needs the most attention.
+BY_ATTENTION = ("failed", "timed out", "cancelled", "not run", "running", "queued", "to submit", "finished")
+
+
+def in_order(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts by kind in the order of the palette, without those that are zero."""
+    return {kind: counts[kind] for kind in MARKS if counts.get(kind)}
+
+
+def worst(counts: Mapping[str, int]) -> str:
+    """Return the kind that needs the most attention of those that have a count."""
+    return next((kind for kind in BY_ATTENTION if counts.get(kind)), "to submit")
+
+
+def class_of(kind: str) -> str:
+    """Return the name of a kind as a class of CSS and Mermaid.
+
+    Such a name has no blanks.
+    """
+    return kind.replace(" ", "-")
+
+
+def shown(counts: Mapping[str, int]) -> str:
+    """Return counts by kind as a text: ``3 running, 12 finished``."""
+    return ", ".join(f"{count} {kind}" for kind, count in in_order(counts).items())
