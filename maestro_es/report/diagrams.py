@@ -103,7 +103,7 @@ def mermaid(diagram: Diagram) -> str:
         lines.append(f"    {numbers[edge.parent]} {'==>' if edge.all_steps else '-->'} {numbers[edge.child]}")
     for kind in sorted({worst(node.kinds) for node in diagram.nodes}):
         mark = MARKS[kind]
-        lines.append(f"    classDef {kind.replace(' ', '_')} fill:{mark.light},color:{mark.on_light},stroke:#555555")
+        lines.append(f"    classDef {class_of(kind)} fill:{mark.light},color:{mark.on_light},stroke:#555555")
     return "\n".join([*lines, ""])
 
 
