@@ -112,8 +112,12 @@ RETRYING = ", sleeping and retrying"
 #: sbatch through ssh, which exits with the same code if the connection is lost.
 _USAGE, _SBATCH = 255, re.compile(r"(/\S*/)?sbatch: ")
 
-#: The messages of Slurm's commands if the controller does not answer.
-_DOWN = ("Unable to contact slurm controller", "Socket timed out", "Transport endpoint is not connected")
+#: The messages of Slurm's commands if the controller does not answer, or if the command can't read its answer. While a
+#: site upgrades Slurm, the controller and the command may have versions that do not understand each other.
+_DOWN = (
+    "Unable to contact slurm controller", "Socket timed out", "Transport endpoint is not connected",
+    "Incompatible versions of client and server code",
+)  # fmt: skip
 
 #: Reasons (JOB REASON CODES in squeue(1)) of a job that failed because of the infrastructure. JobLaunchFailure is not
 #: among them: Slurm also gives that reason for a job whose runner was killed (22.05), and processes of such a job may
@@ -136,17 +140,17 @@ def read_submission(done: Completed) -> Outcome:
         return Accepted(matches[0][1])
     if done.out.strip():  # it may have printed an id, so a job may be queued
         return InDoubt(message or f"sbatch ended with {done.code} and printed {done.out!r}")
-    if done.code < 0 and RETRYING in message:
-        return QueueFull(message)
-    if done.code > 0 and _CLOSED in message:
+    if (done.code < 0 and RETRYING in message) or (done.code > 0 and _CLOSED in message):
         return QueueFull(message)
     if done.code > 0 and _POLICY in message:
         named = _LIMIT.search(message)
         if not named or _FULL.search(message):
             return QueueFull(message, certain=bool(named))
+    if is_down(message):
+        return InDoubt(message, scheduler_down=True)
     if _SBATCH.match(message) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(message):
         return Rejected(message, done.code)
-    return InDoubt(message or f"sbatch ended with {done.code} and printed nothing", scheduler_down=is_down(message))
+    return InDoubt(message or f"sbatch ended with {done.code} and printed nothing")
 
 
 def is_down(message: str) -> bool:

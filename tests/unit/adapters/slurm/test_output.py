@@ -32,6 +32,12 @@ LIMIT = (
 SILENT = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
 LATE = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
 CRASHED = "sbatch: error: Batch job submission failed: Transport endpoint is not connected"
+#: From sbatch 22.05 and slurmctld 24.11, as during an upgrade.
+UPGRADED = (
+    "sbatch: error: auth_g_unpack: authentication plugin unknown(1007) not found\n"
+    "sbatch: error: slurm_unpack_received_msg: [[localhost]:16132] Incompatible versions of client and server code\n"
+    "sbatch: error: Batch job submission failed: Unspecified error"
+)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +125,7 @@ def test_a_command_that_was_ended_when_it_began_to_try_again_and_again_has_found
         (1, "", SILENT),
         (1, "", LATE),
         (1, "", CRASHED),
+        (1, "", UPGRADED),
         (1, "", "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received"),
         (1, "", "sbatch: error: Batch job submission failed: Invalid authentication credential"),
         (1, "", "sbatch: error: Batch job submission failed: Invalid job credential"),
@@ -143,7 +150,9 @@ def test_any_other_answer_leaves_the_submission_in_doubt(code, out, err):
     assert isinstance(read_submission(Completed(code, out, err)), InDoubt)
 
 
-@pytest.mark.parametrize(("said", "silent"), [(SILENT, True), (LATE, True), (CRASHED, True), (REFUSED, False)])
+@pytest.mark.parametrize(
+    ("said", "silent"), [(SILENT, True), (LATE, True), (CRASHED, True), (UPGRADED, True), (REFUSED, False)]
+)
 def test_a_controller_that_does_not_answer_is_told_from_one_that_has_no_use_for_the_job(said, silent):
     assert is_down(said) is silent
 
