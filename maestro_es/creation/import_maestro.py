@@ -29,7 +29,7 @@ from maestro_es.creation.create import new_study_id, take_over
 from maestro_es.creation.exclusive_creation import creating
 from maestro_es.creation.import_rules import ImportDecision, StepFacts, decide_import, in_flight
 from maestro_es.errors import RequestRefused, StudyError
-from maestro_es.poller.tick import show_status
+from maestro_es.poller.performers import show_status
 from maestro_es.study.claims import make_claim
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir

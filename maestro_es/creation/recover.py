@@ -27,7 +27,7 @@ from maestro_es.creation.import_log import fill
 from maestro_es.creation.recovery_rules import Recovery, Traces, held, newer, recover_step
 from maestro_es.creation.recovery_scan import RecoveryFindings, scan
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError
-from maestro_es.poller.tick import show_status
+from maestro_es.poller.performers import show_status
 from maestro_es.store.event_log import Head
 from maestro_es.store.log_export import ExportReader
 from maestro_es.store.study_log import StudyLog

@@ -16,8 +16,8 @@ from maestro_es.errors import TickInProgress, Unreachable
 from maestro_es.execution_graph.base import GraphBase
 from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.tick import may_be_in_doubt, tick
+from maestro_es.study import last_tick
 from maestro_es.study.invocation import Runtime
-from maestro_es.study.last_tick import shown
 from maestro_es.study.locks import hold_tick_lock, queue_up
 from maestro_es.study.session import Session
 
@@ -65,7 +65,8 @@ class TickableGraph(GraphBase):
     def is_settled(self) -> bool:
         """Whether a tick has nothing to do, because the study has ended and nothing has happened since."""
         study = self._study
-        if study.status is StudyStatus.RUNNING or not shown(study.dir, study.log.head):
+        noted = last_tick.read(study.dir)
+        if study.status is StudyStatus.RUNNING or not last_tick.is_shown(study.dir, noted, study.log.head):
             return False
         return not (are_waiting(study.dir) or may_be_in_doubt(study))
 

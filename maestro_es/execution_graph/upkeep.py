@@ -9,8 +9,8 @@ from pathlib import Path
 from maestro_es.core import arguments
 from maestro_es.core.events import EventsCorrected
 from maestro_es.execution_graph.base import GraphBase
+from maestro_es.poller.performers import show_status
 from maestro_es.poller.preview import Prediction, preview
-from maestro_es.poller.tick import show_status
 from maestro_es.store.log_export import lines
 from maestro_es.store.verification import Known, Verification, prove, verify
 from maestro_es.study.damage import correct_log

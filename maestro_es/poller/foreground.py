@@ -24,9 +24,9 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StepRecord, StudyStatus
 from maestro_es.core.observations import ClaimState
 from maestro_es.errors import Unreachable
-from maestro_es.poller.performers import Performer
+from maestro_es.poller.performers import Performer, show_status
 from maestro_es.poller.submit import submit_and_defer
-from maestro_es.poller.tick import show_status, tick
+from maestro_es.poller.tick import tick
 from maestro_es.study.claims import abandon
 from maestro_es.study.locks import hold_tick_lock, waiting
 from maestro_es.study.session import Session

@@ -96,8 +96,8 @@ class Performer(Protocol):
     def write_status(self, study: Session) -> None:
         """Write ``status.csv``."""
 
-    def note_shown(self, study: Session) -> None:
-        """Store the number of the last event that ``status.csv`` shows."""
+    def note(self, study: Session, note: last_tick.Note) -> None:
+        """Store the last event that a tick has seen."""
 
     def note_tick(self, study: Session) -> None:
         """Store the time of this tick."""
@@ -193,8 +193,8 @@ class Live:
 
         write_status(study.dir, study.log, study.runtime.now(), study.runtime.host)
 
-    def note_shown(self, study: Session) -> None:
-        last_tick.note(study.dir, study.log.head, study.runtime.host.name, study.runtime.driver.name)
+    def note(self, study: Session, note: last_tick.Note) -> None:
+        last_tick.note(study.dir, note)
 
     def note_tick(self, study: Session) -> None:
         study.dir.note_tick(study.runtime.now())
@@ -202,6 +202,12 @@ class Live:
 
 #: The performer of every tick that is not a preview.
 LIVE = Live()
+
+
+def show_status(study: Session, performer: Performer = LIVE) -> None:
+    """Write ``status.csv``."""
+    performer.write_status(study)
+    study.runtime.on_effect("status")
 
 
 class PreviewedCommand(NamedTuple):
@@ -306,7 +312,7 @@ class Preview:
     def write_status(self, study: Session) -> None:
         pass
 
-    def note_shown(self, study: Session) -> None:
+    def note(self, study: Session, note: last_tick.Note) -> None:
         pass
 
     def note_tick(self, study: Session) -> None:

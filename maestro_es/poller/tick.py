@@ -25,7 +25,7 @@ from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, U
 from maestro_es.poller.last_boot import look_back
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import Observer, TickInputs
-from maestro_es.poller.performers import LIVE, Performer
+from maestro_es.poller.performers import LIVE, Performer, show_status
 from maestro_es.study import last_tick
 from maestro_es.study.session import Session
 from maestro_es.study.sharing import umask_of
@@ -91,19 +91,21 @@ def advance(
         performer.repair_copies(study)
         study.last_error = None
         unreachable = _passes(study, performer, ahead, submit, snapshot)
-        if show and not last_tick.puts_off(study.dir, study.graph.study, study.runtime.now()):
-            _show(study, performer)
+        _show(study, performer, put_off=not show)
         performer.note_tick(study)
     return unreachable
 
 
-def _show(study: Session, performer: Performer) -> None:
-    """Write ``status.csv`` if it is older than the log. Note its last event, this host, and what runs the tick."""
-    shown = last_tick.shown(study.dir, study.log.head)
-    if not shown:
+def _show(study: Session, performer: Performer, *, put_off: bool) -> None:
+    """Write ``status.csv`` if it is older than the log, unless this is put off. Note the last event, and who ticks."""
+    head, noted, runtime = study.log.head, last_tick.read(study.dir), study.runtime
+    shown = last_tick.is_shown(study.dir, noted, head)
+    if not (shown or put_off or last_tick.puts_off(study.dir, study.graph.study, runtime.now())):
         show_status(study, performer)
-    if not shown or (shown.host, shown.driver) != (study.runtime.host.name, study.runtime.driver.name):
-        performer.note_shown(study)
+        shown = True
+    now = last_tick.Note(head.seq, head.digest, shown, runtime.host.name, runtime.driver.name)
+    if noted != now:
+        performer.note(study, now)
 
 
 def _passes(
@@ -131,12 +133,6 @@ def _passes(
 
             snapshot = no_answer(study.last_error) if study.last_error else snapshot
     return unreachable
-
-
-def show_status(study: Session, performer: Performer = LIVE) -> None:
-    """Write ``status.csv``."""
-    performer.write_status(study)
-    study.runtime.on_effect("status")
 
 
 class _Pass(NamedTuple):
@@ -323,14 +319,13 @@ def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[R
 
 
 def _remove_links(study: Session, performer: Performer, new_events: Sequence[NewEvent]) -> None:
-    """Remove the links through which runners are submitted, if a killed tick left them: those of attempts in doubt."""
-    links = {
-        study.dir.runner_of(event.token)
-        for _, event in new_events
-        if isinstance(event, e.AttemptAbandoned) or (isinstance(event, e.JobSubmitted) and event.adopted)
-    }
-    for link in links:
-        performer.remove_runner(link)
+    """Remove the links through which runners are submitted, if a killed tick left them: those of attempts in doubt.
+
+    That of a job array stays as long as its map, because another tick may be about to submit the array.
+    """
+    for _, event in new_events:
+        if isinstance(event, e.AttemptAbandoned) or (isinstance(event, e.JobSubmitted) and event.adopted):
+            performer.remove_runner(study.dir.runner_of(event.token))
 
 
 def _end_jobs(study: Session, performer: Performer, seen: Observations) -> dict[str, str]:

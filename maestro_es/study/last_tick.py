@@ -1,8 +1,9 @@
-"""Reads and writes ``.maestro-es/last-tick``: the host and driver of a tick, and the last event in its ``status.csv``.
+"""Reads and writes ``.maestro-es/last-tick``: the host and driver of a tick, and the last event that it has seen.
 
 The modification time of the file is the time of the tick.
 
-A tick writes the note after ``status.csv``. So if a tick is killed before that, the next tick writes ``status.csv``.
+The note also says whether ``status.csv`` shows this event. A tick writes the note after ``status.csv``. So if a tick
+is killed before that, the next tick writes ``status.csv``.
 
 A log without the event in the note is an older copy. A user has put it there, or the file system has lost data that it
 had reported as written. Such a log lacks later attempts, so steps would run twice. `check` refuses such a log.
@@ -27,13 +28,14 @@ from maestro_es.study.sharing import group_reads
 class Note(NamedTuple):
     """The note of a tick: the last event that it has seen, its host, and the name of its `Driver`.
 
-    The last two are empty in a note of an earlier version.
+    `shown` says whether ``status.csv`` shows the event.
     """
 
     seq: int
     digest: bytes
-    host: str = ""
-    driver: str = ""
+    shown: bool
+    host: str
+    driver: str
 
 
 #: The number of bytes of a digest: SHA-256.
@@ -43,12 +45,12 @@ _DIGEST = 32
 _LARGE, _BYTES_A_SECOND = 5_000_000, 10_000_000
 #: The longest possible name of a host, and of a driver.
 _HOST, _DRIVER = 255, 16
+#: The words for whether ``status.csv`` shows the last event.
+_SHOWN, _LATE = "shown", "late"
 
 
-def note(study_dir: StudyDir, head: Head, host: str, driver: str) -> None:
-    """Write the note: the last event of the log, which ``status.csv`` now shows, this host, and the driver.
-
-    A full disk is ignored.
+def note(study_dir: StudyDir, noted: Note) -> None:
+    """Write the note. A full disk is ignored.
 
     The note overwrites the previous one in place, so that no reader finds the file empty.
     """
@@ -57,7 +59,8 @@ def note(study_dir: StudyDir, head: Head, host: str, driver: str) -> None:
         try:
             if group_reads(study_dir):
                 os.fchmod(handle, 0o640)
-            text = f"{head.seq:20} {head.digest.hex()} {host:{_HOST}} {driver:{_DRIVER}}\n"
+            seq, digest, shown, host, driver = noted
+            text = f"{seq:20} {digest.hex()} {_SHOWN if shown else _LATE:5} {host:{_HOST}} {driver:{_DRIVER}}\n"
             os.pwrite(handle, text.encode(), 0)
         finally:
             os.close(handle)
@@ -74,10 +77,9 @@ def check(study_dir: StudyDir, log: StudyLog) -> None:
         )
 
 
-def shown(study_dir: StudyDir, head: Head) -> Note | None:
-    """Return the note if ``status.csv`` shows the log up to its last event. A power cut may have emptied the file."""
-    noted = read(study_dir)
-    return noted if noted and noted.seq == head.seq and not is_empty(study_dir.status_csv) else None
+def is_shown(study_dir: StudyDir, noted: Note | None, head: Head) -> bool:
+    """Whether ``status.csv`` shows the log up to its last event. A power cut may have emptied the file."""
+    return noted is not None and noted.shown and noted.seq == head.seq and not is_empty(study_dir.status_csv)
 
 
 def puts_off(study_dir: StudyDir, study_record: StudyRecord, now: Micros) -> bool:
@@ -109,8 +111,8 @@ def _was_corrected(log: StudyLog, digest: bytes) -> bool:
 def read(study_dir: StudyDir) -> Note | None:
     """Return the note of the last tick (None: there is no valid note)."""
     try:
-        seq, digest, *names = read_file(study_dir.last_tick).decode().split()
-        noted = Note(int(seq), bytes.fromhex(digest), *names[:2])
+        seq, digest, shown, host, driver = read_file(study_dir.last_tick).decode().split()
+        noted = Note(int(seq), bytes.fromhex(digest), shown == _SHOWN, host, driver)
     except (FileNotFoundError, ValueError):
         return None
     return noted if len(noted.digest) == _DIGEST else None

@@ -21,6 +21,7 @@ from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyErro
 from maestro_es.poller.preview import preview
 from maestro_es.store.log_export import ExportReader, line, write_file
 from maestro_es.store.verification import verify
+from maestro_es.study import last_tick
 from maestro_es.study.session import Session
 from tools.testbed import processes
 from tools.testbed.studies import Bench, Step
@@ -433,8 +434,23 @@ def test_an_older_copy_of_the_log_is_not_ticked_until_it_is_recovered(bench: Ben
     assert len(bench.signed()) == 2
 
 
+def test_an_older_copy_of_the_log_is_noticed_while_status_csv_is_late(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    bench.create(Step("one", bench.sign), Step("two", bench.sign, parents=("one",)))
+    bench.tick()
+    monkeypatch.setattr(last_tick, "_LARGE", 10)
+    monkeypatch.setattr(last_tick, "_BYTES_A_SECOND", 1)
+    shown, older = bench.dir.status_csv.read_bytes(), bench.dir.log.read_bytes()
+    wait_for_report(bench)
+    bench.tick()
+    assert bench.dir.status_csv.read_bytes() == shown
+    bench.dir.log.write_bytes(older)
+
+    with pytest.raises(StudyError, match="an older copy was put in its place: it lacks event"):
+        bench.tick()
+
+
 def test_a_note_of_the_last_tick_that_is_cut_off_or_garbage_says_nothing(bench: Bench):
     bench.create(Step("one", bench.sign))
-    for note in (b"", b"12", b"a b", b"12 cafe cafe", b"1 zz"):
+    for note in (b"", b"12", b"a b", b"12 cafe shown cafe", b"1 zz late"):
         (bench.dir.state / "last-tick").write_bytes(note)
         bench.tick()
