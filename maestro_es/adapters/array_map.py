@@ -84,7 +84,9 @@ def with_elements(jobs: Mapping[str, list[QueueEntry]], runners: Iterable[str]) 
 
 
 def forget_arrays(state: Path, read_needed: Callable[[], Collection[str]]) -> None:
-    """Remove the maps of all arrays but those needed. What a scheduler has printed is kept, unless it is empty.
+    """Remove the maps of all arrays but those needed, and the links to the runner that a killed tick left for them.
+
+    What a scheduler has printed is kept, unless it is empty.
 
     `read_needed` reads the log after the maps are listed. So if another tick writes a map meanwhile, it is either not
     listed, or the log has its requests.
@@ -97,6 +99,8 @@ def forget_arrays(state: Path, read_needed: Callable[[], Collection[str]]) -> No
         name = (replaced_by(entry.name) or entry.name).removesuffix(_SAID)
         with contextlib.suppress(OSError):
             if name not in needed and not (entry.name.endswith(_SAID) and entry.stat().st_size):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(state / name)
                 os.unlink(entry.path)
 
 

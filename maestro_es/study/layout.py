@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from maestro_es.core import file_names
-from maestro_es.core.attempt_token import element_of, study_part
+from maestro_es.core.attempt_token import study_part
 from maestro_es.core.model import Micros
 from maestro_es.errors import NotOurs
 from maestro_es.store.file_check import journals
@@ -38,12 +38,11 @@ class StudyDir:
         self.status_lock = self.root / file_names.STATUS_LOCK
 
     def runner_of(self, token: str) -> Path:
-        """Return the path of the link to the runner for one attempt, or for the job array to which it belongs.
+        """Return the path of the link to the runner for an attempt with a job of its own.
 
         The link exists only while the attempt is submitted.
         """
-        element = element_of(token)
-        return self.state / (element[0] if element else token)
+        return self.state / token
 
     def environment(self, digest: str) -> Path:
         """Return the path of the file with the values of an environment; see `maestro_es.study.environment_file`."""

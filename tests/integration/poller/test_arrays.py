@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,29 @@ def test_a_step_whose_script_cant_be_written_fails_alone(bench, slurm):
     assert "--array=0,2-3" in calls(slurm, "sbatch")[0]
     assert ended(bench, slurm) is StudyStatus.FAILURE
     assert len(bench.signed()) == 3
+
+
+def test_a_tick_that_gives_up_one_step_leaves_the_link_by_which_another_tick_submits_the_others(bench, slurm):
+    """sbatch reads the runner through the link of the array."""
+    real = slurm.path / "sbatch.real"
+    (slurm.path / "sbatch").rename(real)
+    (slurm.path / "sbatch").write_text(
+        f"#!/bin/sh\ntouch {slurm.folder}/called\nuntil [ -e {slurm.folder}/go ]; do sleep 0.02; done\n"
+        f'exec {real} "$@"\n'
+    )
+    (slurm.path / "sbatch").chmod(0o755)
+    create(bench)
+    first = threading.Thread(target=bench.tick)
+    first.start()
+    wait_for((slurm.folder / "called").exists)
+    with bench.open() as study:
+        study.request(lambda graph: [(None, e.CancelRequested(steps=(2,)))] if graph else [])
+    bench.runtime = Runtime(adapters=make_adapters)
+    bench.tick()
+    assert [event.token for event in bench.events(e.AttemptAbandoned)] == [bench.step("sim_1").token]
+    (slurm.folder / "go").touch()
+    first.join()
+    assert [bench.step(f"sim_{n}").job_id for n in (0, 2)] == ["1_0", "1_2"]
 
 
 # -- single elements -------------------------------------------------------------------------------------------------
