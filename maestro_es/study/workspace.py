@@ -186,21 +186,20 @@ def plan_job(of: ScriptOf) -> JobPlan:
     full_name = job_name(step, hashed=graph.study.settings.hash_workspaces)
     name = full_name.replace("/", "_").replace(" ", "_")
     scripts: dict[Path, Text] = {}
-    chosen = command = ""
     for key, path in script_paths(graph, step, study_dir, header_of.extension).items():
         if not rendered.run.get(key):
             continue
-        folder, file_name = path.parent, path.name
         run = {**rendered.run, "cmd": rendered.run[key], "restart": ""}  # the part of the block for this script
         filled_in = adapter.command(str(run["cmd"]), run)
         text = scripts[path] = _text(header_of, name, rendered.description, run, filled_in)
         if (key == "restart") is (step.kind is SubmissionKind.RESTART):
-            chosen, command, used, content = file_name, filled_in, run, text.main.encode()
-    script = f"./{chosen}" if folder == workspace else str(folder / chosen)
-    kept = _kept(folder / chosen, content) if step.keep_script else None
+            chosen, command, used, chosen_text = path, filled_in, run, text
+    script = f"./{chosen.name}" if chosen.parent == workspace else str(chosen)
+    content = chosen_text.main.encode()
+    kept = _kept(chosen, content) if step.keep_script else None
     known = (rendered.description, used, environment or Environment(), command, full_name.replace("/", "_"))
     edited = (kept or b"").decode(errors="replace")
-    write = functools.partial(_write_spare, folder / chosen, scripts[folder / chosen])
+    write = functools.partial(_write_spare, chosen, chosen_text)
     job = Job(
         step.token,
         name,
@@ -212,7 +211,7 @@ def plan_job(of: ScriptOf) -> JobPlan:
         edited,
         write,
     )
-    return JobPlan(job, scripts, folder / chosen, content if kept is None else kept, edited=kept is not None)
+    return JobPlan(job, scripts, chosen, content if kept is None else kept, edited=kept is not None)
 
 
 def _text(header_of: Adapter, name: str, description: str, run: dict[str, Any], command: str) -> Text:
