@@ -1,4 +1,4 @@
-"""Real instances of Flux for the tests in this directory: see `tools/flux_matrix/instance.py`.
+"""Real instances of Flux for the tests in this directory: see `tools/kill_matrix/instance.py`.
 
 Where there is no Flux, the tests are skipped, and one line in capitals says so.
 """
@@ -14,7 +14,7 @@ import pytest
 
 from maestro_es.adapters.flux import output
 from tests.e2e.command import maestro_es
-from tools.flux_matrix.instance import NO_FLUX, Instance, find_flux, started
+from tools.kill_matrix.instance import NO_FLUX, Instance, find_flux, started
 
 HERE = Path(__file__).parent
 

@@ -15,7 +15,7 @@ from maestro_es.study.claims import read_claim
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.slurm.studies import RUNTIME, events, finish, ledger, local_step, states, step, until, wait_for_states
-from tools.flux_matrix.instance import Instance
+from tools.kill_matrix.instance import Instance
 from tools.testbed.processes import wait_for
 
 Launch = Callable[..., Path]

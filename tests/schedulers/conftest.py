@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import NOT_TRIED
-from tests.schedulers.clusters import CLUSTERS, Cluster
+from tools.kill_matrix.clusters import CLUSTERS, Cluster
 
 HERE = Path(__file__).parent
 

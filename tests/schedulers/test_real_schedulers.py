@@ -20,7 +20,6 @@ from maestro_es.errors import Unreachable
 from maestro_es.poller.tick import tick
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
-from tests.schedulers.clusters import Cluster
 from tests.slurm.studies import (
     RUNTIME,
     events,
@@ -32,6 +31,7 @@ from tests.slurm.studies import (
     until,
     wait_for_states,
 )
+from tools.kill_matrix.clusters import Cluster
 from tools.testbed.processes import running_under, wait_for
 
 Launch = Callable[..., Path]

@@ -1,8 +1,8 @@
-"""Real schedulers other than Slurm, each in a network of its own: OpenPBS, and volclava, a free descendant of LSF.
+"""Real schedulers other than Slurm: Flux, OpenPBS, and volclava, a free descendant of LSF.
 
-They must be installed: `MAESTRO_ES_OPENPBS` and `MAESTRO_ES_VOLCLAVA` name their directories. The daemons listen on
-all addresses, so they run in a network namespace of their own. Programs outside of it enter it by wrappers around the
-scheduler's commands. A test can also let a wrapper lose or double a submission.
+They must be installed: `MAESTRO_ES_FLUX`, `MAESTRO_ES_OPENPBS` and `MAESTRO_ES_VOLCLAVA` name their directories. The
+daemons of PBS and LSF listen on all addresses, so they run in a network namespace of their own. Programs outside of it
+enter it by wrappers around the scheduler's commands. A test can also let a wrapper lose or double a submission.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import shutil
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from tools.kill_matrix.instance import Instance
 from tools.testbed.processes import wait_for
 
 _START = 120.0
 
 _WRAPPER = """#!/bin/sh
-run() {{ nsenter -t {pid} -n -m env {settings} {program} "$@"; }}
+run() {{ nsenter -t {pid} -n -m env {settings} $TRACER {program} "$@"; }}
 fault=$(cat '{folder}/fault' 2>/dev/null)
 [ {submits} = yes ] || fault=
 [ -z "$fault" ] || rm '{folder}/fault'
@@ -29,7 +31,7 @@ fault=$(cat '{folder}/fault' 2>/dev/null)
 case $fault in
     lost) run "$@" >/dev/null 2>&1; kill -9 $$ ;;
     twice) run "$@" >/dev/null; run "$@" ;;
-    *) exec nsenter -t {pid} -n -m env {settings} {program} "$@" ;;
+    *) exec nsenter -t {pid} -n -m env {settings} $TRACER {program} "$@" ;;
 esac
 """
 
@@ -42,16 +44,72 @@ printf '127.0.0.1 localhost\\n10.77.0.1 %s\\n' "$(hostname)" >/etc/hosts
 """
 
 
-class Cluster:
+class RealScheduler(ABC):
     """A scheduler with one node. `kind` is its batch type, `queue` a queue, and `head` the head of a study for it."""
 
     kind: ClassVar[str]
+    head: ClassVar[str]
+    queue: ClassVar[str]
+    #: The shortest walltime.
+    shortest: ClassVar[str]
+    #: The commands that a tick calls, each as often as it is to be killed. The second word is a subcommand.
+    killed: ClassVar[tuple[str, ...]]
+    #: The directory of the scheduler's commands.
+    bin: Path
+
+    @abstractmethod
+    def __init__(self, prefix: Path, folder: Path) -> None:
+        """Take the directory where it is installed, and one for its files."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the daemons, and wait until they answer."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End everything, and remove the files."""
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables that lead to the scheduler."""
+        return {}
+
+    @abstractmethod
+    def version(self) -> str:
+        """Return the name and the version of the scheduler."""
+
+
+class FluxScheduler(RealScheduler):
+    """An instance of Flux with queues."""
+
+    kind, queue, shortest = "flux", "debug", "00:00:03"
+    head = "batch: {type: flux, host: here, bank: mine, queue: debug}\n"
+    killed = (*["flux job-submit"] * 6, "flux job-list", "flux ping", "flux batch", "flux submit", "flux python")
+
+    def __init__(self, prefix: Path, folder: Path) -> None:
+        self.bin = prefix / "bin"
+        os.environ["PATH"] = f"{self.bin}:{os.environ['PATH']}"
+        self.instance = Instance(folder / "instance", queues=True)
+
+    def start(self) -> None:
+        self.instance.start()
+
+    def stop(self) -> None:
+        self.instance.stop()
+        shutil.rmtree(self.instance.folder, ignore_errors=True)
+
+    def variables(self) -> dict[str, str]:
+        return {"FLUX_URI": self.instance.uri}
+
+    def version(self) -> str:
+        return f"flux-core {self.instance.run('getattr', 'version').stdout.strip()}"
+
+
+class Cluster(RealScheduler):
+    """A scheduler in a network namespace of its own."""
+
     commands: ClassVar[tuple[str, ...]]
     submits: ClassVar[str]
     server: ClassVar[str]
-    head: ClassVar[str]
-    #: The shortest walltime, and the exit code of a command about a queue that does not exist.
-    shortest: ClassVar[str]
     #: The command that cancels a job.
     cancels: ClassVar[str]
 
@@ -80,9 +138,9 @@ class Cluster:
         wait_for(self.answers, _START)
         self.configure()
 
+    @abstractmethod
     def start_script(self) -> str:
         """Return shell commands that start the daemons."""
-        raise NotImplementedError
 
     def configure(self) -> None:
         """Set what can be set only while the daemons run."""
@@ -91,9 +149,9 @@ class Cluster:
         """Return the variables for the scheduler's commands, as arguments of env."""
         return ""
 
+    @abstractmethod
     def answers(self) -> bool:
         """Whether the scheduler is ready for jobs."""
-        raise NotImplementedError
 
     def _wrap(self, name: str) -> None:
         path = self.bin / name
@@ -170,7 +228,8 @@ class PbsCluster(Cluster):
 
     kind, submits, server, cancels = "pbs", "qsub", "pbs_server.bin", "qdel"
     commands = ("qsub", "qstat", "qselect", "qdel", "qmgr", "qrerun")
-    head = "batch: {type: pbs, queue: workq}\n"
+    queue, head = "workq", "batch: {type: pbs, queue: workq}\n"
+    killed = (*["qsub"] * 6, "qselect", "qstat")
     shortest = "00:00:04"
 
     def settings(self) -> str:
@@ -189,6 +248,9 @@ mount -t tmpfs -o mode=755 tmpfs /mnt || exit 1
 export PBS_CONF_FILE={self.folder}/pbs.conf PATH={self.prefix}/bin:{self.prefix}/sbin:$PATH
 {self.prefix}/libexec/pbs_init.d start
 """
+
+    def version(self) -> str:
+        return f"OpenPBS {self.run('qstat', '--version').stdout.rpartition('=')[2].strip()}"
 
     def answers(self) -> bool:
         done = self.run("qstat", "-B")
@@ -254,7 +316,8 @@ class LsfCluster(Cluster):
 
     kind, submits, server, cancels = "lsf", "bsub", "mbatchd", "bkill"
     commands = ("bsub", "bjobs", "bkill", "lsid", "bhosts", "brequeue")
-    head = "batch: {type: lsf, host: here, bank: mine, queue: normal, launcher: mpirun}\n"
+    queue, head = "normal", "batch: {type: lsf, host: here, bank: mine, queue: normal, launcher: mpirun}\n"
+    killed = (*["bsub"] * 6, "bjobs", "bjobs", "lsid")
     shortest = "1"
 
     def settings(self) -> str:
@@ -301,10 +364,18 @@ export LSF_ENVDIR={conf}
 {sbin}/lim; sleep 1; {sbin}/res; {sbin}/sbatchd
 """
 
+    def version(self) -> str:
+        return self.run("lsid").stdout.partition(",")[0]
+
     def answers(self) -> bool:
         done = self.run("bhosts")
         return done.returncode == 0 and " ok " in done.stdout
 
 
 #: The schedulers, with the variables that name their directories.
+SCHEDULERS: dict[str, type[RealScheduler]] = {
+    "MAESTRO_ES_FLUX": FluxScheduler, "MAESTRO_ES_OPENPBS": PbsCluster, "MAESTRO_ES_VOLCLAVA": LsfCluster,
+}  # fmt: skip
+
+#: Those in a namespace of their own.
 CLUSTERS: dict[str, type[Cluster]] = {"MAESTRO_ES_OPENPBS": PbsCluster, "MAESTRO_ES_VOLCLAVA": LsfCluster}

@@ -1,11 +1,11 @@
-"""Kills ticks, and the commands of Flux that they call, on entry to their system calls.
+"""Kills ticks, and the commands that they call, on entry to their system calls, or lets these calls fail.
 
-Each trial is a study on one shared instance. Its steps sign a ledger when they begin and when they end, and hold a
+Each trial is a study on one shared scheduler. Its steps sign a ledger when they begin and when they end, and hold a
 lock in between. Ticks drive the study to its end. Most of them are killed, or a command that they call is killed.
 Afterwards the ledger is compared with the log, as by `tools/crash-matrix`.
 
 A trial first traces ticks that are left alone, to learn which calls they make. `strace -e inject` then sends SIGKILL
-on entry to the N-th call of one name. A kill counts only if its end by SIGKILL was observed.
+on entry to the N-th call of one name. A kill counts only if its end by SIGKILL was observed. Or the call fails.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import maestro_es.adapters.flux.adapter  # noqa: F401 - otherwise each tick loads it, and those calls are counted
-from maestro_es.adapters.registry import SCHEDULERS
+from maestro_es.adapters.registry import SCHEDULERS, find_facts
 from maestro_es.core.model import StudyStatus
 from maestro_es.creation.create import create_study
 from maestro_es.drivers.cron_tick import TRY_AGAIN
@@ -35,9 +34,11 @@ from tools.crash_matrix import ticks
 from tools.crash_matrix.calls import Point
 from tools.crash_matrix.study import BEGIN, END, SETTINGS, judge
 from tools.crash_matrix.ticks import How
+from tools.kill_matrix.clusters import SCHEDULERS as REAL
+from tools.kill_matrix.clusters import RealScheduler
 from tools.testbed.processes import running_under
 
-TICK, CLIENT = "tick", "client"
+TICK, CLIENT, FAILED = "tick", "client", "failed call"
 
 #: The limit of a trial in seconds.
 _DEADLINE = 300.0
@@ -54,27 +55,28 @@ _CALLS = (
 #: The calls of a command at which it is killed.
 _OF_CLIENT = ("openat", "connect", "sendmsg", "sendto", "write", "read", "recvmsg", "recvfrom", "epoll_wait", "close")
 
-#: A script that replaces ``flux``. It takes the file of a point from its directory and kills the command there.
+#: How often a call is made before the fault, at most.
+_REACH = 40
+
+#: What happens to a command: it is killed, or its call fails.
+_FAULTS = {CLIENT: "signal=KILL", FAILED: "error=EIO"}
+
+#: A script that replaces a command. It takes the file of a point from its directory, and injects the fault there.
 _CLIENT = """#!/bin/sh
 here={folder}
-for found in "$here"/points/*; do
-    name=${{found##*/}} call=${{found##*.}}
-    case "$1-$2" in ${{name%%.*}}*) ;; *) continue ;; esac
+for found in "$here"/points/{name}*; do
+    IFS=: read command call fault number <"$found" || continue
+    case "{name} $1-$2" in $command*) ;; *) continue ;; esac
     rm "$found" 2>/dev/null || continue
-    number=${{name#*.}} number=${{number%%.*}}
-    strace -f -q -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number {real} "$@"
+    note=$here/traces/${{found##*/}}
+    export TRACER="strace -f -q -o $note -e trace=$call -e inject=$call:$fault:when=$number"
+    {run} "$@"
     code=$?
-    [ $code != 137 ] || echo "$1 $2 $call $number" >>"$here/killed"
+    ! grep -q "INJECTED\\|killed by SIGKILL" "$note" || echo "$fault: $command" >>"$here/hit"
     [ $code != 137 ] || kill -KILL $$
     exit $code
 done
 exec {real} "$@"
-"""
-
-_STUDY = """
-description: {{name: matrix, description: a study of the matrix}}
-batch: {{type: flux, host: here, bank: mine, queue: debug}}
-study:
 """
 
 
@@ -96,14 +98,18 @@ class Row:
         )
 
 
-def study_file(ledger: Path, seconds: float = 0.3) -> str:
-    """Return a study of eighteen steps: nested ones, others, local ones, and one that times out and is restarted."""
+def study_file(scheduler: type[RealScheduler], ledger: Path, seconds: float = 0.3) -> str:
+    """Return a study of eighteen steps: scheduled and local ones, and one that times out and is restarted.
+
+    On Flux, some of them are nested. LSF has walltimes of whole minutes, so no step times out there.
+    """
     begin, end = BEGIN.format(ledger=ledger), END.format(ledger=ledger)
     cmd = f"{begin}; sleep {seconds:g}; {end}"
     steps = []
 
-    def add(name: str, *parents: str, command: str = cmd, **run: object) -> None:
-        keys = {"cmd": command, **({"depends": list(parents)} if parents else {}), **run}
+    def add(name: str, *parents: str, command: str = cmd, nested: bool = False, **run: object) -> None:
+        kinds = {"nested": nested} if scheduler.kind == "flux" and "procs" in run else {}
+        keys = {"cmd": command, **({"depends": list(parents)} if parents else {}), **run, **kinds}
         steps.append(f"  - {json.dumps({'name': name, 'description': 'd', 'run': keys})}\n")
 
     add("pre")
@@ -111,36 +117,42 @@ def study_file(ledger: Path, seconds: float = 0.3) -> str:
         add(f"chain{number}", f"chain{number - 1}" if number else "pre", procs=1, nested=number == 1)
     for number in range(8):
         add(f"fan{number}", "pre", procs=1, nested=number == 0)
-    add("join", *(f"fan{number}" for number in range(8)), procs=2, nodes=1, nested=False)
+    add("join", *(f"fan{number}" for number in range(8)), procs=2, nodes=1)
     add("side")
-    slow = f"{begin}; sleep 1000"
-    add("slow", "pre", command=slow, restart=cmd, walltime="00:00:03", procs=1, nested=False)
-    add("post", "join", "slow", "chain3", "side", procs=1, nested=False)
-    return _STUDY.format() + "".join(steps)
+    slow = f"{begin}; sleep 1000" if ":" in scheduler.shortest else cmd
+    add("slow", "pre", command=slow, restart=cmd, walltime=scheduler.shortest, procs=1)
+    add("post", "join", "slow", "chain3", "side", procs=1)
+    return f"description: {{name: matrix, description: d}}\n{scheduler.head}study:\n{''.join(steps)}"
 
 
 class Trial:
     """One study, whose ticks are attacked."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, kind: str, seed: int) -> None:
+        find_facts(kind)  # otherwise each tick loads the adapter, and those calls are counted
+        [self.scheduler] = (each for each in REAL.values() if each.kind == kind)
         self.folder = folder
         self.root = folder / "study"
         self.ledger = folder / "ledger"
         self.kills: Counter[str] = Counter()
         self._dice = random.Random(seed)  # noqa: S311 - no secret
         self._known: dict[str, int] = {}
-        (folder / "bin" / "points").mkdir(parents=True)
-        real = shutil.which("flux")
-        script = folder / "bin" / "flux"
-        script.write_text(_CLIENT.format(folder=folder / "bin", real=real))
-        script.chmod(0o755)
+        self._points = 0
+        for name in ("points", "traces"):
+            (folder / "bin" / name).mkdir(parents=True)
+        for name in {command.partition(" ")[0] for command in self.scheduler.killed}:
+            real = shutil.which(name)
+            run = f"$TRACER {real}" if kind == "flux" else real
+            script = folder / "bin" / name
+            script.write_text(_CLIENT.format(folder=folder / "bin", name=name, real=real, run=run))
+            script.chmod(0o755)
         os.environ["MAESTRO_ES_HOME"] = str(folder / "home")
         os.environ["PATH"] = f"{folder}/bin:{os.environ['PATH']}"
 
     def create(self, seconds: float = 0.3) -> None:
         """Create the study."""
         spec = self.folder / "study.yaml"
-        spec.write_text(study_file(self.ledger, seconds))
+        spec.write_text(study_file(self.scheduler, self.ledger, seconds))
         create_study(plan_study(spec, SCHEDULERS, output=self.root, timestamp=""), SETTINGS, Runtime())
 
     def running(self) -> bool:
@@ -170,11 +182,12 @@ class Trial:
             self.kills[f"{TICK}: {call}"] += 1
 
     def attack_client(self) -> None:
-        """Kill the next command of a kind on entry to one of its calls."""
-        command = self._dice.choice(["job-submit"] * 6 + ["job-list", "ping", "batch", "submit"])
-        call = self._dice.choice(_OF_CLIENT)
-        number = self._dice.randint(1, 12)
-        (self.folder / "bin" / "points" / f"{command}.{number}.{call}").touch()
+        """Let the next command of a kind be killed on entry to one of its calls, or let that call fail."""
+        command, call = self._dice.choice(self.scheduler.killed), self._dice.choice(_OF_CLIENT)
+        fault = _FAULTS[self._dice.choice([CLIENT, CLIENT, FAILED])]
+        point = f"{command}:{call}:{fault}:{self._dice.randint(1, _REACH)}\n"
+        self._points += 1
+        (self.folder / "bin" / "points" / f"{command.partition(' ')[0]}.{self._points}").write_text(point)
         self.tick()
 
     def drive(self) -> None:
@@ -190,9 +203,11 @@ class Trial:
                 self._dice.choice([self.attack_tick, self.attack_tick, self.attack_client])()
                 attacks += 1
             time.sleep(0.05)
-        note = self.folder / "bin" / "killed"
+        note = self.folder / "bin" / "hit"
+        names = {fault: kind for kind, fault in _FAULTS.items()}
         for line in note.read_text().splitlines() if note.exists() else ():
-            self.kills[f"{CLIENT}: flux {line.rpartition(' ')[0]}"] += 1
+            fault, _, command = line.partition(": ")
+            self.kills[f"{names[fault]}: {command}"] += 1
 
     def settle(self) -> None:
         """Wait until no process of the study runs, so that late starts are seen, too."""
@@ -202,11 +217,11 @@ class Trial:
             time.sleep(0.1)
 
 
-def play(folder: Path, seed: int) -> Row:
+def play(folder: Path, kind: str, seed: int) -> Row:
     """Play one trial in this process."""
     began, row = time.monotonic(), Row(seed)
     try:
-        trial = Trial(folder, seed)
+        trial = Trial(folder, kind, seed)
         trial.create()
         trial.drive()
         trial.settle()
@@ -218,10 +233,10 @@ def play(folder: Path, seed: int) -> Row:
     return row
 
 
-def play_apart(folder: Path, seed: int) -> Row:
+def play_apart(folder: Path, kind: str, seed: int) -> Row:
     """Play one trial in a process of its own."""
     folder.mkdir(parents=True)
-    argv = [sys.executable, "-m", "tools.flux_matrix.matrix", str(folder), str(seed)]
+    argv = [sys.executable, "-m", "tools.kill_matrix.matrix", str(folder), kind, str(seed)]
     repository = Path(__file__).parents[2]
     try:
         done = subprocess.run(
@@ -238,4 +253,4 @@ def play_apart(folder: Path, seed: int) -> Row:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asdict(play(Path(sys.argv[1]), int(sys.argv[2])))))
+    sys.stdout.write(json.dumps(asdict(play(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))))

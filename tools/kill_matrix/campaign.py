@@ -1,4 +1,4 @@
-"""Runs trials on one shared instance until enough ticks and commands were killed, and sums up their results."""
+"""Runs trials on one shared scheduler until enough ticks and commands were killed, and sums up their results."""
 
 from __future__ import annotations
 
@@ -9,17 +9,27 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools.flux_matrix.instance import Instance, find_flux, started
-from tools.flux_matrix.matrix import CLIENT, TICK, Row, play_apart
+from tools.kill_matrix.clusters import SCHEDULERS, RealScheduler
+from tools.kill_matrix.matrix import CLIENT, FAILED, TICK, Row, play_apart
+
+
+def make_scheduler(kind: str, folder: Path) -> RealScheduler:
+    """Return a scheduler of a kind, with its files in a folder. LookupError if it is not installed."""
+    for variable, made in SCHEDULERS.items():
+        if made.kind == kind and os.environ.get(variable):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.parent.chmod(0o755)  # daemons of other users look here
+            return made(Path(os.environ[variable]), folder)
+    raise LookupError(f"no {kind}: {', '.join(SCHEDULERS)} say where schedulers are installed")
 
 
 class Campaign:
     """Trials in a folder, until `kills` processes were killed. Several run at the same time."""
 
-    def __init__(self, folder: Path, *, kills: int, workers: int, seed: int) -> None:
+    def __init__(self, folder: Path, kind: str, *, kills: int, workers: int, seed: int) -> None:
         self.rows: list[Row] = []
         self.say: Callable[[str], None] = lambda _line: None
-        self._folder = folder
+        self._folder, self._kind = folder, kind
         self._goal, self._workers = kills, workers
         self._seeds = iter(range(seed * 10_000, 10**9))
         self._lock = threading.Lock()
@@ -37,20 +47,23 @@ class Campaign:
 
     def run(self) -> None:
         """Run the trials."""
-        os.environ["PATH"] = f"{find_flux()}:{os.environ['PATH']}"
-        with started(lambda: Instance(self._folder / "flux", queues=True)) as instance:
-            os.environ.update(instance.environment())
-            self.version = instance.run("getattr", "version").stdout.strip()
+        scheduler = make_scheduler(self._kind, self._folder / "scheduler")
+        try:
+            scheduler.start()
+            self.version = scheduler.version()
+            os.environ.update(scheduler.variables(), PATH=f"{scheduler.bin}:{os.environ['PATH']}")
             with ThreadPoolExecutor(self._workers) as pool:
                 for worker in [pool.submit(self._work) for _ in range(self._workers)]:
                     worker.result()
+        finally:
+            scheduler.stop()
 
     def _work(self) -> None:
         bad = 0
         while self.kills.total() < self._goal and bad < 3:
             with self._lock:
                 seed = next(self._seeds)
-            row = play_apart(self._folder / f"trial-{seed}", seed)
+            row = play_apart(self._folder / f"trial-{seed}", self._kind, seed)
             with self._lock:
                 self.rows.append(row)
             bad += not row.good
@@ -69,10 +82,10 @@ class Campaign:
             counts["given up"] += row.outcome.get("events", {}).get("AttemptAbandoned", 0)
             counts["no verdict"] += bool(row.error)
         killed = self.kills
-        lines = [f"flux-core {self.version}: {len(self.rows)} studies, {killed.total()} kills"]
-        for what in (TICK, CLIENT):
+        lines = [f"{self.version}: {len(self.rows)} studies, {killed.total()} faults"]
+        for what in (TICK, CLIENT, FAILED):
             of_this = {name: number for name, number in killed.items() if name.startswith(what)}
-            lines.append(f"  {what}: {sum(of_this.values())} kills, at {len(of_this)} kinds of calls")
+            lines.append(f"  {what}: {sum(of_this.values())} at {len(of_this)} kinds of calls")
         lines += [f"  {name}: {counts[name]}" for name in ("lost", "doubled", "wrongly_failed", "beside")]
         lines += [f"  {name}: {counts[name]}" for name in ("found again", "given up", "no verdict")]
         return "\n".join(lines)

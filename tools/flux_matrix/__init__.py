@@ -1,1 +1,0 @@
-"""Kills ticks and Flux's commands again and again, on a real Flux."""
