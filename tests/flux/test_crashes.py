@@ -19,7 +19,6 @@ from maestro_es.poller.tick import tick
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.slurm.studies import RUNTIME, events, finish, ledger, states, step, tick_until, until, wait_for_states
-from tools.kill_matrix.campaign import Campaign
 from tools.kill_matrix.instance import Instance
 from tools.testbed.processes import running_under, wait_for
 
@@ -200,14 +199,3 @@ def test_a_command_that_submits_many_jobs_may_be_killed_at_any_call(
     assert (
         instance.run("jobs", "-a", "-n", "-c", "0", "-o", "{name}").stdout.count(f".{ledger(root)[0][:8]}-") == _MANY
     )
-
-
-@pytest.mark.timeout(600)
-def test_nothing_is_lost_or_run_twice_whatever_is_killed(tmp_path: Path):
-    campaign = Campaign(tmp_path / "m", "flux", kills=30, workers=2, seed=1)
-    said: list[str] = []
-    campaign.say = said.append
-    campaign.run()
-
-    assert campaign.good, said
-    assert campaign.kills.total() >= 30

@@ -47,6 +47,7 @@ class Campaign:
 
     def run(self) -> None:
         """Run the trials."""
+        before = dict(os.environ)
         scheduler = make_scheduler(self._kind, self._folder / "scheduler")
         try:
             scheduler.start()
@@ -57,6 +58,8 @@ class Campaign:
                     worker.result()
         finally:
             scheduler.stop()
+            os.environ.clear()
+            os.environ.update(before)
 
     def _work(self) -> None:
         bad = 0
