@@ -1,4 +1,4 @@
-"""A real Flux instance of one user, with made-up resources, for tests and for `tools/flux-matrix`.
+"""A real Flux instance of one user, with made-up resources, for tests and for `tools/kill-matrix`.
 
 Flux is looked for in the directory MAESTRO_ES_FLUX, where it was installed, and on the PATH. All that belongs to an
 instance is in one directory. Its address stays the same when it is started again.
