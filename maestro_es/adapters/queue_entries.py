@@ -18,8 +18,9 @@ from maestro_es.core.model import JobState, State, StepRecord
 
 LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
-#: The order of preference among several jobs with one token: running, pending, in an unknown state, and ended.
-_BELIEVED = (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN, False)
+#: The order of preference among several jobs with one token: running, pending, in an unknown state, and ended. Only
+#: one of them runs the step. The claim refuses the others, which then count as failed. A CANCELLED job has not run.
+_BELIEVED = (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN, None, JobState.FAILED, JobState.CANCELLED)
 
 #: The characters that Maestro removes from paths, and those with which it replaces them.
 _NO_LETTERS = re.compile(r"[\W_]+")
@@ -102,8 +103,13 @@ def believed(rows: Sequence[QueueEntry], job_id: str) -> JobInfo:
     """Return the relevant job of a token. A submission that was sent twice creates two jobs with one token."""
     if not rows:
         return JobInfo(JobState.GONE, "not in the queue")
-    row = min(rows, key=lambda row: (_BELIEVED.index(row.state in LIVE and row.state), row.job_id != job_id))
+    row = min(rows, key=lambda row: (preference(row.state), row.job_id != job_id))
     return JobInfo(row.state, row.raw_state, row.exit_code, row.job_id, delay=row.delay, ended_at=row.ended_at)
+
+
+def preference(state: JobState) -> int:
+    """Return the place of a state in `_BELIEVED`. A smaller number is preferred."""
+    return _BELIEVED.index(state if state in _BELIEVED else None)
 
 
 def imported(steps: Iterable[StepRecord]) -> dict[str, StepRecord]:

@@ -35,7 +35,7 @@ from maestro_es.study.session import Session
 from tests.exploration.log import in_flight, token
 from tests.exploration.search import Exploration
 from tests.exploration.world import World, account_answers, queue_answers
-from tests.fakes.foreseen import new_events_after, told
+from tools.testbed.foreseen import new_events_after, told
 
 #: The time of all events of a history. The tick comes two seconds later.
 THEN = 1_000_000_000_000

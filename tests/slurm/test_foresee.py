@@ -14,7 +14,7 @@ import pytest
 from maestro_es.core import requests
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
-from tests.fakes.foreseen import picture
+from tools.testbed.foreseen import picture
 from tools.testbed.processes import wait_for
 
 STUDY = """

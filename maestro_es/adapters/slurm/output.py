@@ -12,7 +12,7 @@ from msgspec import structs
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
 from maestro_es.adapters.command import Completed
-from maestro_es.adapters.queue_entries import LIVE, AttemptsByJob, names_in, runs_script_of
+from maestro_es.adapters.queue_entries import LIVE, AttemptsByJob, names_in, preference, runs_script_of
 from maestro_es.adapters.slurm.arrays import index_of, indexes_of
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
@@ -247,7 +247,9 @@ def _delay(word: str, reason: str) -> str:
 
 
 def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, JobInfo]:
-    """Return the last run of each job, by token, from the output of ``sacct -P -D`` with `ACCOUNTS_FORMAT`.
+    """Return by token the last run of its job in the output of ``sacct -P -D`` with `ACCOUNTS_FORMAT`.
+
+    If a submission has made several jobs, `preference` chooses one of them.
 
     `maestros` are the steps whose jobs Maestro submitted, by job id. A cancelled job with an earlier run was requeued:
     see `cancelled_after`.
@@ -266,7 +268,12 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
         for token in ours or attempts.of(names_in(command), indexes_of(job_id)):
             if info.state is JobState.CANCELLED and token in seen and seen[token].job_id == job_id:
                 info = structs.replace(info, state=JobState.CANCELLED_ON_NODE)
-            seen[token] = info
+            if (
+                token not in seen
+                or seen[token].job_id == job_id
+                or preference(info.state) < preference(seen[token].state)
+            ):
+                seen[token] = info
     return seen
 
 

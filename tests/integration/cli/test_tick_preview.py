@@ -13,7 +13,7 @@ from maestro_es.core.model import Settings
 from maestro_es.creation.create import create_log, make_directory
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
-from tests.fakes.foreseen import picture
+from tools.testbed.foreseen import picture
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from maestro_es.errors import Unreachable
 from maestro_es.poller.performers import LIVE
 from maestro_es.poller.tick import advance
 from maestro_es.study.invocation import Runtime, make_adapters
-from tests.fakes.foreseen import foreseen, new_events_after, told
 from tests.fakes.slurm_commands import SlurmCommands
+from tools.testbed.foreseen import foreseen, new_events_after, told
 from tools.testbed.processes import end_all_under, running_under, wait_for
 from tools.testbed.studies import Bench, Step
 

@@ -24,11 +24,11 @@ from maestro_es.poller.tick import tick
 from maestro_es.store.migrations import SCHEMA_VERSION
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.locks import hold
-from tests.fakes.foreseen import foreseen, new_events_after, told
 from tests.fakes.slurm_commands import SlurmCommands
 from tests.fakes.thorough import thorough
 from tests.integration.poller.test_reboot import host_after
 from tests.property.studies import dice
+from tools.testbed.foreseen import foreseen, new_events_after, told
 from tools.testbed.processes import end_all_under, wait_for
 from tools.testbed.studies import Bench, Step
 

@@ -321,9 +321,21 @@ def test_of_two_jobs_with_one_token_the_one_that_runs_is_believed():
 
 
 def test_of_two_jobs_that_are_over_the_recorded_one_is_believed():
-    rows = read_queue("7|FAILED|NonZeroExitCode|r t\n8|COMPLETED|None|r t")
-    assert believed(rows, "7").state is JobState.FAILED
+    rows = read_queue("7|TIMEOUT|None|r t\n8|COMPLETED|None|r t")
+    assert believed(rows, "7").state is JobState.TIMED_OUT
     assert believed(rows, "8").state is JobState.FINISHED
+
+
+@pytest.mark.parametrize("recorded", ["7", "8"])
+def test_of_two_jobs_the_one_that_the_claim_has_refused_is_not_believed(recorded: str):
+    """The claim refuses one of two jobs that a submission has made. It ends as FAILED, with 75."""
+    rows = read_queue("7|TIMEOUT|None|r t\n8|FAILED|NonZeroExitCode|r t")
+    assert believed(rows, recorded).state is JobState.TIMED_OUT
+    for text in (
+        "7|TIMEOUT|0:0|Unknown|sbatch r t\n8|FAILED|75:0|Unknown|sbatch r t\n",
+        "7|FAILED|75:0|Unknown|sbatch r t\n8|TIMEOUT|0:0|Unknown|sbatch r t\n",
+    ):
+        assert read_accounts(text, ["t"])["t"].state is JobState.TIMED_OUT
 
 
 def test_a_job_that_is_not_in_the_queue_is_gone():

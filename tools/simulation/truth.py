@@ -1,0 +1,121 @@
+"""Compares each event of the log with what has really happened, and with the limits of docs/reliability.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from maestro_es.core import events as e
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import BAD_ENDS, Cause, State, StepRecord
+from maestro_es.core.observations import ClaimState
+from maestro_es.study.claims import read_claim
+from tools.simulation.ledger import Ledger
+from tools.simulation.runner import Site
+
+
+class Truth:
+    """Says what is wrong with an event. `graph` is the state of the study before it."""
+
+    def __init__(self, graph: MemoryGraph, site: Site, ledger: Ledger) -> None:
+        self.graph = graph
+        self._site = site
+        self._ledger = ledger
+        self._checks: dict[type, Callable[[StepRecord, Any], Iterator[str]]] = {
+            e.SubmissionRequested: self._submission,
+            e.StepFinished: self._finish,
+            e.StepFailed: self._failure,
+            e.StepCancelled: self._cancel,
+            e.StepTimedOut: self._timeout,
+            e.StepRestarted: self._restart,
+            e.HardwareFailed: self._hardware,
+            e.AttemptAbandoned: self._abandonment,
+            e.JobStarted: self._start,
+        }
+
+    def problems(self, step: StepRecord | None, event: e.AnyEvent) -> Iterator[str]:
+        """Yield what is wrong with an event. `step` is its step before the event."""
+        check = self._checks.get(type(event))
+        if check and step:
+            yield from check(step, event)
+
+    def _submission(self, step: StepRecord, _event: e.SubmissionRequested) -> Iterator[str]:
+        study = self.graph.study
+        if step.held or study.paused or study.cancelling or step.cancelling:
+            yield "it is held, paused or cancelled"
+        parents = {*self.graph.parents(step.number)}
+        for template in self.graph.funnels(step.number):
+            parents.update(self.graph.instances(template))
+        if any(self.graph.step(parent).state not in (State.FINISHED, State.DRYRUN) for parent in parents):
+            yield "a step on which it depends has not finished"
+
+    def _finish(self, _step: StepRecord, event: e.StepFinished) -> Iterator[str]:
+        run = self._ledger.last(event.token)
+        if not run or run.end != "exit" or run.code != 0:
+            yield f"the step has not exited with 0: {run}"
+
+    def _failure(self, step: StepRecord, event: e.StepFailed) -> Iterator[str]:
+        run, settings = self._ledger.last(event.token or step.token), self.graph.study.settings
+        match event.cause:
+            case Cause.UPSTREAM:
+                is_true = event.blocker is not None and self.graph.step(event.blocker).state in BAD_ENDS
+            case Cause.EXIT_CODE:
+                is_true = run is not None and run.end == "exit" and run.code == event.exit_code != 0
+            case Cause.SCHEDULER:  # the queue does not tell the exit code
+                is_true = (run is not None and (run.code or 0) > 0) or step.token in self._ledger.stranded
+            case Cause.OUT_OF_MEMORY:
+                is_true = run is not None and run.end == "memory"
+            case Cause.REJECTED:
+                enough = step.rejections >= settings.submission_attempts
+                is_true = enough and self._ledger.refused[event.token or step.token] > 0
+            case Cause.HARDWARE | Cause.LOST:
+                hardware = settings.hardware_limit and step.hardware_failures > settings.hardware_limit
+                is_true = bool(hardware or (settings.abandon_limit and step.abandoned > settings.abandon_limit))
+            case _:
+                is_true = False
+        if not is_true:
+            yield f"it has no cause: {event.cause.value}: {event.message}: {run}"
+
+    def _cancel(self, step: StepRecord, event: e.StepCancelled) -> Iterator[str]:
+        if event.blocker is not None:
+            asked = self.graph.step(event.blocker).state is State.CANCELLED
+        else:
+            asked = step.cancelling or self.graph.study.cancelling or event.token in self._ledger.cancelled
+        if not asked:
+            yield "nobody has cancelled it"
+        yield from self._still_runs(event.token)
+
+    def _timeout(self, step: StepRecord, event: e.StepTimedOut) -> Iterator[str]:
+        run = self._ledger.last(event.token)
+        if not run or run.end != "timeout":
+            yield f"its walltime was not over: {run}"
+        restart = self.graph.template(step.template).run.get("restart")
+        may_restart = restart and (not step.restart_limit or step.restarts < step.restart_limit)
+        if event.final and may_restart and not (step.cancelling or self.graph.study.cancelling):
+            yield f"it could be restarted: {event.final}"
+
+    def _hardware(self, step: StepRecord, event: e.HardwareFailed) -> Iterator[str]:
+        yield from self._still_runs(event.token)
+        run = self._ledger.last(event.token)
+        if run and run.end in ("exit", "timeout", "memory") and event.token not in self._ledger.hurt:
+            yield f"nothing was wrong with the hardware: {run}"
+
+    def _restart(self, _step: StepRecord, event: e.StepRestarted) -> Iterator[str]:
+        if event.limit and event.number > event.limit:
+            yield f"restart {event.number} of at most {event.limit}"
+
+    def _start(self, step: StepRecord, event: e.JobStarted) -> Iterator[str]:
+        if read_claim(self._site.root / step.workspace, event.token).state is not ClaimState.JOB:
+            yield "it has not started"
+
+    def _still_runs(self, token: str) -> Iterator[str]:
+        run = self._ledger.last(token)
+        if run and run.is_alive and token not in self._ledger.excused:
+            yield "it is given up while it runs"
+
+    def _abandonment(self, step: StepRecord, event: e.AttemptAbandoned) -> Iterator[str]:
+        if self._ledger.last(event.token):
+            yield "it has started"
+        claim = read_claim(self._site.root / step.workspace, event.token)
+        if claim.state not in (ClaimState.ABANDONED, ClaimState.JOB):
+            yield "its claim was not taken"
