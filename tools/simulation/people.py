@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from maestro_es.core.model import Driver, StepRecord
+from maestro_es.core.model import StepRecord
 from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.execution_graph.graph import ExecutionGraph
+from maestro_es.study.invocation import Driver
 from tools.simulation.ledger import Ledger
 from tools.simulation.machine import Machine
 from tools.simulation.promises import Promises

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from maestro_es.adapters.base import Adapter, Job, Submitting
 from maestro_es.core.events import Recorded
-from maestro_es.core.model import Driver, StepRecord, StudyStatus
+from maestro_es.core.model import StepRecord, StudyStatus
 from maestro_es.core.observations import Claim, Report
 from maestro_es.core.submission import Outcome, SubmittedScript
 from maestro_es.errors import ConcurrentAppend, LogUnavailable, MaestroError
@@ -21,7 +21,8 @@ from maestro_es.poller.performers import Live
 from maestro_es.poller.preview import Prediction, preview
 from maestro_es.poller.submit import submit_and_defer
 from maestro_es.poller.tick import advance
-from maestro_es.study.invocation import Runtime, open_as_it_is
+from maestro_es.study import last_tick
+from maestro_es.study.invocation import Driver, Runtime, open_as_it_is
 from maestro_es.study.session import Session
 from maestro_es.study.workspace import ScriptOf
 from tools.simulation.ledger import Ledger
@@ -80,9 +81,9 @@ class Mortal(Live):
         self._effect("writes status.csv")
         super().write_status(study)
 
-    def note_shown(self, study: Session) -> None:
-        self._effect("notes what status.csv shows")
-        super().note_shown(study)
+    def note(self, study: Session, note: last_tick.Note) -> None:
+        self._effect("notes the last event")
+        super().note(study, note)
 
     def note_tick(self, study: Session) -> None:
         self._effect("notes its time")

@@ -14,9 +14,9 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
-from maestro_es.core.model import Driver, Settings
+from maestro_es.core.model import Settings
 from maestro_es.creation.create import create_log, make_directory
-from maestro_es.study.invocation import Runtime
+from maestro_es.study.invocation import Driver, Runtime
 from tools.simulation.cluster import Cluster
 from tools.simulation.controller import Controller
 from tools.simulation.ledger import Ledger

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes.foreseen import foreseen
 
 from maestro_es.adapters import batch, process
 from maestro_es.adapters.base import Adapters
@@ -18,6 +17,7 @@ from maestro_es.core import events as e
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.study.invocation import Runtime, make_adapters
 from tests.fakes.flux_commands import FluxCommands
+from tools.testbed.foreseen import foreseen
 from tools.testbed.processes import end_all_under
 from tools.testbed.studies import Bench, Step
 
