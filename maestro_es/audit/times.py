@@ -42,7 +42,7 @@ def parse_time(text: str, now: Micros) -> Micros:
     try:
         moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00")).astimezone()
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no time: write 30m, 2h, 3d, 2026-01-31 or '2026-01-31 14:30'") from None
+        raise ValueError(f"{text!r} is not a time: write 30m, 2h, 3d, 2026-01-31 or '2026-01-31 14:30'") from None
     return (moment - _EPOCH) // _MICROSECOND
 
 

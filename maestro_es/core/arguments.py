@@ -1,4 +1,4 @@
-"""Checks the arguments of a program. Each function converts one value to a form that an event can hold.
+"""Checks the arguments that a program passes. Each function converts one value to a form that an event can hold.
 
 Maestro checks few of its arguments. So programs pass None for a flag, or a number for a name, and this module converts
 such values. A value that a study file can't hold raises a TypeError or a ValueError that names the argument.
@@ -26,10 +26,11 @@ UPDATABLE = {
     "array": "array",
 }
 
-#: The one of these settings whose value is a word, and the words.
+#: The setting whose value is a word, and the possible words.
 _WORD, WORDS = "array", tuple(use.value for use in ArrayUse)
 
-#: How deep lists and mappings may be nested. Study files need four levels. The limit protects the stack of a reader.
+#: How deeply lists and mappings may be nested. Study files need four levels. The limit protects readers from a stack
+#: overflow.
 _DEEPEST = 50
 
 _PAIR = 2
@@ -86,7 +87,7 @@ def path(argument: str, value: object) -> str:
 
 
 def _not_a_path() -> None:
-    """Stand in for `__fspath__`, which only paths have."""
+    """The default for `__fspath__`, which only paths have."""
 
 
 def flag(argument: str, value: object) -> bool:
@@ -143,7 +144,7 @@ def setting(option: str, value: int | str) -> int | str:
 
 
 def assumed(argument: str, option: str, value: object) -> int | str:
-    """Return the value of a setting that a program gives, with the name of its option."""
+    """Return the value that a program gives for a setting, with the name of its option."""
     if option != _WORD:
         return whole(argument, value)
     if value in WORDS:

@@ -1,6 +1,6 @@
 """Which of the ready steps are submitted together, as one job array, and how many a tick requests in one round.
 
-One call of the scheduler then starts many steps. Each step in an array keeps its own attempt, token and claim, so
+One call to the scheduler then submits many steps. Each step in an array keeps its own attempt, token and claim, so
 after the submission it is reconciled like any other step. `maestro_es.poller.arrays` decides which steps have options
 that allow it.
 """
@@ -14,18 +14,18 @@ from maestro_es.core.attempt_token import element_of
 from maestro_es.core.model import ArrayUse, StepRecord, StudyRecord
 from maestro_es.core.throttle import ROUND_STEPS
 
-#: The number of equal steps from which ``auto`` makes an array. See ARCHITECTURE.md for the figures.
+#: The number of steps with equal keys from which ``auto`` makes an array. See ARCHITECTURE.md for the figures.
 AUTO_FROM = 20
 
-#: How many calls of the scheduler a tick requests at once, before it looks at the clock.
+#: How many calls to the scheduler a tick requests at once, before it looks at the clock.
 ROUND_CALLS = 128
 
-#: How many elements an array has at most. A tick keeps the events of one array in one transaction.
+#: The largest number of elements in an array. A tick keeps the events of one array in one transaction.
 LARGEST = ROUND_STEPS
 
 
 class Arrays(NamedTuple):
-    """What an array of this study may be: steps whose keys are equal, at most as many as `largest` returns.
+    """The rules for arrays of this study: equal keys, and at most as many steps as `largest` returns.
 
     `key_of` returns the key of a step; None if the step can't be part of an array.
     """
@@ -35,7 +35,7 @@ class Arrays(NamedTuple):
 
 
 def array_use(study_record: StudyRecord) -> ArrayUse:
-    """Return whether a study uses arrays: according to its settings, or otherwise according to its batch block."""
+    """Return whether a study uses arrays. Its settings decide, or else its batch block."""
     if study_record.settings.array is not None:
         return study_record.settings.array
     named = study_record.adapter.get("array")
@@ -47,7 +47,7 @@ def one_round(
 ) -> Sequence[list[StepRecord]]:
     """Return the ready steps that are submitted in one round, in groups. A group with several steps is an array.
 
-    `arrays` returns what an array may be; it is called only if there are enough steps of one template.
+    `arrays` returns the rules for arrays. It is called only if there are enough steps of one template.
     """
     use = array_use(study_record)
     fewest = AUTO_FROM if use is ArrayUse.AUTO else 2
@@ -63,7 +63,7 @@ def one_round(
 
 
 def _groups(steps: Iterable[StepRecord], arrays: Arrays, fewest: int) -> list[list[StepRecord]]:
-    """Return the steps of one template in groups with equal keys, none of them too large or too small."""
+    """Group the steps of one template by equal keys. No group is too large or too small."""
     by_key: dict[Hashable, list[StepRecord]] = {}
     alone: list[list[StepRecord]] = []
     for step in steps:

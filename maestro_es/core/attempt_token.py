@@ -24,7 +24,7 @@ _ARRAY = "array"
 _STUDY_DIGITS = 8
 _PARTS = 4
 
-#: The most digits of a number that fits in a column of the log.
+#: How many digits a number may have to fit in a column of the log.
 _DIGITS = 18
 
 
@@ -50,7 +50,7 @@ def element_of(token: str) -> tuple[str, int] | None:
 
 
 def is_array(name: str) -> bool:
-    """Return whether a name is that of an array, and not a token."""
+    """Return whether a name is the name of an array, not a token."""
     return name.split("-")[1:2] == [_ARRAY]
 
 

@@ -1,7 +1,7 @@
 """Decides which steps end because a step on which they depend has ended without success, and how many at a time.
 
-A million steps may depend on one. A transaction that ends all of them would lock the log for half a minute. So each
-transaction ends at most `AT_ONCE` steps. If more are left, it also records `CascadeStarted`, and the study is
+A million steps may depend on one step. A transaction that ends all of them would lock the log for half a minute. So
+each transaction ends at most `AT_ONCE` steps. If more are left, it also records `CascadeStarted`, and the study is
 `cascading`. Each later tick ends some of the others, and the last one records `CascadeCompleted`. A tick finds these
 steps in the graph: they are blocked, and depend on a step that has ended without success. None of them can start in
 the meantime, because a step is not ready before all steps on which it depends have finished.
@@ -53,12 +53,12 @@ class Part:
 
 
 def ended_badly(new_events: Iterable[NewEvent]) -> list[int]:
-    """Return the steps that end without success by these events. The steps that depend on them can't run."""
+    """Return the steps that end without success because of these events. The steps that depend on them can't run."""
     return [step for step, event in new_events if step and _ends_badly(event)]
 
 
 def waiting_in_vain(graph: Graph, new_events: Iterable[NewEvent]) -> list[int]:
-    """Return the steps that had already ended without success, and on which other steps now depend by these events."""
+    """Return the steps that had already ended without success, and on which these events make other steps depend."""
     parents = {parent for _, event in new_events if isinstance(event, e.StepAdded) for parent in event.parents}
     parents |= {event.parent for _, event in new_events if isinstance(event, e.ConnectionAdded)}
     return [number for number in sorted(parents) if has_ended_badly(graph.step(number))]
@@ -102,7 +102,7 @@ def fail_the_rest(graph: Graph, now: Micros) -> Iterator[NewEvent]:
 
 
 def _origin(graph: Graph, number: int) -> StepRecord:
-    """Return the step whose end is the cause of the end of this step. That may be the step itself."""
+    """Return the step whose end caused the end of this step. That may be the step itself."""
     step = graph.step(number)
     if step.blocker is None:
         return step

@@ -49,8 +49,8 @@ def decide(
     """Run the rules of one tick. `record` takes events in order and applies them to the graph.
 
     `record` may apply each event before it takes the next one. So the events of a million steps need not fit in
-    memory. `arrays` returns the rules for job arrays, or None. If there are rules, many equal steps are submitted
-    together.
+    memory. `arrays` returns the rules for job arrays, or None. If there are rules, many steps with equal keys are
+    submitted together.
     """
     before = _boot_before(graph.study, seen)
     record(note_changes(graph, seen))
@@ -70,7 +70,7 @@ def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]
 
 
 def _boot_before(study_record: StudyRecord, seen: Observations) -> str:
-    """If this host has rebooted and the log does not say so yet, return the previous boot id (else an empty text)."""
+    """If this host has rebooted and the log does not say so yet, return the previous boot id (or an empty text)."""
     return "" if seen.namesake else boot_before(study_record, seen.boot)
 
 
@@ -79,14 +79,14 @@ def submissions(new_events: Iterable[NewEvent]) -> list[int]:
     return [step for step, event in new_events if isinstance(event, e.SubmissionRequested) and step]
 
 
-# -- what happened outside ------------------------------------------------------------------------------------------
+# -- events outside -------------------------------------------------------------------------------------------------
 
 
 def note_changes(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Record what has changed around the study.
 
-    These changes are a reboot of this host, missed ticks, schedulers that stop answering or answer again, and reports
-    of earlier attempts.
+    The possible changes are a reboot of this host, missed ticks, schedulers that stop answering or answer again, and
+    reports of earlier attempts.
     """
     study_record = graph.study
     new_events: list[NewEvent] = []
@@ -105,7 +105,7 @@ def note_changes(graph: Graph, seen: Observations) -> list[NewEvent]:
 
 
 def _missed_ticks(graph: Graph, seen: Observations) -> list[NewEvent]:
-    """Record missed ticks if no tick has run for several periods. The host was down, or the crontab was removed."""
+    """Record missed ticks if no tick has run for several periods, for example because the host was down."""
     if seen.last_tick is None:
         return []
     since = max(seen.last_tick, graph.study.ticked_from)
@@ -218,7 +218,7 @@ def _request_jobs(
 ) -> Iterator[NewEvent]:
     """Request the submission of these steps, but not of more than fit in one round.
 
-    Many equal steps are submitted together.
+    Many steps with equal keys are submitted together.
     """
     from maestro_es.core.arrays import one_round  # noqa: PLC0415 - most ticks submit nothing
 

@@ -5,7 +5,7 @@ These are the steps that finished just before the host went down.
 An operating system may write the output of a program to disk half a minute later. An earlier write can be forced, but
 takes very long on a busy file system. So after a power cut, the report or the event of a step may be on disk while its
 output is not. The power cut happened at an unknown time, after the host was last seen and before its next boot. This
-module marks all steps that ended later than shortly before the host was last seen.
+module marks all steps that ended shortly before the host was last seen, or later.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def doubt_outputs(graph: Graph, seen: Observations, before: str, reconciled: Ite
 
 
 def _is_of_boot(step: StepRecord, seen: Observations, boot: str) -> bool:
-    """Return whether a local step was started on this host during that boot."""
+    """Return whether a local step was started on this host during this boot."""
     return not step.scheduled and step.job_host == seen.host and boot != "" and _boot(step) == boot
 
 

@@ -40,7 +40,7 @@ class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     limits: the soft limits by name; -1 means unlimited
     nice: the niceness
     export: the choice of --export, without values
-    given: the names of the variables whose values a person has set
+    given: the names of the variables whose values a user has set
     job: the job of a scheduler in which this was recorded, such as slurm:4711; empty outside of jobs
     """
 
@@ -54,7 +54,7 @@ class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     job: str = ""
 
 
-#: The beginning of the names of all variables for a runner.
+#: How the names of all variables for a runner begin.
 _RUNNERS = "MAESTRO_ES_"
 
 #: The variables from which bash reads its options when it starts. A shell script can't assign to them.

@@ -1,4 +1,4 @@
-"""Describes the usual meaning of the exit code of a step, for messages.
+"""Describes what an exit code of a step usually means, for messages.
 
 A shell ends with 128 + N if signal N has ended its command. `maestro_es.core.verdict` decides which codes are
 failures.
@@ -9,7 +9,7 @@ from __future__ import annotations
 #: The first code that a shell uses for signals.
 _SIGNALS = 128
 
-#: The signals that end steps: their numbers on Linux and macOS, except where the two differ.
+#: The signals that end steps, by number. Signals whose numbers differ between Linux and macOS are left out.
 _MEANINGS = {
     1: "SIGHUP",
     2: "SIGINT",

@@ -2,7 +2,7 @@
 
 The option works like ``sbatch --export``, with two differences. First, ALL leaves out the variables of one login or
 one job, because their values are wrong after the login or the job has ended. Second, with NONE or a list, no node
-loads a login environment, because the environments of two nodes may differ. The steps get the variables of `_ALWAYS`
+loads a login environment, because the environments of two nodes may differ. The steps get the variables in `_ALWAYS`
 instead.
 """
 
@@ -145,7 +145,7 @@ def _all(schedulers: Iterable[JobEnvironment], kind: str) -> list[str]:
 
 
 def _any_of(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Return a function that returns whether a name matches one of these patterns."""
+    """Return a function that tells whether a name matches one of these patterns."""
     return _matcher(tuple(patterns))
 
 

@@ -66,17 +66,20 @@ class Graph(Protocol):
         """
 
     def blocked_by_funnel(self, template: str) -> Iterator[StepRecord]:
-        """Yield the blocked steps that wait for all instances of a template. The caller may change them likewise."""
+        """Yield the blocked steps that wait for all instances of a template.
+
+        The caller may change them in the same way.
+        """
 
     def blocked_in_vain(self) -> Iterator[list[tuple[StepRecord, int]]]:
         """Yield the blocked steps that wait by an edge for a step that ended without success, and the first such step.
 
-        They come by number, in lists. What is drawn may be changed before the next list is drawn. The search for that
-        list may read all blocked steps.
+        They come by number, in lists. The caller may change the steps of a list before it takes the next list. The
+        search for a list may read all blocked steps.
         """
 
     def failed_funnels(self) -> list[tuple[str, int]]:
-        """Return the templates that steps wait for, of which an instance has ended without success, and the first one.
+        """Return the templates that steps wait for, if an instance ended without success, and the first such instance.
 
         This may read all instances.
         """
@@ -106,7 +109,7 @@ class Graph(Protocol):
         """Return the steps that wait for all instances of `template`."""
 
     def funnels(self, number: int) -> list[str]:
-        """Return the templates for which the step waits. It waits for all their instances."""
+        """Return the templates for all of whose instances the step waits."""
 
     def in_flight(self) -> Iterable[StepRecord]:
         """Return the steps with an attempt that may have a job, by number."""
@@ -125,7 +128,7 @@ class Graph(Protocol):
         """
 
     def cancelling(self) -> Iterator[StepRecord]:
-        """Yield the steps that a user has cancelled and that are not done, likewise."""
+        """Yield the steps that a user has cancelled and that are not done, as `waiting` does."""
 
     def held(self) -> Iterable[StepRecord]:
         """Return the steps that a user holds and that are not done, by number."""

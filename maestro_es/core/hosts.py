@@ -5,8 +5,7 @@ still run. So a changed boot id proves a reboot only if none of these signs cont
 
 - The machine ids of the hosts differ.
 - The boots alternate. If an old boot id comes back, both hosts were up at the same time.
-- The new boot began before the old boot was last seen, and the difference is larger than a reboot may set the clock
-  back.
+- The new boot began before the old boot was last seen, by more than a reboot may set the clock back.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def was_rebooted(study_record: StudyRecord, before: str, now: Boot) -> bool:
 
 
 def boot_before(study_record: StudyRecord, now: Boot) -> str:
-    """Return the boot id with which this host last wrote, if it has rebooted since and the log does not say so yet."""
+    """Return the boot id of this host's last write, if the host has rebooted since and the log does not say so yet."""
     if study_record.host == now.host:
         known = study_record.unseen_boot or study_record.boot_id
     else:  # another host wrote last

@@ -113,7 +113,7 @@ class SubmissionKind(str, enum.Enum):
 
 
 ArrayUse = enum.Enum("ArrayUse", {"AUTO": "auto", "ALWAYS": "always", "NEVER": "never"}, type=str)
-ArrayUse.__doc__ = "Whether equal steps that are ready are submitted as one job array. AUTO: if there are many."
+ArrayUse.__doc__ = "Whether ready steps with equal keys are submitted as one job array. AUTO: if there are many."
 
 
 class Cause(str, enum.Enum):
@@ -172,15 +172,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     A count of 0 means "no limit", as in Maestro. For `local_slots`, 0 means the number of the host's cores.
 
-    submission_attempts: how often a refused submission is tried
+    submission_attempts: how many times a submission is tried if the scheduler refuses it
     submission_throttle: how many jobs may be in flight
-    restart_limit: how often a step may be restarted after a timeout
-    hardware_limit: how often a step may fail because of the infrastructure
-    abandon_limit: how often an attempt of a step may be abandoned
+    restart_limit: how many times a step may be restarted after a timeout
+    hardware_limit: how many times a step is resubmitted after it failed because of the infrastructure
+    abandon_limit: how many attempts of a step may be abandoned
     local_slots: how many steps may run on this host
     sleep_seconds: the seconds between two ticks of `run --wait`
-    array: whether equal steps are submitted as a job array; null if the batch block decides
-    use_tmp: whether scripts are in a temporary directory
+    array: whether steps with equal keys are submitted as a job array; null if the batch block decides
+    use_tmp: whether the scripts of local steps are in a temporary directory
     hash_workspaces: whether workspaces have short names
     dry_run: whether scripts are written and nothing is run
     """
@@ -204,7 +204,7 @@ class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     key: the name of the parameter in placeholders
     value: its value
     label: its label, which names instances
-    name: its name for people
+    name: its name for users
     """
 
     key: str
@@ -295,7 +295,7 @@ class Boot(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What identifies a boot."""
+        """The values that identify a boot."""
         return self.host, self.boot_id
 
     def since(self, first: int) -> Boot:
@@ -312,9 +312,9 @@ class StudyRecord(msgspec.Struct):
 
     `details` has everything else that a program has recorded about the study. `unreachable` maps the adapters that did
     not answer last time to their messages. `refusal` is set if the scheduler's queue was full last time. `queue_limit`
-    is the number of jobs of this study that the scheduler had then (None: its queue never was full), and `refused` is
+    is the number of jobs of this study that the scheduler had then (None: its queue was never full), and `refused` is
     the step for which it had no room. `host` and `boot_id` belong to the last process that wrote. `unseen_boot` is the
-    boot id before that, if no tick has recorded the reboot yet. `boots` lists the boots during which processes wrote.
+    previous boot id, if no tick has recorded the reboot yet. `boots` lists the boots during which processes wrote.
     `written_at` is the time of the last event about a step. From `ticked_from` on, ticks are expected. While the study
     is `cascading`, ticks end steps that will not run (`core.cascade`). `steps`, `open_steps` (steps that are not done)
     and `states` (steps by state) are counts.

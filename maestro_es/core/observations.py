@@ -48,11 +48,11 @@ class ReportKind(enum.Enum):
     REFUSED = "refused"  # another process owns the claim
     UNCLAIMED = "unclaimed"  # the claim could not be created, so nothing was run
     DROPPED = "dropped"  # the tick ended before it wrote "go", so nothing was run
-    UNINDEXED = "unindexed"  # of a job array: a job did not find which element it is, so nothing was run
+    UNINDEXED = "unindexed"  # a job did not find out which element of its array it is, so nothing was run
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One report of a runner. `at` is the time of the file, `file` its name in the inbox."""
+    """One report of a runner. `at` is the time of the file, and `file` is its name in the inbox."""
 
     token: str
     kind: ReportKind
@@ -75,13 +75,13 @@ Answer = JobState | NoAnswer
 class AttemptObservation(msgspec.Struct, frozen=True):
     """Everything that one tick has seen of one attempt.
 
-    `raw_state` is the scheduler's name of the state, for the log. `delay` is the scheduler's reason why the job is
+    `raw_state` is the scheduler's name for the state, for the log. `delay` is the scheduler's reason why the job is
     pending. `job_id`, `host` and `instance` belong to a job that was found by its token. `ended_at` is the time of the
     end, as the scheduler reports it. `within_grace` is true while the grace time of a missing attempt lasts
     (`grace.within_grace`). `start_recorded` is true if the start was recorded before the queue was queried. Then an
     end in the queue can't be that of an earlier start. `may_run` is true if the scheduler no longer watches the job,
-    but its processes may still run, at most until `may_run_until` if that is known. `is_fragile` is true if the
-    scheduler carries the output of the step. Then the step may fail because the scheduler has crashed.
+    but its processes may still run, at most until `may_run_until` if that is known. `is_fragile` is true if the output
+    of the step goes through the scheduler. Then the step may fail because the scheduler has crashed.
     """
 
     claim: Claim = Claim()
@@ -157,11 +157,11 @@ class Observations(msgspec.Struct, frozen=True):
     host, as in `Host`. A driver that starts local steps as soon as others end requests `ahead` more steps than there
     are slots. `last_tick` is the time of the previous tick, if known. `job` is the job in which the tick runs, if any.
     `machine` and `booted_at` describe the host, as in `InvocationStarted`. `last_boot` is set if this host has booted
-    since the last write to the log, or since an attempt in flight began. If `namesake`, a step in flight may run on
-    another host with the same name. If `later_round`, the tick has already submitted steps, and requests more.
-    `submitted` are the tokens of requests that count as submitted, because a preview assumes it. If `leaving`, the job
-    around the tick is about to end, and the driver has ended its local steps. If `brief`, that job ends with the tick,
-    so no local step starts.
+    since the last write to the log, or since an attempt in flight began. If `namesake`, a step in flight may be
+    running on another host with the same name. If `later_round`, the tick has already submitted steps, and requests
+    more. `submitted` holds the tokens of requests that count as submitted, because a preview assumes it. If `leaving`,
+    the job around the tick is about to end, and the driver has ended its local steps. If `brief`, that job ends with
+    the tick, so no local step starts.
     """
 
     now: Micros
@@ -207,7 +207,7 @@ def reports_by_token(reports: Iterable[Report]) -> dict[str, list[Report]]:
 
 
 def stale_reports(graph: Graph, reports: Iterable[Report], current: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """Return token and file name of the reports whose token is not the current one of its step."""
+    """Return the token and the file name of each report whose token is not its step's current one."""
     stale = []
     for report in reports:
         if report.token in current:

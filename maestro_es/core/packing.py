@@ -1,7 +1,7 @@
 """Decides which steps run on hosts at the same time, by their CPUs, memory and GPUs.
 
-Steps start in the order of their numbers. If the first one that waits does not fit, its share of a host is reserved
-for it: later steps start only if they leave it enough room there. So small steps fill gaps, and no large step waits
+Steps start in the order of their numbers. If the first waiting step does not fit, its share of a host is reserved.
+Later steps then start only if they leave enough room for it there. So small steps fill gaps, and no large step waits
 for ever.
 
 `maestro_es.core.step_keys` reads what a step needs, and `maestro_es.core.throttle` decides how many steps may be in
@@ -16,7 +16,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord
 from maestro_es.core.step_keys import PLAIN, Need, need_of
 
-#: How many ready steps are looked at if the first ones do not fit.
+#: How many ready steps are considered if the first ones do not fit.
 _LOOKED_AT = 200
 
 
@@ -64,7 +64,7 @@ def need(graph: Graph, step: StepRecord, *, spread: bool = False) -> Need:
 
 
 def local_steps(graph: Graph, host: Need, free: int, ahead: int = 0) -> list[StepRecord]:
-    """Return the ready local steps that a tick starts on a host, `free` at most.
+    """Return the ready local steps that a tick starts on a host, at most `free`.
 
     If no step says what it needs, `ahead` more are requested than there are slots.
     """

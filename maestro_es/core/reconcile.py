@@ -2,7 +2,7 @@
 
 Other modules decide the rest. `maestro_es.core.verdict` decides what the observations of one attempt prove.
 `maestro_es.core.resubmission_limits` decides how often a step is submitted again. `maestro_es.core.grace` decides how
-long a missing attempt is looked for. This module only returns events; `maestro_es.core.reducer` applies them to the
+long ticks look for a missing attempt. This module only returns events; `maestro_es.core.reducer` applies them to the
 state.
 """
 
@@ -17,7 +17,7 @@ from maestro_es.core.model import Cause, JobState, Micros, Phase, State, StepRec
 from maestro_es.core.observations import AttemptObservation, Observations, ReportKind
 from maestro_es.core.verdict import Conclusion, Verdict, judge
 
-#: How many reasons for a delay the log records for one job.
+#: The largest number of reasons for a delay that the log records for one job.
 _DELAYS = 8
 
 
@@ -75,7 +75,10 @@ def _unknown(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]
 
 
 def _unsupervised(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
-    """Record that the scheduler no longer watches a job whose processes may still run: once for each reason."""
+    """Record that the scheduler no longer watches a job whose processes may still run.
+
+    Each reason is recorded once.
+    """
     reason = observed.raw_state
     if observed.queue is not JobState.UNSUPERVISED or not observed.may_run or reason == step.message:
         return []
@@ -206,7 +209,7 @@ def _fail_hardware(
 ) -> list[e.AnyEvent]:
     """Record a hardware failure. If the limit allows it, the step is then resubmitted.
 
-    A local step that our driver has stopped because its job was about to end does not come nearer to the limit.
+    This does not count towards the limit if our driver stopped a local step because its own job was about to end.
     """
     at, noticed = end
     settings = graph.study.settings

@@ -37,7 +37,7 @@ AnyGraph = TypeVar("AnyGraph", bound=Graph)
 
 
 class Block(NamedTuple):
-    """Events that follow each other in a log: the seq of the first one, and of each its time, step and payload."""
+    """Events that follow each other in a log: the seq of the first one, and the time, step and payload of each."""
 
     first: int
     times: Sequence[Micros]
@@ -61,7 +61,7 @@ def apply(graph: Graph, recorded: e.Recorded) -> None:
 
 
 def apply_all(graph: Graph, block: Block) -> None:
-    """Apply events one after the other. Every replay is this loop, so it calls little.
+    """Apply events one after the other. Every replay is this loop, so it calls few functions.
 
     InvalidTransition names the first event that can't follow; the graph is unusable after that.
     """
@@ -107,7 +107,7 @@ def replay_all(blocks: Iterable[Block], graph: AnyGraph) -> AnyGraph:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Keep Python from looking for garbage meanwhile: a replay makes many objects and no cycles of them."""
+    """Turn off Python's garbage collector meanwhile, because a replay makes many objects but no cycles."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

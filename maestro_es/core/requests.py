@@ -166,7 +166,9 @@ def add_step(
     """
     name = template.name
     if name == SOURCE:
-        raise RequestRefused(f"no step can be called {SOURCE!r}, Maestro's root of a graph; choose another name")
+        raise RequestRefused(
+            f"no step can be called {SOURCE!r}, because that is the root of Maestro's graph; choose another name"
+        )
     if graph.number_of(name) is not None:
         raise RequestRefused(f"there is already a step {name!r}; give this step another name")
     _check_workspace(graph, name, workspace)

@@ -32,12 +32,12 @@ from maestro_es.core.requests import choose, update
 from maestro_es.core.transitions import can_go_on, untouched
 from maestro_es.errors import RequestRefused
 
-#: How many steps a refusal names. It counts the others.
+#: How many steps a refusal names. The others are only counted.
 _NAMED = 5
 
 
 class How(NamedTuple):
-    """How steps run again. With `from_scratch`, they run cmd.
+    """The way in which steps run again. With `from_scratch`, they run cmd.
 
     With `keep_script`, they run scripts as users have edited them.
     """
@@ -141,8 +141,8 @@ def give_up(
 ) -> list[NewEvent]:
     """Give up steps that ran on another host, because the user `by` says that the host is gone for good.
 
-    The steps run again, or are cancelled if a cancel was requested. `is_watched` tells whether this host can see a
-    local step, and whether the scheduler still watches a job.
+    The steps run again, or are cancelled if a cancel was requested. `is_watched` returns whether this host can see a
+    local step, or whether the scheduler still watches a job.
     """
     statement = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
     evidence = (e.Evidence(source="user", detail=statement),)

@@ -42,8 +42,8 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     `protocol` are variables that change how often a step runs, where its job is queued, or which files it sees.
     `always` are variables that each environment contains, even without ALL. `still_running` is a shell command that
     succeeds while a job runs. The word JOB in it stands for the id of the job. If it is empty, the scheduler can't be
-    queried. Three more commands are lists of words, and empty if the scheduler has none: `time_left` prints how long a
-    job may still run, `resubmit` submits a script to run after all jobs with the same NAME, and prints the id of its
+    queried. Three more commands are lists of words, and empty if the scheduler has none: `time_left` prints how much
+    time a job has left, `resubmit` submits a script to run after all jobs with the same NAME, and prints the id of its
     job, and `withdraw` cancels such a job. The variable `name_variable` has the name of the present job.
     `stop_signals` are the names of the signals by which the scheduler ends a job whose time is over or that a user
     cancels. TERM is always one of them.
@@ -74,15 +74,15 @@ def _never(_cluster_info: Mapping[str, str], _seconds: int) -> str:
 class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """All facts about one scheduler.
 
-    `name` is its `batch.type`, and `extension` ends the names of its scripts. `grace_seconds` is the time after which
-    a tick abandons an attempt that has left no trace. Safety never depends on this time. `needed_keys` are the keys
-    that a batch block must have, and `keys` are the keys that the adapter reads. If `passes_options`, `args` of the
-    batch block are options of the submit command. `jobs` describes the inside of a job. `directive` begins each line
-    of a script that contains options. `walltime_remedy` returns the remedy for a walltime that the scheduler can't
-    read (empty: it can). `forgets_within` gets the result of the adapter's `cluster_info`, and a number of seconds. If
-    the scheduler keeps no accounting and may forget an ended job within this time, it returns a warning. `review` gets
-    the batch block, and the index and the ``run`` block of each step. It returns remarks on all other errors in a
-    study file.
+    `name` is its `batch.type`, and the names of its scripts end with `extension`. `grace_seconds` is the time after
+    which a tick abandons an attempt that has left no trace. Safety never depends on this time. `needed_keys` are the
+    keys that a batch block must have, and `keys` are the keys that the adapter reads. If `passes_options`, `args` of
+    the batch block are options of the submit command. `jobs` describes the inside of a job. `directive` begins each
+    line of a script that contains options. `walltime_remedy` returns the remedy for a walltime that the scheduler
+    can't read (empty: it can). `forgets_within` gets the result of the adapter's `cluster_info`, and a number of
+    seconds. If the scheduler keeps no accounting and may forget an ended job within this time, it returns a warning.
+    `review` gets the batch block, and the index and the ``run`` block of each step. It returns remarks on all other
+    errors in a study file.
     """
 
     name: str
@@ -99,7 +99,7 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schedulers(msgspec.Struct, frozen=True):
-    """The functions by which the reader of a study file gets facts.
+    """The functions with which the code that reads a study file gets facts.
 
     `find` returns the facts for a batch type, or None if there is no such type. It raises UnknownAdapter if the
     adapter is broken. `names` returns all types. `built_in` returns the facts of the schedulers that are part of

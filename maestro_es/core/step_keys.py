@@ -14,7 +14,7 @@ from maestro_es.core.model import Param
 #: The keys that determine what a step needs.
 KEYS = ("nodes", "procs", "cores per task", "memory", "gpus")
 
-#: A size of memory. Without a unit, it is a number of megabytes.
+#: An amount of memory. Without a unit, it is a number of megabytes.
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?\s*", re.IGNORECASE)
 _MEGABYTES = {"": 1.0, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 
@@ -34,15 +34,15 @@ class Need(NamedTuple):
     nodes: int = 1
 
 
-#: What a step needs that says nothing about it.
+#: The need of a step that does not specify one.
 PLAIN = Need()
 
 
 def need_of(run: Mapping[str, object], params: Sequence[Param], *, spread: bool = False) -> Need:
     """Return what a step needs on a host, or on each of its nodes if it may `spread` over nodes.
 
-    A step needs a CPU for each of its procs, or as many as it has cores per task for each. A value that can't be read
-    does not count.
+    For each of its procs, a step needs one CPU, or as many as its cores per task. A value that can't be read does not
+    count.
     """
     values = {key: substitute(str(run[key]), params) for key in KEYS if run.get(key) not in (None, "")}
     if not values:
@@ -55,12 +55,12 @@ def need_of(run: Mapping[str, object], params: Sequence[Param], *, spread: bool 
 
 
 def exceeds(need: Need, host: Need) -> bool:
-    """Return whether a step needs more than a host has. What is unknown of the host does not count."""
+    """Return whether a step needs more than a host has. An amount that is unknown for the host does not count."""
     return any(asked > has > 0 for asked, has in zip(need[:3], host[:3], strict=True))
 
 
 def amounts(of: Need, asked: Need | None = None) -> str:
-    """Return amounts in words, but of memory and GPUs only what is `asked` for."""
+    """Return amounts in words. Memory and GPUs are mentioned only if they are `asked` for."""
     asked = asked or of
     parts = [f"{of.cpus} slot{'' if of.cpus == 1 else 's'}"]
     parts += [f"{of.memory} MB of memory"] * bool(asked.memory)

@@ -21,7 +21,7 @@ _RUNNING = StudyStatus.RUNNING
 
 
 class Occurrence(msgspec.Struct, frozen=True):
-    """Where an event stands in the log, when it was recorded, and the step that it is about, if any."""
+    """Where an event is in the log, when it was recorded, and the step that it is about, if any."""
 
     seq: int
     at: Micros

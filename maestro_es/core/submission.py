@@ -28,7 +28,7 @@ class SubmittedScript(msgspec.Struct, frozen=True):
     set_aside: tuple[e.ScriptSetAside, ...] = ()
 
 
-#: A script about which nothing is known.
+#: An unknown script.
 NO_SCRIPT = SubmittedScript()
 
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, Phase, Refusal, StudyRecord, is_local
 
-#: How many jobs a tick requests at most while a submission is in doubt. If the scheduler does not answer, the tick
-#: must withdraw the requests that it has not submitted.
+#: The largest number of jobs that a tick requests while a submission is in doubt. If the scheduler does not answer,
+#: the tick must withdraw the requests that it has not submitted.
 IN_DOUBT_BATCH = 16
 
 #: How long ticks wait before they submit again to a scheduler whose queue is full, in microseconds. The wait starts
@@ -27,11 +27,11 @@ ROUND_STEPS = 1000
 class Slots(NamedTuple):
     """The slots for one kind of step, local or scheduled.
 
-    `in_use` is their number, and `limit` the maximum (None: no limit).
+    `in_use` is how many are taken, and `limit` is the maximum (None: no limit).
 
     If `throttled`, the limit is the throttle, and not the number of slots for local steps. If `in_doubt`, a submission
-    is in doubt. `available` is how many jobs a tick may submit after the scheduler's queue was full (None: it never
-    was full).
+    is in doubt. `available` is how many jobs a tick may submit after the scheduler's queue was full (None: it was
+    never full).
     """
 
     in_use: int
@@ -53,7 +53,7 @@ class Slots(NamedTuple):
 def count_slots(graph: Graph, cores: int, now: Micros, submitted: Container[str] = ()) -> tuple[Slots, Slots]:
     """Return the slots for local steps on a host with this number of cores, and those for scheduled steps.
 
-    `submitted` are the tokens of requests that count as submitted, because a preview assumes it.
+    `submitted` holds the tokens of requests that count as submitted, because a preview assumes it.
     """
     settings = graph.study.settings
     local = scheduled = 0

@@ -22,7 +22,7 @@ def move(graph: Graph, step: StepRecord, state: State, phase: Phase) -> None:
     """Give a step another state and phase, and update the study's counts."""
     study_record = graph.study
     before = step.state
-    if state is not before:  # `_name_` is the name, without a call of the function `name`
+    if state is not before:  # `_name_` is the name, without a call to the function `name`
         count(study_record.states, before._name_, -1)
         count(study_record.states, state._name_, 1)
         step.state = state

@@ -61,7 +61,7 @@ def breadth_first(graph: Mapping[Node, Iterable[Node]], source: Node) -> tuple[l
 def depth_first(
     graph: Mapping[Node, Iterable[Node]], source: Node, parent: Node | None = None
 ) -> tuple[list[Node], dict[Node, Node | None]]:
-    """Return the nodes of every path from `source` in depth-first order, and the parent from which each came last.
+    """Return the nodes of every path from `source` in depth-first order, and the last parent of each.
 
     As in Maestro, a node appears once for each path that leads to it. So the result may be exponentially long.
     ValueError if a path leads to a cycle, because the walk would never end. The parent of `source` is `parent`.

@@ -26,7 +26,7 @@ def walltime_seconds(walltime: object) -> int:
     parts = rest.split(":")
     digits = all(part.isascii() and part.isdigit() for part in (days, *parts))
     if not digits or len(parts) > len(_UNITS) - len(dash):
-        raise ValueError(f"walltime {text!r} is no time: write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS")
+        raise ValueError(f"walltime {text!r} is not a time: write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS")
     if len(parts) == 1:
         return int(days) * 86400 + int(parts[0]) * (3600 if dash else 60)
     if dash and len(parts) < len("HMS"):

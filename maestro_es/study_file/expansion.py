@@ -193,7 +193,7 @@ def check_walltimes(
             continue
         line = document.line("study", template.index, "run", "walltime")
         name, walltime, remedy = wrong
-        message = f"In study step '{name}', walltime is {shown(walltime)}, which is no time"
+        message = f"In study step '{name}', walltime is {shown(walltime)}, which is not a time"
         findings.problem(line, message, remedy)
         run = {key: value for key, value in template.run.items() if key != "walltime"}
         sound.append(dataclasses.replace(template, run=run))

@@ -78,7 +78,7 @@ def read_templates(document: Document, environment: EnvBlock, findings: Findings
         name, description = environment.apply(name), environment.apply(str(step.get("description", "")))
         line = document.line("study", index)
         if name == SOURCE:
-            message = f"No step can be called '{SOURCE}', which is Maestro's root of a graph"
+            message = f"No step can be called '{SOURCE}', which is the root of Maestro's graph"
             findings.problem(line, message, "Give the step another name.")
         twin = templates.get(name)
         if twin:

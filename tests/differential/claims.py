@@ -47,7 +47,7 @@ REFUSED = {
     "a walltime": (
         "A walltime that the scheduler of the batch type can't read",
         step('cmd: x, nodes: 1, walltime: "soon"', SLURM),
-        "walltime is 'soon', which is no time",
+        "walltime is 'soon', which is not a time",
     ),
     "NUL": ("NUL characters", step('cmd: "echo \\0"'), "the character NUL"),
     "an unclosed quote": (

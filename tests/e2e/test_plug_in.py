@@ -177,7 +177,7 @@ def test_the_facts_of_the_other_scheduler_check_a_study_file(maestro_es, tmp_pat
     assert done.returncode == 1
     assert f"{spec}:3: Key 'folder' is missing from batch. A batch of type toy needs folder." in done.stderr
     assert f"{spec}:3: In batch, the key 'foldre' is ignored. Did you mean 'folder'?" in done.stderr
-    assert f"{spec}:5: In study step 'a', walltime is 5 (a number), which is no time. Write hours, such as 2h." in (
+    assert f"{spec}:5: In study step 'a', walltime is 5 (a number), which is not a time. Write hours, such as 2h." in (
         done.stderr
     )
 

@@ -286,7 +286,7 @@ SCRIPT_PROBLEMS = [
     "35: In study step 'd', args: job-name can't be passed through, because maestro-es controls this option.",
     "36: In study step 'd', memory is 'lots'; write a whole number of megabytes, or one with K, M, G or T.",
     "42: In study step 'e_W.maybe', exclusive is 'maybe'; write true or false.",
-    "45: In study step 'f', walltime is 'soon', which is no time. Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS.",
+    "45: In study step 'f', walltime is 'soon', which is not a time. Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS.",
 ]
 
 

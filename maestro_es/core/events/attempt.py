@@ -116,8 +116,8 @@ class SubmissionWithdrawn(Event, frozen=True):
     `message` is the message of a scheduler that had no room for the job. It is empty if the scheduler was not called.
 
     token: the attempt that will never start
-    message: the answer of the scheduler that has no room; empty if it was not called
-    together: how many steps the scheduler refused at once, with that message; more than one for a job array
+    message: the answer of the scheduler that had no room; empty if it was not called
+    together: how many steps the scheduler refused at once with that message; more than one for a job array
 
     Result if the step is PENDING: state INITIALIZED, phase WAITING
     Result: phase WAITING
@@ -143,7 +143,7 @@ class JobDelayed(Event, frozen=True):
 class JobStateUnknown(Event, frozen=True):
     """The scheduler reports a job state that this version does not know. Ticks keep watching the job.
 
-    raw_state: the scheduler's name of the state
+    raw_state: the scheduler's name for the state
 
     Result: nothing
     """

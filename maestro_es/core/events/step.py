@@ -22,7 +22,7 @@ class StepImported(Event, frozen=True):
     submitted_at: when it was submitted, in microseconds UTC; null if that is not known
     started_at: when it started, in microseconds UTC; null if that is not known
     ended_at: when it ended, in microseconds UTC; null if that is not known
-    restarts: how often Maestro had restarted the step
+    restarts: how many times Maestro had restarted the step
 
     Result if state is FINISHED, FAILED, TIMEDOUT or CANCELLED: state as given, phase DONE
     Result if restarts is at least 1: state TIMEDOUT
@@ -50,7 +50,7 @@ class StepRecovered(Event, frozen=True):
     job_id: the id of its last job
     started_at: when it started, in microseconds UTC; null if that is not known
     ended_at: when it ended, in microseconds UTC; null if that is not known
-    restarts: how often it was restarted
+    restarts: how many times it was restarted
 
     Result if state is FINISHED, FAILED, TIMEDOUT or CANCELLED: state as given, phase DONE
     Result if restarts is at least 1: state TIMEDOUT, phase WAITING
@@ -71,7 +71,7 @@ class StepFinished(Event, frozen=True):
     """The step ended with exit code 0.
 
     exit_code: the exit code of the script
-    noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted
+    noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
         afterwards
 
     Result: state FINISHED, phase DONE
@@ -88,7 +88,7 @@ class StepTimedOut(Event, frozen=True):
     """The step exceeded its walltime. `final` says why there is no restart. It is empty if a restart follows.
 
     final: why the step is not restarted; empty if StepRestarted follows
-    noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted
+    noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
         afterwards
 
     Result: state TIMEDOUT, phase DONE
@@ -106,8 +106,8 @@ class StepRestarted(Event, frozen=True):
 
     This is restart `number` of at most `limit` (0: no limit).
 
-    number: how often the step was restarted, this time included
-    limit: how often the step may be restarted; 0 means no limit
+    number: how many times the step was restarted, this time included
+    limit: how many times the step may be restarted; 0 means no limit
 
     Result: state TIMEDOUT, phase WAITING
     """
@@ -119,11 +119,11 @@ class StepRestarted(Event, frozen=True):
 class HardwareFailed(Event, frozen=True):
     """A hardware failure ended the job. After up to `limit` such failures the step is resubmitted.
 
-    number: how often this happened to the step, this time included. If its driver stopped it because the job around
-        the driver was about to end, this time does not count
-    limit: how often the step is resubmitted after such a failure; 0 means no limit
+    number: how many times this happened to the step, this time included. If its driver stopped it because the job
+        around the driver was about to end, this time does not count
+    limit: how many times the step is resubmitted after such a failure; 0 means no limit
     reason: the reason that the scheduler or the host gave
-    noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted
+    noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
         afterwards
 
     Result: state HWFAILURE, phase WAITING
@@ -144,7 +144,7 @@ class StepFailed(Event, frozen=True):
     cause: what kind of failure it was
     exit_code: the exit code of the script; null if there is none
     blocker: the number of the step whose failure made this one fail; null if it failed itself
-    noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted
+    noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
         afterwards
 
     Result: state FAILED, phase DONE
@@ -164,7 +164,7 @@ class StepCancelled(Event, frozen=True):
     """The step was cancelled, before or while it ran. `blocker` is the cancelled step on which it depends.
 
     blocker: the number of the cancelled step for which this one waited; null if a user cancelled this one
-    noticed: whether no report has the time of the end; then `at` is when a tick noticed it, or when the host booted
+    noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
         afterwards
 
     Result: state CANCELLED, phase DONE

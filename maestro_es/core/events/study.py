@@ -29,7 +29,7 @@ class InvocationStarted(Event, frozen=True):
     version: the version of maestro-es
     machine: an id that distinguishes hosts with the same name; empty if unknown
     booted_at: when the host booted, in microseconds UTC by its own clock; 0 if unknown
-    driver: what has started the process: cron, scrontab, systemd, runner (of a local step that has ended), run --wait,
+    driver: what started the process: cron, scrontab, systemd, runner (of a local step that has ended), run --wait,
         drive, person, or program (that uses the Python interface); empty if that is not known
 
     Result: nothing
@@ -122,7 +122,7 @@ class StepAdded(Event, frozen=True):
     funnels: the names of the templates for whose instances it waits
     workspaces: the directory of each step whose workspace the script names, relative to the study directory
     scheduled: whether the scheduler of the study runs it; otherwise it runs on the host of the tick
-    restart_limit: how often it may be restarted after a timeout; 0 means no limit
+    restart_limit: how many times it may be restarted after a timeout; 0 means no limit
     row: its line in status.csv; 0 means its number
 
     Result: adds a step, state INITIALIZED, phase WAITING, status RUNNING
@@ -163,7 +163,7 @@ class ConnectionRemoved(Event, frozen=True):
 
 
 class SettingsChanged(Event, frozen=True):
-    """A setting, the adapter, the name, the description or the details of the study got another value.
+    """A setting, the adapter, the name, the description or the details of the study has changed.
 
     what: the name of a field of the settings, or adapter, name, description or details
     before: the old value

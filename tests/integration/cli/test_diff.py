@@ -102,7 +102,7 @@ def test_settings_pauses_and_silent_schedulers_are_told_as_they_were_and_are(run
         (("--since-last", "2h"), "Give one study with one or two times"),
         (("20", "3"), "2026-01-31 12:03:00, event 20, is later than 2026-01-31 12:00:00, event 3"),
         (("999",), "there is no event 999: the last one is 32"),
-        (("soon",), "'soon' is no time: write 30m, "),
+        (("soon",), "'soon' is not a time: write 30m, "),
         (("1h", "2999-01-01"), "is in the future: now is "),
     ],
 )

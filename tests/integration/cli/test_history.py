@@ -107,7 +107,7 @@ def test_a_limit_keeps_the_last_events_that_pass_the_filters(run, study):
 def test_what_is_no_time_is_refused_with_examples(run, study):
     ran = run("history", study, "--since", "noon")
     assert ran.code == 1
-    assert "'noon' is no time: write 30m, 2h, 3d, 2026-01-31 or '2026-01-31 14:30'" in ran.err
+    assert "'noon' is not a time: write 30m, 2h, 3d, 2026-01-31 or '2026-01-31 14:30'" in ran.err
 
 
 def test_times_are_local_unless_utc_is_asked_for(run, study, monkeypatch):

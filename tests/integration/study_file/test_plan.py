@@ -175,11 +175,11 @@ global.parameters:
 """
     problems = refused(walltimes)
 
-    slurm = "which is no time. Write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED."
+    slurm = "which is not a time. Write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED."
     assert problems == (
         f"study.yaml:9: In study step 'there_WHILE.abc', walltime is 'abc', {slurm}",
         (
-            "study.yaml:10: In study step 'here_WHILE.-1', walltime is '-1', which is no time. "
+            "study.yaml:10: In study step 'here_WHILE.-1', walltime is '-1', which is not a time. "
             "Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS."
         ),
         f"study.yaml:11: In study step 'constant', walltime is '1h', {slurm}",

@@ -42,7 +42,7 @@ def test_a_walltime_means_so_many_seconds(walltime: object, seconds: int):
     ["soon", "1h", "-5", "5-", "1:", ":1", "1:2:3:4:5", "1.5", 1.5, "1-2-3", "$(WALLTIME)", "²", "1-1:2:3:4", True],
 )
 def test_what_is_no_time_is_refused_with_a_remedy(walltime: object):
-    with pytest.raises(ValueError, match="is no time: write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS"):
+    with pytest.raises(ValueError, match="is not a time: write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS"):
         walltime_seconds(walltime)
 
 

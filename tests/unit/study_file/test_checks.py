@@ -173,7 +173,7 @@ def test_a_parameter_that_a_variable_hides_gets_a_warning():
 
 def test_no_step_has_the_name_of_the_root_of_a_graph():
     [problem] = problems(steps("a: cmd: x", "_source: cmd: y"))
-    assert problem.startswith("study.yaml:4: No step can be called '_source', which is Maestro's root of a graph.")
+    assert problem.startswith("study.yaml:4: No step can be called '_source', which is the root of Maestro's graph.")
 
 
 def test_steps_have_different_names():

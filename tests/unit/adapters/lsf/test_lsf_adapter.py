@@ -94,7 +94,7 @@ def test_a_walltime_becomes_hours_and_minutes_if_it_has_seconds_or_days(asked: o
 
 
 def test_what_is_no_time_is_refused():
-    with pytest.raises(ValueError, match="walltime 'soon' is no time"):
+    with pytest.raises(ValueError, match="walltime 'soon' is not a time"):
         header({"nodes": 1, "walltime": "soon"})
 
 

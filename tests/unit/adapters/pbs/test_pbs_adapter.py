@@ -83,7 +83,7 @@ def test_a_walltime_is_read_as_for_slurm(asked: object, text: str):
     ("run", "fault"),
     [
         ({"procs": "many"}, "procs is 'many'"),
-        ({"procs": 1, "walltime": "soon"}, "walltime 'soon' is no time"),
+        ({"procs": 1, "walltime": "soon"}, "walltime 'soon' is not a time"),
         ({"procs": 1, "memory": "lots"}, "memory is 'lots'"),
         ({"procs": 1, "args": {"J": "1-3"}}, "args: J can't be passed through"),
         ({"procs": 1, "cmd": "#PBS -V\n#PBS -J 1-3\ntrue"}, "#PBS -J can't be used there"),
