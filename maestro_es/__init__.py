@@ -1,4 +1,4 @@
-"""Runs Maestro studies on clusters. An event log records every transition, and no process runs between two ticks."""
+"""Runs Maestro studies on clusters. An event log records every transition. Between two ticks, no process is needed."""
 
 __version__ = "0.1.0"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130  # as in shells
 _TRY_AGAIN = 75
 
-#: The commands that users and cron call often, and that take milliseconds. They change nothing while they end.
+#: The commands that users and cron call often, and that take milliseconds. They change nothing while they exit.
 _SHORT = (["tick"], ["status"])
 
 

@@ -41,7 +41,7 @@ def write(path: Path, content: bytes | Iterable[bytes]) -> None:
 
 
 def replace_file(path: Path, data: bytes | Iterable[bytes], mode: int, *, durable: bool) -> os.stat_result:
-    """Replace a file atomically. A reader finds either the whole old content or the whole new content.
+    """Replace a file atomically. A reader finds either all of the old content or all of the new content.
 
     Returns the `stat` of the new file.
 

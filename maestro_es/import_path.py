@@ -1,4 +1,4 @@
-"""Cleans `sys.path`, so that no module of the user is imported instead of one of maestro-es or Python.
+"""Cleans `sys.path`, so that no module of the user's is imported instead of one of maestro-es or Python.
 
 A user may have a ``sqlite3.py`` in a workspace, in HOME or in PYTHONPATH. It must not run as a part of a tick. So the
 command line removes the current directory, PYTHONPATH and the user's site directory from its path. The commands that
@@ -48,7 +48,7 @@ def path_of_user() -> "list[str]":
 
 
 def own_command() -> "list[str]":
-    """Return the words that start this installation without the user's directories on its path."""
+    """Return the command that starts this installation without the user's directories on its path."""
     own = _own_places()
     interpreter = _absolute(sys.executable)
     if not own:
@@ -71,7 +71,7 @@ def _own_places() -> "list[str]":
 
 
 def _user_places() -> "list[str]":
-    """Return the absolute paths that come from the user, and not from the interpreter."""
+    """Return the absolute paths that come from the user, not from the interpreter."""
     if sys.flags.isolated:
         return []
     started_from = [] if getattr(sys.flags, "safe_path", False) else (_original or sys.path)[:1]

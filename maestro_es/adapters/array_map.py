@@ -86,10 +86,10 @@ def with_elements(jobs: Mapping[str, list[QueueEntry]], runners: Iterable[str]) 
 def forget_arrays(state: Path, read_needed: Callable[[], Collection[str]]) -> None:
     """Remove the maps of all arrays but those needed, and the links to the runner that a killed tick left for them.
 
-    What a scheduler has printed is kept, unless it is empty.
+    Files with a scheduler's messages are kept unless they are empty.
 
-    `read_needed` reads the log after the maps are listed. So if another tick writes a map meanwhile, it is either not
-    listed, or the log has its requests.
+    `read_needed` reads the log after the maps are listed. So if another tick writes a map meanwhile, either the map is
+    not listed, or the log has its requests.
     """
     files: list[os.DirEntry[str]] = []
     with contextlib.suppress(OSError), os.scandir(state / file_names.ARRAYS) as entries:
@@ -105,7 +105,7 @@ def forget_arrays(state: Path, read_needed: Callable[[], Collection[str]]) -> No
 
 
 def ranges(indexes: Iterable[int]) -> str:
-    """Return indexes as schedulers read them, such as ``0-3,7``."""
+    """Return indexes in the notation of schedulers, such as ``0-3,7``."""
     spans: list[list[int]] = []
     for index in sorted(set(indexes)):
         if spans and spans[-1][1] == index - 1:

@@ -242,7 +242,7 @@ class SubmitsArrays(Protocol):
         """
 
     def array_key(self, job: Job) -> Sequence[str] | None:
-        """Return what must be equal for all jobs of an array; None if the job can't be part of one."""
+        """Return a key that must be equal for all jobs of an array; None if the job can't be part of one."""
 
     def array_submission(self, array: Array) -> list[str]:
         """Return the command that `submit_array` runs. ValueError if the array can't be submitted."""
@@ -259,7 +259,7 @@ class SubmitsTogether(Protocol):
     """An adapter that can also submit several attempts with one command. Each of them gets a job of its own."""
 
     def submit_together(self, jobs: Mapping[int, Job]) -> dict[int, Outcome] | SubmittingArray:
-        """Submit these jobs, or begin to. Each has an outcome of its own.
+        """Submit these jobs, or begin to submit them. Each has an outcome of its own.
 
         A scheduler's answer never raises an error.
         """

@@ -1,8 +1,8 @@
 """The common base of the adapters of batch schedulers. They call commands, and list all jobs of a user with one call.
 
-A job is identified by the token in its command (`maestro_es.adapters.queue_entries`). Only jobs that the last list has
-shown with the token of an attempt are cancelled. Each call has a time limit. A call without an answer proves nothing.
-It raises `Unreachable`, or leaves a submission in doubt.
+A job is identified by the token in its command (`maestro_es.adapters.queue_entries`). A job is cancelled only if the
+last list has shown it with the token of an attempt. Each call has a time limit. A call without an answer proves
+nothing. It raises `Unreachable`, or leaves a submission in doubt.
 
 The adapter of a scheduler chooses the commands, and interprets their output.
 """
@@ -35,9 +35,9 @@ def command_environment(
 ) -> dict[str, str]:
     """Return the environment for a scheduler's querying commands. The recorded environment of the study has priority.
 
-    Variables that begin with one of `changing` would change the answers, and are left out, except `settings`. These
-    determine the cluster. If the study has recorded an environment, it alone has them, because a tick may run in a
-    shell for another cluster.
+    Variables that begin with one of `changing` would change the answers, and are left out, except `settings`. The
+    settings determine the cluster. If the study has a recorded environment, they come only from there, because a tick
+    may run in a shell for another cluster.
     """
     variables = {key: value for key, value in {**ours, **recorded}.items() if not key.startswith(changing)}
     source = recorded or ours
@@ -45,11 +45,11 @@ def command_environment(
 
 
 class BatchJobs(ABC):
-    """Calls a scheduler's commands in an environment. Its PATH determines the commands, its `settings` the cluster.
+    """Calls a scheduler's commands in an environment.
 
-    `of_steps` is the environment of the study's steps. If it is missing, commands run in that of this process, which
-    may lead to another cluster. So the name of the cluster is queried first. If it is not that of the study's cluster,
-    nothing else is queried.
+    Its PATH determines the commands, and its `settings` determine the cluster. `of_steps` is the environment of the
+    study's steps. If it is missing, commands run in the environment of this process, which may lead to another
+    cluster. So the name of the cluster is queried first. If that is not the study's cluster, nothing else is queried.
     """
 
     #: The batch type, and the variables that determine the cluster.
@@ -70,7 +70,7 @@ class BatchJobs(ABC):
         values = [self._environment.get(name, "") for name in ("PATH", *self.settings)]
         return "\n".join([self.scheduler, *values, known])
 
-    # -- what each scheduler does in its own way --------------------------------------------------------------------
+    # -- what differs between schedulers ----------------------------------------------------------------------------
 
     @abstractmethod
     def cluster_info(self) -> dict[str, str]:
@@ -116,7 +116,8 @@ class BatchJobs(ABC):
         """Return the command of a job, as the scheduler lists it, without the quotes of a shell."""
         return command
 
-    # -- what is alike ----------------------------------------------------------------------------------------------
+    # -- what is the same -------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def query_queue(
         self, steps: Sequence[StepRecord], listed: Sequence[QueueEntry] | None = None
@@ -166,9 +167,10 @@ class BatchJobs(ABC):
         more: Mapping[str, str] | None = None,
         done: Callable[[], None] = lambda: None,
     ) -> Outcome | Submitting:
-        """Begin a submission in the environment of a job. `read` returns its outcome, `done` is called in any case.
+        """Begin a submission in the environment of a job.
 
-        A submission that has not answered in time, or can't be started, is in doubt.
+        `read` returns its outcome, and `done` is called in any case. A submission that has not answered in time, or
+        can't be started, is in doubt.
         """
         command = None
         try:

@@ -36,10 +36,10 @@ _OF_STEPS = (*_SIGNALS, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SI
 #: process, in seconds.
 _POLL_S, _KILL_WAIT_S = 0.001, 1.0
 
-#: Stands for an exit code that another part of this process has collected.
+#: Replaces an exit code that another part of this process has collected.
 _REAPED_ELSEWHERE = 1000
 
-#: The number of bytes read at a time, and how often to read after the timeout, because output may have arrived in
+#: The number of bytes read at a time, and how many times to read after the timeout, because output may have arrived in
 #: time.
 _READ_SIZE, _MAX_LATE_READS = 65536, 16
 
@@ -104,7 +104,7 @@ class Command:
     `members` returns are ended too, because the command may be a script that calls another one. For `inherited` see
     `start_process`.
 
-    OSError if it can't be started, FileNotFoundError if there is no such command.
+    OSError if it can't be started, and FileNotFoundError if there is no such command.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Replaces ``$(LAUNCHER)`` by the command that starts a parallel program.
+"""Replaces ``$(LAUNCHER)`` with the command that starts a parallel program.
 
 ::
 
@@ -94,7 +94,7 @@ def custom_launch(template: object, asked: Resources) -> str:
 
 
 def per_node(asked: Resources) -> int:
-    """Return how many procs run on each node, at most. ValueError if a number can't be read."""
+    """Return the largest number of procs that run on a node. ValueError if a number can't be read."""
     procs, nodes = (whole_number(text or "1", what) for what, text in (("procs", asked.procs), ("nodes", asked.nodes)))
     return -(-procs // max(nodes, 1)) if asked.procs else 1
 

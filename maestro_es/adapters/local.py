@@ -33,7 +33,7 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
 
-#: The grace time of local steps in seconds. That of jobs is `JOB_GRACE_SECONDS`.
+#: The grace time of local steps in seconds. For jobs it is `JOB_GRACE_SECONDS`.
 _GRACE_SECONDS = 5.0
 
 FACTS = SchedulerFacts(name="local", extension="sh", grace_seconds=_GRACE_SECONDS)
@@ -61,7 +61,7 @@ def ask_host(
 
 
 def is_namesakes(step: StepRecord, host: process.Host) -> bool:
-    """Return whether a step that this host can't see runs on another host with the same name."""
+    """Return whether a step that this host can't see is running on another host with the same name."""
     return step.job_host == host.name and boot_of(step.job_instance) != host.boot_id
 
 

@@ -36,7 +36,7 @@ class OneDashJobs(BatchJobs):
 
     @abstractmethod
     def submit(self, job: Job, argv: Sequence[str]) -> Outcome | Submitting:
-        """Begin to submit a job with a command of `submission`."""
+        """Begin to submit a job with a command that `submission` returned."""
 
 
 class OneDashAdapter(BatchAdapter, ABC):
@@ -73,7 +73,7 @@ class OneDashAdapter(BatchAdapter, ABC):
         return passed_through(sources, self.refused, single_dash=True, beaten=beaten)
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
-        """Return the header. ValueError names all problems, also those of options in the step's own text."""
+        """Return the header. ValueError names all problems, including those of options in the step's own text."""
         options: list[Directive] = []
         wrong: list[str] = []
         if is_scheduled(run):

@@ -27,7 +27,7 @@ _EXEC_SECONDS = 1
 
 
 def boot_id() -> str:
-    """Return the id that the kernel made when it booted."""
+    """Return the id that the kernel generated when it booted."""
     path = "/proc/sys/kernel/random/boot_id"
     try:
         with open(path) as file:
@@ -50,7 +50,7 @@ def pid_namespace() -> str:
 
 
 def check() -> None:
-    """Check that ``/proc`` is mounted and shows our process ids, so that a missing entry proves a process gone."""
+    """Check that ``/proc`` is mounted and shows our process ids, so a missing entry proves that a process is gone."""
     try:
         shown = os.readlink("/proc/self")
     except OSError as error:
@@ -178,7 +178,7 @@ def _read(pid: int, name: str) -> bytes:
 
 
 def _judge(pid: int, path: str, error: OSError) -> None:
-    """Raise Unreachable, unless the error means that there is no such process, or that it belongs to another user.
+    """Raise Unreachable, unless the error means that the process does not exist, or that it belongs to another user.
 
     With ``hidepid`` the system denies access to processes of other users. But an access error proves this only if
     sending a signal is not allowed either.

@@ -93,7 +93,7 @@ def _memory() -> int:
 
 
 def _gpus() -> int:
-    """Return the number of GPUs that the driver of Nvidia lists, or of those that the user leaves visible."""
+    """Return the number of GPUs that Nvidia's driver lists, or that the user leaves visible."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([*filter(str.strip, visible.split(","))])
@@ -201,13 +201,13 @@ def of_this_user() -> Iterator[Running]:
 def has_open(pid: int, folder: str) -> bool:
     """Return whether a process has a file open in or below a directory.
 
-    Only Linux tells this, elsewhere the result is False.
+    Only Linux shows this. Elsewhere the result is False.
     """
     return sys.platform == "linux" and any(path.startswith(f"{folder}/") for path in proc.open_files(pid))
 
 
 def has_lost(pid: int, path: str) -> bool:
-    """Return whether a process still has a file open that was removed from this path. Only Linux tells this."""
+    """Return whether a process still has a file open that was removed from this path. Only Linux shows this."""
     return sys.platform == "linux" and f"{path} (deleted)" in proc.open_files(pid)
 
 

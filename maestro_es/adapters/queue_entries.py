@@ -22,12 +22,12 @@ LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 #: one of them runs the step. The claim refuses the others, which then count as failed. A CANCELLED job has not run.
 _BELIEVED = (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN, None, JobState.FAILED, JobState.CANCELLED)
 
-#: The characters that Maestro removes from paths, and those with which it replaces them.
+#: The characters that Maestro removes from paths, and the characters that it puts in their place.
 _NO_LETTERS = re.compile(r"[\W_]+")
 
 
 class AttemptsByJob:
-    """Finds the attempts to which a job belongs, by the names in its command and its index in a job array."""
+    """Finds the attempts that a job belongs to, by the names in its command and its index in a job array."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._alone: set[str] = set()
@@ -78,7 +78,7 @@ def by_token(listed: Iterable[QueueEntry], steps: Sequence[StepRecord]) -> dict[
 
 
 def of_runners(listed: Iterable[QueueEntry], runners: Collection[str]) -> dict[str, list[QueueEntry]]:
-    """Return by token the jobs of these runners. The token is the runner's first argument, or the name of its link.
+    """Return the jobs of these runners by token. The token is the runner's first argument, or the name of its link.
 
     For a job array, it is the name of the array.
     """

@@ -34,7 +34,7 @@ WITH_ADAPTER = {
         ),
         always=("SLURM_*", "SBATCH_*"),
     ),
-    # USR2 comes at the run limit; bkill sends INT first.
+    # LSF sends USR2 at the run limit. bkill sends INT first.
     "lsf": JobEnvironment(
         of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD"),
         job_ids=("LSB_JOBID",),
@@ -43,7 +43,8 @@ WITH_ADAPTER = {
         protocol=("BSUB_CHK_RESREQ", "BSUB_QUIET", "BSUB_QUIET2", "BSUB_BLOCK", "BSUB_STDERR"),
         stop_signals=("TERM", "INT", "USR2"),
     ),
-    # ALRM comes at the time limit. A job of `flux batch` also gets HUP, and has only the second of these variables.
+    # Flux sends ALRM at the time limit. A job of `flux batch` also gets HUP, and has only the second of these
+    # variables.
     "flux": JobEnvironment(
         of_job=("FLUX_*",), job_ids=("FLUX_JOB_ID", "FLUX_ENCLOSING_ID"), stop_signals=("TERM", "ALRM", "HUP"),
         settings=("FLUX_URI",), always=("FLUX_URI",),

@@ -171,7 +171,7 @@ def pairs(source: object) -> Iterable[tuple[object, object]]:
     if isinstance(source, Mapping):
         return source.items()
     if source:
-        raise ValueError(f"the options {source!r} are no mapping of options to values")
+        raise ValueError(f"the options {source!r} are not a mapping of options to values")
     return ()
 
 
@@ -188,7 +188,7 @@ def _option_value(key: object, value: object) -> str | None:
 def _option_name(key: object) -> str:
     match = _OPTION_NAME.fullmatch(str(key))
     if not match:
-        raise ValueError(f"args: {key!r} is no name of an option")
+        raise ValueError(f"args: {key!r} is not the name of an option")
     return match[1]
 
 

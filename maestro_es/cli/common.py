@@ -62,7 +62,7 @@ class WhenType(click.ParamType[When]):
     name = "time|seq"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> When:
-        """Return the moment. A usage error if the text is not one."""
+        """Return the moment. Raise a usage error if the text is not one."""
         try:
             return parse_when(value, time.time_ns() // 1000)
         except ValueError as error:

@@ -13,14 +13,14 @@ from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import find_study, has_log
 
-#: How many steps are offered at most.
+#: The largest number of steps that are offered.
 _STEPS = 1000
 
 
 def studies_and_steps(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
-    """Return the words that can stand in an argument of studies and steps, and begin with `word`.
+    """Return the studies and steps that begin with `word`.
 
-    The steps are those of the study that the line names already, otherwise of the one with the current directory.
+    The steps are those of the study that the line already names, or of the study that contains the current directory.
     """
     earlier = [str(value) for value in context.params.get(parameter.name or "") or ()]
     return [*studies(context, parameter, word), *map(CompletionItem, _steps(earlier, word))]

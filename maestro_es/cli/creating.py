@@ -1,4 +1,4 @@
-"""What `run` does while it creates a study: if it is ended, it leaves nothing behind, and it shows its progress."""
+"""Code for the time while `run` creates a study: it shows its progress, and leaves nothing behind if it is ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from maestro_es.creation.exclusive_creation import Site, creating_named, remove_
 #: The signals of a shell that ends, and of a system that shuts down.
 _ENDING = (signal.SIGHUP, signal.SIGTERM)
 
-#: A creation that takes longer than this shows its progress, this often, in seconds.
+#: A creation that takes longer than the first number of seconds shows its progress, at intervals of the second.
 _PATIENCE, _INTERVAL = 1.0, 0.2
 
 
@@ -25,7 +25,7 @@ _PATIENCE, _INTERVAL = 1.0, 0.2
 def removing_if_ended() -> Iterator[None]:
     """Let SIGHUP and SIGTERM end this process as Ctrl-C does, so that what it has created is removed.
 
-    Meanwhile, Python does not look for garbage: a plan has millions of objects and hardly any garbage.
+    Meanwhile, Python's garbage collector is off, because a plan has millions of objects and hardly any garbage.
     """
     before = {number: signal.getsignal(number) for number in _ENDING}
     collects = gc.isenabled()

@@ -1,7 +1,7 @@
-"""``maestro-es cron``: installs, shows, checks and removes what runs ticks of the user's studies every minute.
+"""``maestro-es cron``: installs, shows, checks and removes the driver that runs ticks every minute.
 
-That is a line in the crontab, an entry in Slurm's scrontab, or a systemd timer. `maestro_es.drivers.crontab` reads and
-changes the crontab, and `maestro_es.drivers.tick_sources` has what all of them have in common.
+The driver is a line in the crontab, an entry in Slurm's scrontab, or a systemd timer. `maestro_es.drivers.crontab`
+reads and changes the crontab, and `maestro_es.drivers.tick_sources` has what all of them have in common.
 """
 
 from __future__ import annotations

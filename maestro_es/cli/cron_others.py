@@ -15,7 +15,7 @@ from maestro_es.study.invocation import Runtime
 
 
 def install(source: TickSource, runtime: Runtime, options: Mapping[str, str]) -> None:
-    """Install it, and print what keeps it from running ticks."""
+    """Install a driver, and print what keeps it from running ticks."""
     changed = source.install(options, runtime.host.name, runtime.now())
     say_done(f"{source.name} runs a tick for your studies every minute{'' if changed else '; it did so before'}")
     trouble = source.trouble()
@@ -24,7 +24,7 @@ def install(source: TickSource, runtime: Runtime, options: Mapping[str, str]) ->
 
 
 def show(source: TickSource) -> None:
-    """Print what is installed, and what would be."""
+    """Print what is installed, and what `install` would install."""
     state, text = source.look()
     if state is not InstallState.ABSENT:
         write_lines([f"In {source.where}:", *(text or "").split("\n")])
@@ -33,7 +33,7 @@ def show(source: TickSource) -> None:
 
 
 def report(source: TickSource) -> bool:
-    """Print whether it is installed. Returns whether it can run ticks."""
+    """Print whether a driver is installed. Returns whether it can run ticks."""
     state, _ = source.look()
     trouble = "" if state is InstallState.ABSENT else source.trouble()
     match state:
@@ -59,5 +59,5 @@ def report_all(runtime: Runtime) -> Level:
 
 
 def remove(source: TickSource, host: str) -> None:
-    """Remove it."""
+    """Remove a driver."""
     say_done(f"Removed from {source.where}" if source.remove(host) else f"Not in {source.where}")

@@ -136,7 +136,7 @@ def _happened(diff: Diff) -> Iterator[tuple[str, str]]:
 
 
 def _in_order(names: Container[str]) -> list[str]:
-    """Return the words in the order of a report."""
+    """Return the words in the order in which a report shows them."""
     return [word for word in WORDS.values() if word in names]
 
 

@@ -70,7 +70,7 @@ def command(studies: tuple[Path, ...], stop_before: float, script: Path | None) 
 
 
 def _submit(script: Path) -> str:
-    """Submit the job that continues. Returns its id (empty: there was no answer, which is printed)."""
+    """Submit the follow-up job. Returns its id (empty: there was no answer; a message is printed)."""
     try:
         job_id = batch_job.resubmit(script)
     except Unreachable as error:
@@ -96,7 +96,7 @@ def _drive(root: Path, children: Children, name: str) -> int:
 
 
 def _finish(children: Children, following: str, *, over: bool) -> int:
-    """Say why not all studies have ended, or cancel the job that was to follow. Returns the exit code."""
+    """Say why not all studies have ended, or cancel the follow-up job. Returns the exit code."""
     code = exit_code(children.codes)
     if code == EXIT_TRY_AGAIN:
         say(f"maestro-es: {_why(children.codes, over=over, stopping=children.stopping)}", err=True)

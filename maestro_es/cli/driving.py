@@ -1,4 +1,4 @@
-"""What ``run --wait`` and ``drive`` have in common: they run ticks of a study until it has ended, and say how."""
+"""The common part of ``run --wait`` and ``drive``: run ticks of a study until it has ended, and say how it ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from maestro_es.errors import EXIT_INTERRUPTED, EXIT_TRY_AGAIN
 from maestro_es.execution_graph import ExecutionGraph
 from maestro_es.study.invocation import Driver, Runtime
 
-#: The options of `run` that make sense for a study that exists.
+#: The options of `run` that make sense for an existing study.
 _FOR_ANY = ("spec", "wait", "autoyes", "autono")
 
 

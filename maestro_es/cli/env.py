@@ -86,7 +86,7 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
 
 
 def _changes(before: RecordedEnvironment, recorded: Sequence[Recorded]) -> Iterator[str]:
-    """Yield a line for each change that an event has recorded."""
+    """Yield a line for each change that an event records."""
     after = next((one.event.environment for one in recorded if isinstance(one.event, EnvironmentRecorded)), None)
     if after is None:
         yield "nothing to change"

@@ -22,7 +22,7 @@ from maestro_es.report.table import columns
 _HEADER = ("Seq", "Time", "Step", "Event", "By", "What")
 _CSV_HEADER = ("seq", "time", "step", "type", "actor", "what", "data")
 
-#: The number of printed events from which the widths of the columns for the next ones are computed.
+#: How many printed events determine the column widths for the next ones.
 _RECENT = 100
 
 #: How many events are printed at a time.
@@ -67,7 +67,7 @@ class EventOutput:
     def show_counts(self, fields: Sequence[str], counts: Counter[tuple[object, ...]]) -> None:
         """Print the number of events for each combination of values.
 
-        The most frequent comes first, but days are in order.
+        The most frequent one comes first. Days and similar values are sorted instead.
         """
         ordered = _ORDERED & set(fields)
         rows = sorted(counts.items(), key=lambda row: (not ordered and -row[1], [_order(value) for value in row[0]]))

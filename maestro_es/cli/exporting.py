@@ -22,7 +22,7 @@ class ExportType(click.ParamType[ExportChoice]):
     def convert(
         self, value: str | ExportChoice, param: click.Parameter | None, ctx: click.Context | None
     ) -> ExportChoice:
-        """Return the choice. A usage error if the text is not one."""
+        """Return the choice. Raise a usage error if the text is not one."""
         if isinstance(value, ExportChoice):
             return value
         try:

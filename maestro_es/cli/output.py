@@ -116,7 +116,7 @@ def write_data(text: str) -> None:
 
 
 def write_lines(lines: Iterable[str], do: Callable[[str], None] = write) -> None:
-    """Print lines in blocks, so that the longest log needs little memory."""
+    """Print lines in blocks, so that even the longest log needs little memory."""
     rest = iter(lines)
     while some := list(itertools.islice(rest, _SOME)):
         do("".join(f"{line}\n" for line in some))

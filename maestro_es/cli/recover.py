@@ -1,4 +1,4 @@
-"""``maestro-es recover``: rebuilds a lost log from an export and from the traces of jobs.
+"""``maestro-es recover``: rebuilds a lost log from an export and from what the jobs left behind.
 
 `maestro_es.creation.recovery_rules` decides which state a step gets.
 """

@@ -199,7 +199,7 @@ def _stay(graph: ExecutionGraph, launched: Callable[[], None]) -> int:
 
 
 def _launch(graph: ExecutionGraph, launched: Callable[[], None], *, dry: bool) -> int:
-    """Run the first tick, call `launched`, and print how later ticks will come."""
+    """Run the first tick, call `launched`, and print how later ticks will be started."""
     last_error = ""
     try:
         graph.tick()

@@ -1,4 +1,4 @@
-"""A whole terminal: it shows pages of lines, and gives single keys. What the pages show is decided by its users."""
+"""Uses the whole terminal: shows pages of lines, and reads single keys. Its callers decide what the pages show."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def can_show() -> bool:
 
 @contextlib.contextmanager
 def whole_screen() -> Iterator[None]:
-    """Use the second screen of the terminal, without echo. The first one is back afterwards, whatever happens."""
+    """Use the second screen of the terminal, without echo. The first one is restored afterwards, whatever happens."""
     before = termios.tcgetattr(sys.stdin)
     out = exact_output()
     try:

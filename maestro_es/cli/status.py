@@ -46,7 +46,10 @@ _STATES = click.Choice([state.name for state in State], case_sensitive=False)
 
 
 class StepChoice(NamedTuple):
-    """Which steps a user wants to see, in which order, with which columns. By default all, in Maestro's order."""
+    """Which steps a user wants to see, in which order, with which columns.
+
+    The default is all steps, in Maestro's order.
+    """
 
     patterns: Sequence[str] = []
     states: Sequence[State] = []
@@ -57,7 +60,7 @@ class StepChoice(NamedTuple):
 
 
 class Shown(Enum):
-    """What is shown of a study: a summary, the study at a glance, the rows of Maestro's table, or chosen steps."""
+    """What is shown: a summary of a study, the study at a glance, the rows of Maestro's table, or chosen steps."""
 
     SUMMARY = "summary"
     GLANCE = "glance"
@@ -76,7 +79,7 @@ class Form(NamedTuple):
 class Standing(NamedTuple):
     """The status of one study: its summary, the selected steps, and how many more there are.
 
-    `rows` are these steps for Maestro's layouts, and `reasons` says by their numbers why some did not succeed. `seen`
+    `rows` are these steps for Maestro's layouts, and `reasons` says why some did not succeed, by step number. `seen`
     and `failures` are for a user who has selected no steps.
     """
 

@@ -15,7 +15,7 @@ from maestro_es.core.model import StudyStatus
 from maestro_es.errors import EXIT_OK, EXIT_TRY_AGAIN
 from maestro_es.execution_graph.auditing import AuditableGraph
 
-#: The pause in seconds before the studies are looked at again.
+#: The pause in seconds before the studies are checked again.
 _PAUSE = 1.0
 
 

@@ -39,7 +39,7 @@ _TEXT_KEYS = "q back  w why  o output"
 
 
 class Watched(NamedTuple):
-    """A study as the last reading of its log has shown it."""
+    """A study, as its log was when it was last read."""
 
     summary: Summary
     overview: Overview
@@ -197,7 +197,7 @@ def show_problem(root: Path, error: MaestroError) -> None:
 
 
 def _ask(question: str) -> str:
-    """Let the user type a text; Escape gives none."""
+    """Let the user type a text. Escape cancels."""
     text = ""
     while True:
         screen.show(lambda columns, rows: text_lines("", [], columns, rows, question + text))  # noqa: B023 - likewise

@@ -6,8 +6,8 @@ broker. The queue is omitted when the job is submitted.
 
 **Jobs.** A step runs in a separate Flux instance, as by ``flux batch``. With ``nested: false`` it is one task with all
 resources, because ``flux submit`` would start the runner once for each process (`jobspec`). The name of a job is that
-of its step, and ends with the token of the attempt: STEP.TOKEN. One list of all jobs serves all studies (`client`),
-and shows no text of ours but the names and the directories (`output`).
+of its step, and ends with the token of the attempt: STEP.TOKEN. One list of all jobs serves all studies (`client`). It
+shows only the names and directories of jobs (`output`).
 
 **Ends.** At the time limit, Flux sends SIGALRM, and SIGKILL five seconds later. ``flux cancel`` sends SIGTERM, and
 SIGKILL five seconds later. A job of ``flux batch`` also gets SIGHUP. Processes in another session survive all this,

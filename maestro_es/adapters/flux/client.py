@@ -3,16 +3,16 @@
 The commands find an instance of Flux by FLUX_URI. Its value comes from the batch block or from the shell in which
 `run` was called. Without it, they find the system's instance. So cron needs no other settings.
 
-A command of Flux waits for ever if its broker does not answer, so maestro-es limits the time of each command. A
-command that was ended after its only request has submitted a job and printed no id. Then the token in the job's name
-finds the job.
+A command of Flux waits for ever if its broker does not answer, so maestro-es limits the time of each command. If a
+command was killed after it had sent its only request, it has submitted a job without printing the id. Then the job is
+found by the token in its name.
 
-Several jobs are sent with one process (`send_jobs`), because a process for each job takes most of the time.
-``flux bulksubmit`` can't do this. It makes descriptions itself, from options that can't request one task on all
-resources, and it prints ids without telling which job has which one.
+Several jobs are sent with one process (`send_jobs`), because a process for each job takes most of the time. ``flux
+bulksubmit`` can't do this. It makes descriptions itself, from options that can't request one task on all resources,
+and it prints ids without saying which job each id belongs to.
 
-If the broker crashes, it forgets all jobs since its last checkpoint, while their processes may run on. So the start of
-the instance is recorded with each job. If it has changed, a missing job may still run.
+If the broker crashes, it forgets all jobs since its last checkpoint, although their processes may still be running. So
+the start of the instance is recorded with each job. If it has changed, a missing job may still be running.
 
 Facts about Flux refer to flux-core 0.88. `maestro_es.adapters.flux.output` decides what an answer means.
 """
@@ -58,7 +58,7 @@ from maestro_es.errors import Unreachable
 
 _URI = "FLUX_URI"
 
-#: The beginnings of the names of variables that would change the behaviour of Flux's commands.
+#: How the names of variables begin that would change the behaviour of Flux's commands.
 _OURS = ("FLUX_",)
 
 #: The program that submits many jobs. Flux's own Python runs it.
@@ -232,8 +232,8 @@ class FluxJobs(BatchJobs):
     ) -> dict[str, JobInfo]:
         """Return the jobs of these attempts. A job that the instance does not list is GONE.
 
-        If a job may be adopted, the start of the instance is asked before the list, so that it is not too late. If a
-        job is missing or was cancelled, it is asked after the list, so that it is not too early.
+        The start of the instance is queried too. If a job may be adopted, it is queried before the list, so that it is
+        not too recent. If a job is missing or was cancelled, it is queried after the list, so that it is not too old.
         """
         steps = [structs.replace(step, job_id=plain_id(step.job_id) or step.job_id) for step in steps]
         before = self._start_of_instance() if any(step.phase is Phase.REQUESTED for step in steps) else ""

@@ -17,7 +17,7 @@ from maestro_es.adapters.script import Directive, exclusive, is_free, option, pa
 from maestro_es.core.model import is_scheduled
 from maestro_es.core.walltime import walltime_seconds
 
-#: The beginning of a line of a script with options.
+#: How a line of a script begins that contains options.
 DIRECTIVE = "#flux:"
 
 #: The long names of the groups of `allocation_args` and `launcher_args`, in the order in which Maestro writes them.
@@ -34,7 +34,7 @@ _MOST_URGENT = 31
 #: which name.
 _REFUSED = frozenset({"wrap", "dry-run", "job-name", "cwd", "cc", "bcc", "wait", "watch", "help", "h", "flags"})
 
-#: The ones of these options that may appear in a script, because maestro-es overrides them, or has written them.
+#: The subset of these options that may appear in a script, because maestro-es overrides them, or has written them.
 _HARMLESS = frozenset({"job-name", "cwd", "flags"})
 
 #: The options that take whole numbers, and the keys of a step for them.

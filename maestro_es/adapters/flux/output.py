@@ -167,7 +167,7 @@ def read_submission(done: Completed) -> Outcome:
 
 
 def read_answers(done: Completed, count: int) -> list[Outcome] | None:
-    """Return the outcomes of `send_jobs` for so many jobs. None: it could not run, and nothing was sent.
+    """Return the outcomes of `send_jobs` for this number of jobs. None: it could not run, and nothing was sent.
 
     A job without an answer is in doubt.
     """
@@ -315,7 +315,7 @@ def _exit_code(waitstatus: int | None) -> int | str:
 
 
 def _delay(job: _Listed, word: str) -> str:
-    """Return the reason that delays a pending job. Flux gives none while a job only waits for resources."""
+    """Return the reason that delays a pending job. Flux gives none while a job is just waiting for resources."""
     if word == "DEPEND":
         return f"it depends on {', '.join(job.dependencies)}" if job.dependencies else "it depends on another job"
     return "it is held (urgency 0)" if word == "SCHED" and not job.urgency else ""

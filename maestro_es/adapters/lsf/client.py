@@ -1,4 +1,4 @@
-"""LSF: runs the commands that submit, list and cancel jobs.
+"""Runs LSF's commands that submit, list and cancel jobs.
 
 ``bsub`` submits one shell command. It copies its first argument as it is, and quotes the others in its own way [V]. So
 the whole command is one argument, quoted for a shell. ``bjobs`` shows it, and the token in it.
@@ -64,7 +64,7 @@ class LsfJobs(OneDashJobs):
     _is_old = False
 
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
-        """Return the bsub command of a job. ValueError if it is too long."""
+        """Return the bsub command for a job. ValueError if it is too long."""
         import shlex  # noqa: PLC0415 - needed only to submit to LSF
 
         command = shlex.join([str(job.runner), job.token, str(job.workspace), job.script, str(job.study)])

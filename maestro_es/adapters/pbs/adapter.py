@@ -1,6 +1,6 @@
-"""PBS (OpenPBS and PBS Pro): the adapter. This module decides which options a job has, and writes its script.
+"""The adapter for PBS (OpenPBS and PBS Pro). This module decides which options a job has, and writes its script.
 
-Maestro has no adapter for PBS. The keys of a batch block and of a step mean what they mean for Slurm:
+Maestro has no adapter for PBS. The keys of a batch block and of a step have the same meaning as for Slurm:
 
 - A step with nodes gets a chunk for each node, placed on different nodes, with its share of the procs:
   ``-l select=2:ncpus=4:mpiprocs=4 -l place=scatter`` for 2 nodes and 8 procs. ``gpus`` and ``memory`` are those of a
@@ -50,14 +50,14 @@ _SAID_BY = {"queue": ("q",), "reservation": ("q",), "bank": ("A",)}
 #: name, and what qsub prints.
 _REFUSED = frozenset({"N", "I", "J", "X", "G", "f", "k", "r", "z", "x", "V", "v"})
 
-#: Those of these options that may appear in a script, because the options of maestro-es override them.
+#: The subset of these options that may appear in a script, because the options of maestro-es override them.
 _HARMLESS = frozenset({"N", "k", "r", "V"})
 
 _LAUNCHER = "mpiexec -n {procs}"
 _LONGEST_NAME = 230
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.+-]")
 
-#: A size that PBS accepts. Without a unit, Slurm's unit: megabytes.
+#: A size that PBS accepts. Without a unit, it is in megabytes, as for Slurm.
 _SIZE = re.compile(r"([0-9]+)([kmgt]?)b?", re.IGNORECASE)
 
 

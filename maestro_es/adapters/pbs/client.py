@@ -1,19 +1,19 @@
-"""PBS: runs the commands that submit, list and cancel jobs.
+"""Runs PBS's commands that submit, list and cancel jobs.
 
 Facts about PBS were observed with OpenPBS 23.06.06.
 
 ``qsub -- COMMAND`` submits the runner with its arguments, and ``qstat -f`` shows them in argument_list, in each state.
-A job gets no variables of qsub's environment. With ``-V`` it would, but then qstat shows them, with all values, to all
+A job gets no variables of qsub's environment. With ``-V`` it would, but then qstat shows them and their values to all
 users. So the runner is started by a file in ``.maestro-es`` that sets the variables of the steps. Only its owner can
 read it.
 
-``-f`` keeps qsub from leaving a process behind, ``-r n`` keeps PBS from running a job twice. ``-k doe`` writes output
-files where they belong from the beginning. Otherwise PBS copies them there after the job.
+``-f`` keeps qsub from leaving a process behind, and ``-r n`` keeps PBS from running a job twice. ``-k doe`` writes
+output files where they belong from the beginning. Otherwise PBS copies them there after the job.
 
 ``qselect`` lists the ids of a user's jobs, and ``qstat`` then shows these. Without ids, qstat shows the jobs of all
 users. Jobs that have ended are in the history (``-x``) if the server keeps one (job_history_enable), which is off by
-default. Then only the runner reports how a step has ended. A server that is down refuses connections at once. One that
-hangs lets all commands wait, for more than 20 s.
+default. Then only the runner reports how a step has ended. A server that is down refuses connections at once. If it
+hangs, all commands wait for more than 20 s.
 
 `maestro_es.adapters.pbs.output` decides what an answer means.
 """
@@ -48,7 +48,7 @@ _SETTINGS = ("PBS_CONF_FILE", "PBS_SERVER", "PBS_DEFAULT")
 #: Variables to which bash assigns itself, so that a script can't.
 _READ_ONLY = ("UID", "EUID", "PPID", "BASH_VERSINFO")
 
-#: Variables of a job that are its own, whatever the user's environment has.
+#: Variables for which a job keeps its own values, whatever the user's environment has.
 _OF_JOB = ("TMPDIR",)
 
 #: All attributes, with an object on each line. For several jobs, ``-F json`` shows only the first one.
@@ -89,7 +89,7 @@ class PbsJobs(OneDashJobs):
     _last: tuple[Environment, str, str] | None = None
 
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
-        """Return the qsub command of a job."""
+        """Return the qsub command for a job."""
         starter = str(job.runner.with_name(self._starter(job.environment)[1]))
         runner = [str(job.runner), job.token, str(job.workspace), job.script, str(job.study)]
         mask = [] if job.environment.umask is None else ["-W", f"umask={job.environment.umask:03o}"]

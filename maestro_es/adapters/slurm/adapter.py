@@ -80,7 +80,7 @@ _EMBEDDED = re.compile(r"#SBATCH\s+(.*)")
 #: Options that name a file, in the same word or in the next one. In a name with a backslash, Slurm replaces no
 #: patterns.
 _OF_FILES = re.compile(r"(--output|--error|--input|-[oei])(=?)([^\\]*)")
-#: A size that sbatch accepts (22.05): "4GB", but neither "4.5G" nor "4 G". A space before it is allowed.
+#: A size that sbatch accepts (22.05): "4GB", but not "4.5G" or "4 G". A space before it is allowed.
 _SIZE = re.compile(r"\s*\+?[0-9]+(?:[kmgt]b?)?", re.IGNORECASE)
 _LONG, _SHORT = re.compile(r"--([\w-]+)"), re.compile(r"-(\w)")
 

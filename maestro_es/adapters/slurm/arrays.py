@@ -1,4 +1,4 @@
-"""Slurm: rules for job arrays: the ids of their jobs, which options they can have, and their submission. Pure.
+"""Slurm's rules for job arrays: the ids of their jobs, which options they can have, and their submission. Pure.
 
 An element of an array has the id ``J_K``: the id of the array and its index. maestro-es never uses the other id that
 Slurm gives to an element when it starts. That id may belong to another job after a crash of the controller, and
@@ -31,8 +31,8 @@ _MAX_ARRAY_SIZE = 1001
 _INVALID = "Invalid job array specification"
 
 #: Before this version, a node that can't launch an element ends the wrong jobs, because it names them by the other id
-#: of the element. For the last element, it cancels the whole array, running jobs too (seen in 22.05). For any other
-#: one, it cancels nothing, and the element stays RUNNING although nothing runs.
+#: of the element. If the element is the last one, the node cancels the whole array, running jobs included (seen in
+#: 22.05). Otherwise it cancels nothing, and the element stays RUNNING although nothing runs.
 _FAIL_ALONE = (23, 2, 6)
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+).*")
 
@@ -43,7 +43,7 @@ _PENDING = re.compile(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]")
 #: Words of options that the elements of an array can't share: names of files, and conditions on the name of a job.
 _NOT_SHARED = re.compile(r"-[oei].*|--(ou|er|in).*|.*(%|singleton|open-mode).*", re.DOTALL)
 
-#: The options of a job that are not the same in an array. The array has them once, or the runner does their work.
+#: The options that differ between the jobs of an array. The array has them only once, or the runner does their work.
 OWN = ("--job-name", "--output", "--error")
 
 

@@ -58,7 +58,7 @@ _APPEND = "--open-mode=append"
 #: In the name of a file with this character, Slurm replaces no patterns.
 _NO_PATTERNS = "\\"
 
-#: The time zone in which our commands of Slurm read and print times.
+#: The time zone in which Slurm's commands, as we call them, read and print times.
 _UTC = {"TZ": "UTC0"}
 
 #: The number of characters that a message quotes from an answer that can't be read.
@@ -85,15 +85,15 @@ class SlurmJobs(BatchJobs):
     settings = (_CONF,)
 
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
-        """Return the sbatch command of a job. It submits the job's link to the runner."""
+        """Return the sbatch command for a job. It submits the job's link to the runner."""
         ours = ["--parsable", "--no-requeue", f"--chdir={job.workspace}"]
         runner = [str(_link(job)), job.token, str(job.workspace), job.script, str(job.study)]
         return ["sbatch", _APPEND, *options, *ours, *runner]
 
     def array_submission(self, array: Array, options: Sequence[str]) -> list[str]:
-        """Return the sbatch command of an array. Each of its jobs opens its output files once it may start.
+        """Return the sbatch command for an array. Each of its jobs opens its output files once it may start.
 
-        One file is for what Slurm itself prints about any of them.
+        One file receives Slurm's own messages about all of them.
         """
         messages = str(said_path(array.state, array.name))
         files = [
@@ -212,10 +212,11 @@ def _link(job: Job) -> Path:
 
 
 def _make_link(link: Path, runner: Path) -> None:
-    """Create a link to the runner. It is a hard link if possible, which takes a tenth of the time of a new file.
+    """Create a link to the runner.
 
-    Some file systems have no hard links, allow none to files of other users, or limit the number of links to a file.
-    Then it is a symbolic link.
+    It is a hard link if possible, which takes a tenth of the time that a new file takes. Otherwise it is a symbolic
+    link, because some file systems have no hard links, allow none to files of other users, or limit the number of
+    links to a file.
     """
     with contextlib.suppress(FileExistsError):
         try:

@@ -3,8 +3,8 @@
 `cpus` decides which CPUs a job requests so that its launchers can start. `without_value` finds options of sbatch that
 lack their value. `maestro_es.adapters.slurm.adapter` decides which other options a job has.
 
-Maestro requests no CPUs, so Slurm may accept its job and refuse one with such a line. A launcher adds no line if its
-text shows that it does not need these CPUs.
+Maestro requests no CPUs, so Slurm may accept Maestro's job and refuse ours. No CPUs are requested for a launcher whose
+text shows that it does not need them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from maestro_es.adapters.launcher import Resources, launchers, whole_number
 from maestro_es.adapters.script import Directive, option
 
-#: Variables that let ``srun`` start more tasks than there are CPUs. The first is that of srun, which sbatch sets if it
-#: has the option. The second is that of sbatch. Any value has this effect.
+#: Variables that let ``srun`` start more tasks than there are CPUs. The first is srun's, and sbatch sets it if it has
+#: the option. The second is sbatch's. Any value has this effect.
 OVERCOMMIT = ("SLURM_OVERCOMMIT", "SBATCH_OVERCOMMIT")
 
 _OVERCOMMITS = re.compile(r"SLURM_OVERCOMMIT|^#SBATCH\s(?:.*\s)?(?:--overcommit|-O)(?!\S)", re.MULTILINE)
@@ -45,7 +45,7 @@ def cpus(
     passed: Iterable[Directive],
     environment: Collection[str],
 ) -> list[Directive]:
-    """Return the option for the CPUs that a script's launchers need, if Slurm would give the job fewer.
+    """Return the option for the CPUs that a script's launchers need, if Slurm would otherwise give the job fewer.
 
     By default, Slurm gives a job one CPU for each node or for each task. `counted` is the number of tasks in the
     header. If it is None, CPUs for each node are requested, but no tasks, so that a user's own ``srun`` starts as many

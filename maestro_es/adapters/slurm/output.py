@@ -30,8 +30,8 @@ ACCOUNTS_FORMAT = "JobID,State,ExitCode,End,SubmitLine"
 #: The number of columns of these formats.
 COLUMNS, ACCOUNTS_COLUMNS = 4, 5
 
-#: The beginnings of their headers. Output without a header is not an answer. A site may have replaced a command by a
-#: script, which may exit with 0 and print nothing, or only a greeting.
+#: How their headers begin. Output without a header is not an answer. A site may have replaced a command by a script,
+#: which may exit with 0 and print nothing, or only a greeting.
 QUEUE_HEADER, ACCOUNTS_HEADER = "JOBID|", "JobID|"
 
 #: The parts of ``scontrol show config`` that a study keeps. Each of them is used by some rule of maestro-es.

@@ -139,11 +139,11 @@ def test_options_are_passed_through_and_the_step_overrides_the_batch_block():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["x"], "the options ['x'] are no mapping of options to values"),
-        ({"a b": 1}, "args: 'a b' is no name of an option"),
-        ({"---x": 1}, "args: '---x' is no name of an option"),
-        ({"": 1}, "args: '' is no name of an option"),
-        ({"x\ny": 1}, "args: 'x\\ny' is no name of an option"),
+        (["x"], "the options ['x'] are not a mapping of options to values"),
+        ({"a b": 1}, "args: 'a b' is not the name of an option"),
+        ({"---x": 1}, "args: '---x' is not the name of an option"),
+        ({"": 1}, "args: '' is not the name of an option"),
+        ({"x\ny": 1}, "args: 'x\\ny' is not the name of an option"),
         ({"x": True}, "args: x is True; write a text or a number, or null for a flag"),
         ({"x": [1]}, "args: x is [1]; write a text or a number, or null for a flag"),
         ({"xy": "a\nb"}, "--xy is 'a\\nb', and no option can hold a control character"),
