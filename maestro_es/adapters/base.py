@@ -19,6 +19,7 @@ from maestro_es.core.environment import Environment
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.observations import Claim
 from maestro_es.core.submission import Outcome
+from maestro_es.core.usage import Usage
 
 
 def _not_written() -> str:
@@ -82,7 +83,7 @@ class JobInfo(msgspec.Struct, frozen=True):
     """A scheduler's answer about one job: its state, the scheduler's name for that state, and the identity of the job.
 
     `delay` is the scheduler's reason why the job is pending (empty: it is just waiting its turn). `ended_at` is the
-    time of its end, if the scheduler reports it.
+    time of its end, if the scheduler reports it, and `usage` is what an ended job has used.
     """
 
     state: JobState
@@ -93,6 +94,7 @@ class JobInfo(msgspec.Struct, frozen=True):
     instance: str = ""
     delay: str = ""
     ended_at: Micros | None = None
+    usage: Usage | None = None
 
 
 class QueueEntry(msgspec.Struct, frozen=True):
@@ -109,6 +111,7 @@ class QueueEntry(msgspec.Struct, frozen=True):
     ended_at: Micros | None = None
     exit_code: int | None = None
     index: int | None = None
+    usage: Usage | None = None
 
 
 class Submitting(NamedTuple):
@@ -223,6 +226,18 @@ class CarriesOutput(Protocol):
     """
 
     carries_output: bool
+
+
+@runtime_checkable
+class RecallsUsage(Protocol):
+    """An adapter whose scheduler has an accounting that knows what ended jobs have used."""
+
+    def query_usage(self, jobs: Mapping[str, str], since: Micros, cluster_info: Mapping[str, str]) -> dict[str, Usage]:
+        """Return by token what jobs have used. `jobs` maps tokens to job ids. All were submitted after `since`.
+
+        `cluster_info` is what the method with this name has returned. Jobs that the accounting does not know yet are
+        missing. `Unreachable` if there is no quick answer.
+        """
 
 
 @runtime_checkable

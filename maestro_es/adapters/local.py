@@ -24,12 +24,14 @@ from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Job, JobInfo, QueueEntry
 from maestro_es.adapters.command import NO_ROOM
 from maestro_es.adapters.schedulers import still_running
+from maestro_es.core.attempt_token import TOKEN_VARIABLE
 from maestro_es.core.environment import for_runner
 from maestro_es.core.hosts import was_rebooted
-from maestro_es.core.model import TOKEN_VARIABLE, Boot, JobState, StepRecord, StudyRecord
+from maestro_es.core.model import Boot, JobState, StepRecord, StudyRecord
 from maestro_es.core.observations import Claim, ClaimState
 from maestro_es.core.scheduler_facts import SchedulerFacts
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
+from maestro_es.core.usage import Usage, local_usage
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
 
@@ -234,6 +236,15 @@ class LocalAdapter:
 
     def _is_here(self, step: StepRecord) -> bool:
         return (step.job_host, step.job_instance) == (self._host.name, self._instance)
+
+
+def take_usages() -> dict[str, Usage]:
+    """Return by token what ended local steps have used that this process has started, once."""
+    usages = {}
+    for ended in process.take_ended():
+        _, token, _, _, _, limit, *_ = ended.argv[len(_BASH) if ended.argv[0] == _BASH[0] else 0 :]
+        usages[token] = local_usage(ended.cpu, ended.memory, int(limit))
+    return usages
 
 
 ADAPTER = LocalAdapter

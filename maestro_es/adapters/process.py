@@ -103,7 +103,8 @@ def _gpus() -> int:
         return 0
 
 
-_spawned: set[int] = set()
+#: The processes that `spawn` started, with their arguments.
+_spawned: dict[int, tuple[str, ...]] = {}
 
 
 def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Environment | None = None) -> tuple[int, int]:
@@ -123,7 +124,7 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Environment | 
     finally:
         os.close(null)
         os.close(its_end)
-    _spawned.add(pid)
+    _spawned[pid] = tuple(argv)
     try:
         _wait_for_arguments(pid, argv[-1])
     except Unreachable:
@@ -145,17 +146,50 @@ def _wait_for_arguments(pid: int, last: str) -> None:
         os.sched_yield()
 
 
+class Used(NamedTuple):
+    """A process that has ended, and what it has used with its descendants: microseconds of CPU time, and bytes."""
+
+    argv: tuple[str, ...]
+    cpu: int
+    memory: int
+
+
+#: The processes that have ended, and that `take_ended` has not returned.
+_ended: list[Used] = []
+
+
 def reap() -> int:
     """Wait for the processes that `spawn` started and that have ended. Returns their number."""
     before = len(_spawned)
     for pid in list(_spawned):
         try:
-            ended = os.waitpid(pid, os.WNOHANG)[0]
+            ended, _, used = os.wait4(pid, os.WNOHANG)
         except ChildProcessError:
-            ended = pid
+            del _spawned[pid]
+            continue
         if ended:
-            _spawned.discard(pid)
+            memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            _ended.append(Used(_spawned.pop(pid), int((used.ru_utime + used.ru_stime) * 1e6), memory))
     return before - len(_spawned)
+
+
+def reap_all(seconds: float) -> bool:
+    """Wait for all processes that `spawn` started, but not longer than this. Returns whether any has ended.
+
+    Use this only if all of them are about to end.
+    """
+    end = time.monotonic() + seconds
+    while _spawned and not reap() and time.monotonic() < end:
+        time.sleep(0.01)
+    reap()
+    return bool(_ended)
+
+
+def take_ended() -> list[Used]:
+    """Return the processes that `reap` has seen to end since the last call."""
+    taken = _ended[:]
+    _ended.clear()
+    return taken
 
 
 def is_running(pid: int, word: str) -> bool:

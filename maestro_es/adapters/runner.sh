@@ -19,7 +19,7 @@
 # input. If the tick dies before that, the runner reads the end of its input, and exits without starting the step.
 #
 # A report is an empty file in the study's inbox. Its name is its content, so it is complete as soon as it exists:
-#   TOKEN.started  TOKEN.exit.CODE  TOKEN.stopped.CODE  TOKEN.timeout
+#   TOKEN.started  TOKEN.exit.CODE  TOKEN.stopped.CODE  TOKEN.timeout  TOKEN.used.CPU-MEMORY-WALLTIME
 #   TOKEN.refused.JOB  TOKEN.unclaimed  TOKEN.dropped  ARRAY.unindexed
 # The runner uses a relative path from the workspace to the inbox if there is one. So the study may be moved while the
 # step runs.
@@ -324,9 +324,14 @@ may_tick() { # whether the surrounding job, if any, still runs: a tick and the s
 if [ -n "$near" ] && ! [ "$near" -ef "$state" ] && [ -d "$near" ]; then state=$near; fi # the study was moved
 if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
     # One waiting tick is enough. But after a forced end, a tick must also see that this runner is gone.
-    if [ -n "$timed_out$stopped" ] || [ "$code" -gt 128 ] || ! is_waited_for; then
-        ! may_tick || "$state/next-tick" </dev/null >/dev/null 2>&1 &
+    next= waited=
+    ! is_waited_for || waited=$waiting_pid
+    if [ -z "$waited" ] || [ -n "$timed_out$stopped" ] || [ "$code" -gt 128 ]; then ! may_tick || next=next; fi
+    if [ "$waited" != "$PPID" ]; then # a parent that waits for us learns from the system what the step used
+        cd -P . # bash's exec would look for a relative path in the place from which the study was moved
+        exec "$state/next-tick" used "$state/inbox/$token.used" "$limit" $next </dev/null >/dev/null 2>&1
     fi
+    [ -z "$next" ] || "$state/next-tick" </dev/null >/dev/null 2>&1 &
 fi
 # Some versions of LSF know only the exit code. It must show which signal has told the step to end, even if the step has
 # saved its work then.

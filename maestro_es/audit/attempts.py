@@ -14,6 +14,7 @@ from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Micros, Phase, StepRecord, SubmissionKind
 from maestro_es.core.transitions import can_go_on
+from maestro_es.core.usage import Usage
 
 #: The `outcome` of an attempt that has not ended.
 IN_FLIGHT = "in flight"
@@ -40,6 +41,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     `noticed` means that no report gives the time of the end. Then `ended_at` is the time at which a tick noticed the
     end, or the time of the next boot of the host. `outputs` holds the paths of the files that its job has written.
     `step_details` sets them. `environment` is the digest of the steps' environment at the time of the request.
+    `usage` is what the attempt used, if that is known.
     """
 
     number: int
@@ -58,6 +60,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     evidence: tuple[e.Evidence, ...] = ()
     outputs: list[str] = msgspec.field(default_factory=list)
     environment: str = ""
+    usage: Usage | None = None
 
 
 def attempts(events: Iterable[e.Recorded], environments: Iterable[e.Recorded] = ()) -> list[Attempt]:
@@ -73,6 +76,8 @@ def attempts(events: Iterable[e.Recorded], environments: Iterable[e.Recorded] = 
             digest = event.environment.digest
         elif isinstance(event, e.SubmissionRequested):
             result.append(_requested(recorded, event, digest))
+        elif isinstance(event, e.UsageReported):
+            _use(result, event)
         elif result and result[-1].outcome == IN_FLIGHT:
             _go_on(result[-1], recorded)
             _end(result[-1], recorded)
@@ -111,6 +116,13 @@ def _go_on(attempt: Attempt, recorded: e.Recorded) -> None:
             attempt.host = event.host or attempt.host
 
 
+def _use(tried: Sequence[Attempt], event: e.UsageReported) -> None:
+    """Update the attempt whose usage became known after its end."""
+    for attempt in tried:
+        if attempt.token == event.token:
+            attempt.usage = event.usage
+
+
 def _end(attempt: Attempt, recorded: e.Recorded) -> None:
     """Update an attempt with its outcome, if this event ends it."""
     event = recorded.event
@@ -119,6 +131,7 @@ def _end(attempt: Attempt, recorded: e.Recorded) -> None:
         attempt.ended_at = getattr(event, "at", recorded.recorded_at)
         attempt.noticed = getattr(event, "noticed", False)
         attempt.evidence = getattr(event, "evidence", ())
+        attempt.usage = getattr(event, "usage", None)
     if isinstance(event, (e.StepFinished, e.StepFailed)):
         attempt.exit_code = event.exit_code
 

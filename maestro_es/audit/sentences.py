@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from maestro_es.audit.times import show_span
+from maestro_es.audit.usage import usage_text
 from maestro_es.core import events as e
 from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, UNWATCHED, Cause, State
 
@@ -138,6 +139,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"was held; it will not be submitted{_reason(event.reason)}"
         case e.StepReleased():
             return f"was released; it can be submitted{_reason(event.reason)}"
+        case e.UsageReported():
+            return f"used {usage_text(event.usage)}"
         case e.ReportIgnored():
             return f"a report of another attempt was ignored: {event.report}"
         case _:

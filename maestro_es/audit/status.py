@@ -13,6 +13,7 @@ import msgspec
 
 from maestro_es.audit.as_of import Past
 from maestro_es.audit.times import iso
+from maestro_es.audit.usage import usage_data
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Cause, Micros, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.requests import match_steps
@@ -239,6 +240,7 @@ def step_data(step: StepRecord, now: Micros) -> dict[str, Any]:
         "held": step.held,
         "skipped": step.skipped,
         "doubted": step.doubted,
+        "usage": usage_data(step.usage, step.started_at, step.ended_at),
     }
 
 

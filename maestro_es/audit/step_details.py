@@ -17,6 +17,7 @@ from maestro_es.audit.attempts import Attempt, attempts, script_of, which_script
 from maestro_es.audit.consistent_view import consistent_view
 from maestro_es.audit.status import step_data
 from maestro_es.audit.times import iso
+from maestro_es.audit.usage import usage_data
 from maestro_es.audit.why.explain import in_full
 from maestro_es.core import events as e
 from maestro_es.core.environment import RecordedEnvironment
@@ -205,4 +206,5 @@ def _neighbours(graph: Graph, numbers: Iterable[int]) -> list[Neighbour]:
 
 def _attempt_data(attempt: Attempt) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.to_builtins(attempt)
-    return {key: iso(value) if key.endswith("_at") else value for key, value in data.items()}
+    used = usage_data(attempt.usage, attempt.started_at, attempt.ended_at)
+    return {**{key: iso(value) if key.endswith("_at") else value for key, value in data.items()}, "usage": used}

@@ -1,4 +1,9 @@
-"""Parses and formats times for users. All other code has times in microseconds since 1970 (UTC)."""
+"""Parses and formats times and durations for users. All other code has microseconds since 1970 (UTC).
+
+There are two notations of a duration: `clock` to the second, for columns that people compare, and `show_span` in one
+unit, for sentences. A third one is Maestro's: `maestro_es.study.status_csv` writes it to ``status.csv``, and Maestro's
+layouts show it.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +90,13 @@ def show_span(seconds: int) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def clock(seconds: int) -> str:
+    """Return a duration to the second, for tables and live views: ``0:05``, ``1:02:03``."""
+    minutes, rest = divmod(max(seconds, 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _moment(at: Micros) -> datetime:

@@ -9,6 +9,7 @@ import click
 from maestro_es.audit.attempts import Attempt
 from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details_data, listed
 from maestro_es.audit.times import When, show_time
+from maestro_es.audit.usage import usage_text
 from maestro_es.cli.common import at_option, example, open_graph, split_one_step
 from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import json_option, page_width, write_json, write_lines
@@ -50,6 +51,7 @@ def _lines(details: StepDetails, now: Micros, page: int | None) -> Iterator[str]
     if details.attempts:
         yield ""
         yield from table(_ATTEMPTS, [_attempt_row(attempt) for attempt in details.attempts], page)
+    yield from _usage(details.attempts)
     yield from _evidence(details.attempts)
 
 
@@ -66,6 +68,7 @@ def _facts(details: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
     for label, at in (("Submitted", step.submitted_at), ("Started", step.started_at), ("Ended", step.ended_at)):
         yield label, show_time(at) if at else ""
     yield "Run time", duration(step.started_at, end) if step.started_at and end else ""
+    yield "Used", usage_text(step.usage) if step.usage else ""
     yield "Restarts", f"{step.restarts} of {step.restart_limit or 'no limit'}" if step.restarts else ""
     yield "Runs with", details.runs_with
     yield "Environment", _environments(details)
@@ -119,6 +122,15 @@ def _attempt_row(attempt: Attempt) -> list[str]:
         attempt.outcome,
         attempt.token,
     ]
+
+
+def _usage(attempts: Sequence[Attempt]) -> Iterator[str]:
+    """Yield lines with what the attempts have used. That of the only attempt is a line of the step."""
+    known = [(attempt, attempt.usage) for attempt in attempts if attempt.usage]
+    if known and len(attempts) > 1:
+        yield ""
+        yield "Used"
+        yield from (f"  attempt {attempt.number}: {usage_text(usage)}" for attempt, usage in known)
 
 
 def _evidence(attempts: Sequence[Attempt]) -> Iterator[str]:

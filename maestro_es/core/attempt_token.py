@@ -15,6 +15,9 @@ token can belong to two arrays.
 
 from __future__ import annotations
 
+#: The variable in which a step finds its token.
+TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
+
 #: The suffix of an attempt that Maestro submitted. Its job carries no token and is identified by id and name.
 _IMPORTED = "imported"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from maestro_es.core import events as e
-from maestro_es.core.attempt_token import element_suffix, make_token
+from maestro_es.core.attempt_token import attempt_of, element_suffix, is_of_study, make_token, step_of
 from maestro_es.core.cascade import Part, ended_badly, fail_descendants, fail_the_rest
 from maestro_es.core.doubt import doubt_outputs
 from maestro_es.core.events import NewEvent
@@ -20,6 +20,7 @@ from maestro_es.core.hosts import boot_before
 from maestro_es.core.model import (
     ENVIRONMENT,
     FAILED_STATES,
+    IN_FLIGHT,
     Phase,
     State,
     StepRecord,
@@ -31,6 +32,7 @@ from maestro_es.core.observations import Observations
 from maestro_es.core.packing import local_steps
 from maestro_es.core.reconcile import reconcile_attempts
 from maestro_es.core.throttle import ROUND_STEPS, count_slots
+from maestro_es.core.usage import Usage
 
 if TYPE_CHECKING:
     from maestro_es.core.arrays import Arrays
@@ -56,6 +58,7 @@ def decide(
     record(note_changes(graph, seen))
     reconciled = reconcile_attempts(graph, seen)
     record(reconciled)
+    record(late_usages(graph, seen.usages))
     _end_steps(graph, seen, before, reconciled, record)
     record(complete(graph))
     record(start_ready(graph, seen, arrays))
@@ -72,6 +75,20 @@ def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]
 def _boot_before(study_record: StudyRecord, seen: Observations) -> str:
     """If this host has rebooted and the log does not say so yet, return the previous boot id (or an empty text)."""
     return "" if seen.namesake else boot_before(study_record, seen.boot)
+
+
+def late_usages(graph: Graph, usages: Mapping[str, Usage]) -> list[NewEvent]:
+    """Record what attempts have used whose end is recorded already. Others are ignored."""
+    new_events: list[NewEvent] = []
+    for token, usage in usages.items():
+        number = step_of(token)
+        if not is_of_study(token, graph.study.study_id) or number not in range(1, graph.study.steps + 1):
+            continue
+        step = graph.step(number)
+        is_current = step.token == token
+        if attempt_of(token) <= step.attempt and not (is_current and (step.phase in IN_FLIGHT or step.usage)):
+            new_events.append((number, e.UsageReported(token=token, usage=usage)))
+    return new_events
 
 
 def submissions(new_events: Iterable[NewEvent]) -> list[int]:

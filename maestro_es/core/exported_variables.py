@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from maestro_es.core.attempt_token import TOKEN_VARIABLE
 from maestro_es.core.environment import is_name
-from maestro_es.core.model import TOKEN_VARIABLE
 from maestro_es.core.scheduler_facts import JobEnvironment
 
 #: Variables of one process.

@@ -14,6 +14,7 @@ import msgspec
 
 from maestro_es.core import resubmission_limits
 from maestro_es.core.environment import RecordedEnvironment
+from maestro_es.core.usage import Usage
 
 #: The possible types of a value in a study file or a setting.
 Scalar = Union[str, int, float, bool, None]
@@ -138,9 +139,6 @@ UNWATCHED = "jobs"
 #: The names in `StudyRecord.unreachable` that are not schedulers. Their messages are complete sentences.
 NO_SCHEDULER = (ENVIRONMENT, UNWATCHED)
 
-#: The variable in which a step finds its token.
-TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
-
 #: The phases in which a job may exist.
 IN_FLIGHT = (Phase.REQUESTED, Phase.SUBMITTED)
 
@@ -220,7 +218,7 @@ class StepRecord(msgspec.Struct, gc=False):
     Times are microseconds in UTC, or None. `unmet` counts the parents and funnels that are not finished. A `held` step
     is not submitted. A user has marked a `skipped` step as finished. `blocker` is the step whose failure ended this
     one. A `doubted` step has finished, but its output may be incomplete. With `keep_script`, the script in the
-    workspace runs even if it was edited.
+    workspace runs even if it was edited. `usage` is that of the last attempt, once it is known.
     """
 
     number: int
@@ -260,6 +258,7 @@ class StepRecord(msgspec.Struct, gc=False):
     blocker: int | None = None
     doubted: bool = False
     keep_script: bool = False
+    usage: Usage | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from maestro_es.core.attempt_token import step_of
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Boot, JobState, Micros, StepRecord
 from maestro_es.core.step_keys import Need
+from maestro_es.core.usage import Usage
 
 #: An exit code above this number means that a signal killed the step. The scheduler may explain why.
 _SIGNALLED = 128
@@ -48,17 +49,19 @@ class ReportKind(enum.Enum):
     REFUSED = "refused"  # another process owns the claim
     UNCLAIMED = "unclaimed"  # the claim could not be created, so nothing was run
     DROPPED = "dropped"  # the tick ended before it wrote "go", so nothing was run
+    USED = "used"  # what the step used, reported after its end
     UNINDEXED = "unindexed"  # a job did not find out which element of its array it is, so nothing was run
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One report of a runner. `at` is the time of the file, and `file` is its name in the inbox."""
+    """One report of a runner. `at` is the time of the file, `file` is its name, and `usage` is that of a USED."""
 
     token: str
     kind: ReportKind
     code: int | None
     at: Micros
     file: str
+    usage: Usage | None = None
 
 
 class NoAnswer(enum.Enum):
@@ -81,7 +84,8 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     (`grace.within_grace`). `start_recorded` is true if the start was recorded before the queue was queried. Then an
     end in the queue can't be that of an earlier start. `may_run` is true if the scheduler no longer watches the job,
     but its processes may still run, at most until `may_run_until` if that is known. `is_fragile` is true if the output
-    of the step goes through the scheduler. Then the step may fail because the scheduler has crashed.
+    of the step goes through the scheduler. Then the step may fail because the scheduler has crashed. `usage` is what
+    the attempt used, if it has ended and that is known.
     """
 
     claim: Claim = Claim()
@@ -100,6 +104,7 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     may_run: bool = False
     may_run_until: Micros | None = None
     is_fragile: bool = False
+    usage: Usage | None = None
 
     def report(self, kind: ReportKind) -> Report | None:
         """Return the first report of that kind."""
@@ -161,7 +166,7 @@ class Observations(msgspec.Struct, frozen=True):
     running on another host with the same name. If `later_round`, the tick has already submitted steps, and requests
     more. `submitted` holds the tokens of requests that count as submitted, because a preview assumes it. If `leaving`,
     the job around the tick is about to end, and the driver has ended its local steps. If `brief`, that job ends with
-    the tick, so no local step starts.
+    the tick, so no local step starts. `usages` maps tokens of ended attempts to what they used.
     """
 
     now: Micros
@@ -187,6 +192,7 @@ class Observations(msgspec.Struct, frozen=True):
     brief: bool = False
     memory: int = 0
     gpus: int = 0
+    usages: Mapping[str, Usage] = msgspec.field(default_factory=dict)
 
     def room(self, local_slots: int) -> Need:
         """Return what this host has for local steps. `local_slots` is the setting of the study."""
@@ -210,7 +216,7 @@ def stale_reports(graph: Graph, reports: Iterable[Report], current: Collection[s
     """Return the token and the file name of each report whose token is not its step's current one."""
     stale = []
     for report in reports:
-        if report.token in current:
+        if report.token in current or report.kind is ReportKind.USED:
             continue
         try:
             if graph.step(step_of(report.token)).token == report.token:

@@ -129,13 +129,25 @@ def _conclude(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdi
         case Conclusion.WAIT | Conclusion.RUNNING | Conclusion.CLAIM | Conclusion.END_REMAINS | Conclusion.ABANDONED:
             return []
         case Conclusion.FINISHED:
-            return [e.StepFinished(token=step.token, at=at, evidence=verdict.evidence, noticed=noticed)]
+            return [
+                e.StepFinished(
+                    token=step.token, at=at, evidence=verdict.evidence, noticed=noticed, usage=verdict.usage
+                )
+            ]
         case Conclusion.TIMED_OUT:
             return _time_out(graph, step, (at, noticed), verdict)
     if cancelling or verdict.conclusion is Conclusion.CANCELLED:
         message = "cancelled" if cancelling else "cancelled outside of maestro-es"
-        evidence = verdict.evidence
-        return [e.StepCancelled(token=step.token, at=at, message=message, evidence=evidence, noticed=noticed)]
+        return [
+            e.StepCancelled(
+                token=step.token,
+                at=at,
+                message=message,
+                evidence=verdict.evidence,
+                noticed=noticed,
+                usage=verdict.usage,
+            )
+        ]
     if verdict.conclusion in _HWFAILURE:
         return _fail_hardware(graph, seen, step, (at, noticed), verdict)
     return [_failed(step, (at, noticed), verdict)]
@@ -182,6 +194,7 @@ def _failed(step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.S
         exit_code=verdict.exit_code,
         evidence=verdict.evidence,
         noticed=end[1],
+        usage=verdict.usage,
     )
 
 
@@ -198,7 +211,9 @@ def _time_out(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict:
     else:
         final = resubmission_limits.after_timeout(step)
     at, noticed = end
-    timed_out = e.StepTimedOut(token=step.token, at=at, final=final, evidence=verdict.evidence, noticed=noticed)
+    timed_out = e.StepTimedOut(
+        token=step.token, at=at, final=final, evidence=verdict.evidence, noticed=noticed, usage=verdict.usage
+    )
     if final:
         return [timed_out]
     return [timed_out, e.StepRestarted(number=step.restarts + 1, limit=step.restart_limit)]
@@ -223,6 +238,7 @@ def _fail_hardware(
         reason=reason,
         evidence=verdict.evidence,
         noticed=noticed,
+        usage=verdict.usage,
     )
     message = "" if put_back else resubmission_limits.after_hardware_failure(settings, step, reason)
     if message:

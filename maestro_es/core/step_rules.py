@@ -26,7 +26,7 @@ from maestro_es.core.model import (
     StepRecord,
     SubmissionKind,
 )
-from maestro_es.core.transitions import can_go_on, connect, move, refusal, release, retract
+from maestro_es.core.transitions import can_go_on, connect, end, move, refusal, release, retract
 
 #: Members that are looked up often, like the phases (`maestro_es.core.model`).
 _PENDING, _RUNNING, _FINISHED, _FAILED = State.PENDING, State.RUNNING, State.FINISHED, State.FAILED
@@ -100,6 +100,7 @@ def _requested(graph: Graph, step: StepRecord, at: Micros, event: e.SubmissionRe
     if step.attempt or step.job_id or step.message:
         step.missed_at = None
         step.delays = 0
+        step.usage = None
         step.job_id = step.job_host = step.job_instance = step.message = ""
     step.attempt = event.attempt
     step.token = event.token
@@ -159,7 +160,7 @@ def _wait_again(graph: Graph, step: StepRecord) -> None:
     move(graph, step, State.INITIALIZED if has_job else step.state, READY)
 
 
-def _delayed(_graph: Graph, step: StepRecord, _at: Micros, event: e.JobDelayed) -> None:
+def _delayed(_graph: Graph, step: StepRecord, _at: Micros, event: e.JobDelayed | e.JobUnsupervised) -> None:
     step.delays += 1
     step.message = event.reason
 
@@ -167,11 +168,6 @@ def _delayed(_graph: Graph, step: StepRecord, _at: Micros, event: e.JobDelayed) 
 def _state_unknown(_graph: Graph, step: StepRecord, _at: Micros, event: e.JobStateUnknown) -> None:
     step.delays += 1
     step.message = event.raw_state
-
-
-def _unsupervised(_graph: Graph, step: StepRecord, _at: Micros, event: e.JobUnsupervised) -> None:
-    step.delays += 1
-    step.message = event.reason
 
 
 def _started(graph: Graph, step: StepRecord, _at: Micros, event: e.JobStarted) -> None:
@@ -184,6 +180,11 @@ def _started(graph: Graph, step: StepRecord, _at: Micros, event: e.JobStarted) -
     move(graph, step, _RUNNING, SUBMITTED)
 
 
+def _usage_reported(_graph: Graph, step: StepRecord, _at: Micros, event: e.UsageReported) -> None:
+    if event.token == step.token:
+        step.usage = event.usage
+
+
 def _job_not_found(_graph: Graph, step: StepRecord, at: Micros, _event: e.JobNotFound) -> None:
     step.missed_at = at
 
@@ -194,7 +195,7 @@ def _job_reappeared(_graph: Graph, step: StepRecord, _at: Micros, _event: e.JobR
 
 def _finished(graph: Graph, step: StepRecord, _at: Micros, event: e.StepFinished) -> None:
     step.exit_code = event.exit_code
-    step.ended_at = event.at
+    end(step, event)
     if step.message:
         step.message = ""
     move(graph, step, _FINISHED, DONE)
@@ -202,7 +203,7 @@ def _finished(graph: Graph, step: StepRecord, _at: Micros, event: e.StepFinished
 
 
 def _timed_out(graph: Graph, step: StepRecord, _at: Micros, event: e.StepTimedOut) -> None:
-    step.ended_at = event.at
+    end(step, event)
     step.message = event.final
     move(graph, step, State.TIMEDOUT, DONE)
 
@@ -218,6 +219,7 @@ def _restarted(graph: Graph, step: StepRecord, _at: Micros, event: e.StepRestart
 
 def _hardware_failed(graph: Graph, step: StepRecord, _at: Micros, event: e.HardwareFailed) -> None:
     step.hardware_failures = event.number
+    step.usage = event.usage
     step.message = event.reason
     if not step.scheduled and can_go_on(graph, step):
         step.kind = _RESTART
@@ -230,14 +232,14 @@ def _failed(graph: Graph, step: StepRecord, _at: Micros, event: e.StepFailed) ->
     step.cause = event.cause
     step.message = event.message
     step.exit_code = event.exit_code
-    step.ended_at = event.at
+    end(step, event)
     step.blocker = event.blocker
     move(graph, step, _FAILED, DONE)
 
 
 def _cancelled(graph: Graph, step: StepRecord, _at: Micros, event: e.StepCancelled) -> None:
     step.message = event.message
-    step.ended_at = event.at
+    end(step, event)
     step.blocker = event.blocker
     move(graph, step, State.CANCELLED, DONE)
 
@@ -330,10 +332,11 @@ _RULES: dict[type[e.Event], Rule] = {
     e.SubmissionWithdrawn: Rule(_withdrawn, _REQUESTED),
     e.JobDelayed: Rule(_delayed, _SUBMITTED),
     e.JobStateUnknown: Rule(_state_unknown, _SUBMITTED),
-    e.JobUnsupervised: Rule(_unsupervised, _SUBMITTED),
+    e.JobUnsupervised: Rule(_delayed, _SUBMITTED),
     e.JobStarted: Rule(_started, _SUBMITTED),
     e.JobNotFound: Rule(_job_not_found, _SUBMITTED),
     e.JobReappeared: Rule(_job_reappeared, _SUBMITTED),
+    e.UsageReported: Rule(_usage_reported, of_attempt=False),  # a later attempt may have begun
     e.StepFinished: Rule(_finished, _SUBMITTED),
     e.StepTimedOut: Rule(_timed_out, _SUBMITTED),
     e.StepRestarted: Rule(_restarted, (DONE,)),

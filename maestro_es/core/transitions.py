@@ -34,6 +34,12 @@ def move(graph: Graph, step: StepRecord, state: State, phase: Phase) -> None:
         step.phase = phase
 
 
+def end(step: StepRecord, event: e.StepFinished | e.StepTimedOut | e.StepFailed | e.StepCancelled) -> None:
+    """Note when a step ended, and what it used. A StepFailed may follow another event about the same end."""
+    step.ended_at = event.at
+    step.usage = event.usage or step.usage
+
+
 def count(counts: dict[str, int], key: str, change: int) -> None:
     """Change a count. A count that becomes zero is removed."""
     after = counts.get(key, 0) + change

@@ -24,6 +24,7 @@ import msgspec
 from maestro_es.core.events import Evidence
 from maestro_es.core.model import JobState, Micros
 from maestro_es.core.observations import AttemptObservation, ClaimState, NoAnswer, Report, ReportKind
+from maestro_es.core.usage import Usage
 
 
 class Conclusion(enum.Enum):
@@ -48,13 +49,14 @@ class Conclusion(enum.Enum):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """A conclusion and its evidence."""
+    """A conclusion and its evidence. `usage` is what the attempt used, if that is known already."""
 
     conclusion: Conclusion
     exit_code: int | None = None
     at: Micros | None = None
     raw_state: str = ""
     evidence: tuple[Evidence, ...] = ()
+    usage: Usage | None = None
 
 
 #: Conclusions by which a tick abandons an attempt without a report. Such an attempt must never run.
@@ -106,6 +108,7 @@ def judge(observed: AttemptObservation) -> Verdict:
         at=end.at if end else observed.ended_at,
         raw_state=observed.raw_state,
         evidence=_evidence(observed),
+        usage=observed.usage,
     )
 
 

@@ -14,8 +14,10 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import TickInProgress, Unreachable
 from maestro_es.execution_graph.base import GraphBase
+from maestro_es.poller.last_boot import may_be_in_doubt
 from maestro_es.poller.maestro_requests import are_waiting
-from maestro_es.poller.tick import may_be_in_doubt, tick
+from maestro_es.poller.tick import tick
+from maestro_es.poller.usage import may_come
 from maestro_es.study import last_tick
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.locks import hold_tick_lock, queue_up
@@ -68,7 +70,7 @@ class TickableGraph(GraphBase):
         noted = last_tick.read(study.dir)
         if study.status is StudyStatus.RUNNING or not last_tick.is_shown(study.dir, noted, study.log.head):
             return False
-        return not (are_waiting(study.dir) or may_be_in_doubt(study))
+        return not (are_waiting(study.dir) or may_be_in_doubt(study) or may_come(study))
 
     def tick(self, *, wait_s: float = -1, queues: SharedQueues | None = None) -> list[Recorded]:
         """Run one tick: observe the jobs, submit the steps that are ready, and record what has happened.

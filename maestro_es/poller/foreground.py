@@ -50,6 +50,9 @@ _HELD_SECONDS = 1.0
 #: How long a driver that must stop waits for its local steps to end, in seconds. Runners kill them after 10 s.
 _LEAVE_SECONDS = 25.0
 
+#: How long it waits for the runners of the last steps, which have reported, in seconds.
+_USED_SECONDS = 1.0
+
 
 def _never() -> bool:
     return False
@@ -75,6 +78,9 @@ def run_until_ended(
             run.withdraw()
         if study.status is StudyStatus.RUNNING and study.runtime.host.job:
             _put_back(study)
+        elif study.status is not StudyStatus.RUNNING and process.reap_all(_USED_SECONDS):
+            with hold_tick_lock(study.dir, -1):
+                tick(study)  # it records what the last steps have used
     show_status(study)
     progress()
     return study.status

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maestro_es.adapters.local import boot_of
 from maestro_es.adapters.process import Host
@@ -15,6 +16,9 @@ from maestro_es.core.hosts import boot_before
 from maestro_es.core.model import Boot, StepRecord
 from maestro_es.core.observations import LastBoot
 from maestro_es.study.layout import StudyDir
+
+if TYPE_CHECKING:
+    from maestro_es.study.session import Session
 
 #: How long Linux keeps written data in memory by default, in seconds (dirty_expire_centisecs plus
 #: dirty_writeback_centisecs). It is used if these settings can't be read. Other systems lose about as much in a crash.
@@ -35,6 +39,12 @@ def look_back(graph: Graph, study_dir: StudyDir, host: Host, in_flight: Iterable
         if not boot_before(graph.study, ours):
             return None
     return _last_boot(study_dir, host)
+
+
+def may_be_in_doubt(study: Session) -> bool:
+    """Return whether the study may have ended just before a power cut, so that steps must be marked as doubted."""
+    past = look_back(study.graph, study.dir, study.runtime.host)
+    return past is not None and study.log.head.recorded_at > (past.alive_at or 0) - past.window
 
 
 def _last_boot(study_dir: StudyDir, host: Host) -> LastBoot:

@@ -36,6 +36,7 @@ from maestro_es.core.observations import (
     stale_reports,
     without_forced_end,
 )
+from maestro_es.core.usage import Usage
 from maestro_es.core.verdict import GIVES_UP, LISTED, Conclusion, judge
 from maestro_es.errors import NotAsked, Unreachable
 from maestro_es.poller.last_boot import look_back
@@ -56,7 +57,7 @@ class TickInputs(msgspec.Struct, frozen=True):
     `token_suffix` makes its tokens unique. `ahead` is how many steps it requests ahead of free slots. `last_tick` is
     the time of the previous tick, if it is known. `no_environment` says why no step can start (empty: steps can start,
     None: this was not checked). `ended` contains the tokens of attempts whose processes count as ended without a
-    check. For `leaving` see `Session`, and for `brief` see `Observations`.
+    check. For `leaving` see `Session`, and for `brief` and `usages` see `Observations`.
     """
 
     now: Micros
@@ -68,6 +69,7 @@ class TickInputs(msgspec.Struct, frozen=True):
     ended: Collection[str] = ()
     leaving: bool = False
     brief: bool = False
+    usages: Mapping[str, Usage] = {}
 
 
 class Observed(NamedTuple):
@@ -133,6 +135,7 @@ class Observer:
         }
         seen = self._ask(in_flight, claims_read)
         reports = read_reports(self._study_dir.inbox)
+        self._usages = {**self._inputs.usages, **{each.token: each.usage for each in reports if each.usage}}
         by_token = reports_by_token(reports)
         attempts = {
             step.token: self._observe_attempt(
@@ -177,6 +180,7 @@ class Observer:
             brief=inputs.brief,
             memory=host.memory,
             gpus=host.gpus,
+            usages=self._usages,
         )
 
     def _claim(self, step: StepRecord) -> Claim:
@@ -272,7 +276,7 @@ class Observer:
         if reports and claim is not None and claim.state is ClaimState.NONE:
             claim = self._claim(step)  # the claim was created after the first reading
         observed = AttemptObservation(
-            claim=claim or Claim(), reports=tuple(reports),
+            claim=claim or Claim(), reports=tuple(reports), usage=self._usages.get(step.token),
             within_grace=self._within_grace(step), start_recorded=known,
             is_fragile=step.scheduled and isinstance(self._adapters.scheduler, CarriesOutput),
         )  # fmt: skip
@@ -299,7 +303,7 @@ class Observer:
             return structs.replace(
                 observed, queue=seen.state, raw_state=seen.raw_state, exit_code=seen.exit_code,
                 job_id=seen.job_id, host=seen.host, instance=seen.instance, delay=seen.delay,
-                ended_at=end_of(step, seen.ended_at, self._inputs.now),
+                ended_at=end_of(step, seen.ended_at, self._inputs.now), usage=seen.usage or observed.usage,
             )  # fmt: skip
         if seen is None:
             return observed

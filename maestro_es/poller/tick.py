@@ -26,6 +26,7 @@ from maestro_es.poller.last_boot import look_back
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import Observer, TickInputs
 from maestro_es.poller.performers import LIVE, Performer, show_status
+from maestro_es.poller.usage import ask, known_usages, record_of_ended
 from maestro_es.study import last_tick
 from maestro_es.study.session import Session
 from maestro_es.study.sharing import umask_of
@@ -154,6 +155,7 @@ def _pass(
     """Make one pass, over all or only the `local` steps."""
     if study.status is not StudyStatus.RUNNING:
         _look_back(study)
+        record_of_ended(study, performer)
         return _Pass()
     if study.graph.study.settings.dry_run:
         from maestro_es.poller.submit import write_all_scripts  # noqa: PLC0415 - few studies need it
@@ -173,17 +175,20 @@ def _pass(
         performer.ended,
         study.leaving,
         runtime.brief,
+        known_usages(study),
     )
     may_use = snapshot and snapshot.at(study.log.head.seq)
     where = (study.graph, study.dir, study.adapters)
     seen = Observer(*where, inputs, performer.fence, may_use, local=local).observe()
     study.last_error = study.last_error or seen.last_error
+    before = study.log.head.seq
     new_events = _decide(study, seen.observations)
     _remove_reconciled(study, performer, seen.reports)
     _remove_links(study, performer, new_events)
     not_ended = _end_jobs(study, performer, seen.observations)
     _submit(study, submissions(new_events), performer, submit, seen.observations)
     _complete(study, performer)
+    ask(study, before)
     _remark_on_job(study)
     return _Pass({**seen.unreachable, **not_ended}, seen.has_orphans)
 
@@ -212,12 +217,6 @@ def _remark_on_job(study: Session) -> None:
     line = job_remark(study.dir.root, job, brief=brief)
     if line not in study.remarks:
         study.remarks.append(line)
-
-
-def may_be_in_doubt(study: Session) -> bool:
-    """Return whether the study may have ended just before a power cut, so that steps must be marked as doubted."""
-    past = look_back(study.graph, study.dir, study.runtime.host)
-    return past is not None and study.log.head.recorded_at > (past.alive_at or 0) - past.window
 
 
 def _look_back(study: Session) -> None:
@@ -257,6 +256,7 @@ def _decide(study: Session, seen: Observations) -> list[NewEvent]:
         study.record(_take_outcomes(study))
         decide(study.graph, seen, lambda new_events: kept.extend(_record(study, new_events)), lambda: _arrays(study))
     study.pending.clear()
+    study.usages.clear()
     if study.log.head.seq != before:
         study.runtime.on_effect("append")
     return kept

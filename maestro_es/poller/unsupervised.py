@@ -7,8 +7,9 @@ limit. The runner reports their end. Without a report, only the host where they 
 from __future__ import annotations
 
 from maestro_es.adapters.process import Host, marked
+from maestro_es.core.attempt_token import TOKEN_VARIABLE
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import TOKEN_VARIABLE, Micros, StepRecord
+from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.observations import Claim, ClaimState
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import Unreachable

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from maestro_es.audit.status import reason
-from maestro_es.audit.times import show_time
+from maestro_es.audit.times import clock, show_time
+from maestro_es.audit.usage import cpu_text, ran, size_text
 from maestro_es.core.model import Micros, Param, State, StepRecord
+from maestro_es.core.usage import node_hours
 from maestro_es.errors import RequestRefused
 from maestro_es.report.fitted import fitted
 
@@ -15,7 +17,7 @@ from maestro_es.report.fitted import fitted
 DEFAULT = ("step", "state", "job", "run", "why")
 
 #: The columns with numbers or durations.
-_NUMBERS = ("job", "run", "wait", "attempt", "restarts", "exit")
+_NUMBERS = ("job", "run", "wait", "attempt", "restarts", "exit", "cpu", "memory", "nodes", "node-hours")
 
 #: The value of a column: a text to print, and a value to sort by.
 _Cell = tuple[str, object]
@@ -34,9 +36,7 @@ def _span(start: Micros | None, end: Micros | None) -> _Cell:
     if start is None or end is None:
         return "", -1
     seconds = max(end - start, 0) // 1_000_000
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return (f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"), seconds
+    return clock(seconds), seconds
 
 
 def _time(at: Micros | None) -> _Cell:
@@ -45,6 +45,19 @@ def _time(at: Micros | None) -> _Cell:
 
 def _count(number: int | None) -> _Cell:
     return ("" if number is None else str(number)), -1 if number is None else number
+
+
+def _used(step: StepRecord, what: str) -> _Cell:
+    amount = getattr(step.usage, what, None)
+    if amount is None:
+        return "", -1
+    texts = {"cpu": cpu_text(amount), "memory": size_text(amount)}
+    return texts.get(what, str(amount)), amount
+
+
+def _node_hours(step: StepRecord) -> _Cell:
+    hours = node_hours(step.usage, ran(step.started_at, step.ended_at))
+    return ("", -1) if hours is None else (f"{hours:.3f}", hours)
 
 
 def _text(text: str) -> _Cell:
@@ -62,6 +75,10 @@ COLUMNS: dict[str, Callable[[StepRecord, Micros], _Cell]] = {
     "attempt": lambda step, _: _count(step.attempt or None),
     "restarts": lambda step, _: _count(step.restarts or None),
     "exit": lambda step, _: _count(step.exit_code),
+    "cpu": lambda step, _: _used(step, "cpu"),
+    "memory": lambda step, _: _used(step, "memory"),
+    "nodes": lambda step, _: _used(step, "nodes"),
+    "node-hours": lambda step, _: _node_hours(step),
     "host": lambda step, _: _text(step.job_host),
     "submitted": lambda step, _: _time(step.submitted_at),
     "started": lambda step, _: _time(step.started_at),

@@ -21,7 +21,7 @@ SCHEMA_VERSION = 1
 VIEWS_VERSION = 1
 
 #: The result of `file_check.schema_digest` for a file with these tables and views.
-SCHEMA_DIGEST = "6c9d4fa08be2f9b7c5fa1537dd524c39bb8ebbbb1fffbfecd05a71f2aaecc13e"
+SCHEMA_DIGEST = "71cb2d720876c703265642dcf5e4e43836526bd3c5a5e97578442b5f40eb99c0"
 
 #: The application id of event logs, "mes1".
 APPLICATION_ID = 0x6D657331

@@ -13,6 +13,7 @@ import msgspec
 
 from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.model import Cause, Param, Phase, State, StepRecord, SubmissionKind
+from maestro_es.core.usage import Usage
 from maestro_es.errors import DamagedLog
 
 #: The columns of the table `step`: the fields of the record, by the same names.
@@ -39,6 +40,7 @@ _TYPES = {
 _shapes: set[tuple[type, ...]] = set()
 
 _params = msgspec.json.Decoder(tuple[Param, ...])
+_usage = msgspec.json.Decoder(Usage)
 _workspaces = msgspec.json.Decoder(dict[str, str])
 
 
@@ -60,6 +62,7 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "phase": int,
     "kind": operator.attrgetter("_value_"),
     "cause": lambda cause: cause and cause.value,
+    "usage": lambda usage: usage and as_json(usage),
 }
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
@@ -75,6 +78,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "phase": Phase,
     "kind": SubmissionKind,
     "cause": lambda cause: cause and Cause(cause),
+    "usage": lambda usage: usage and _usage.decode(usage),
 }
 _ENCODED = [(index, _ENCODERS[name]) for index, name in enumerate(FIELDS) if name in _ENCODERS]
 _changing = operator.attrgetter(*CHANGING)

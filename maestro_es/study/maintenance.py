@@ -46,6 +46,21 @@ _CREATED_BY = 2
 _NEXT_TICK = """\
 #!/bin/sh
 # A runner calls this when its step has ended, so that the next step need not wait for cron.
+# "next-tick used REPORT WALLTIME" reports what the step used, and with the word "next" behind it then does the same.
+# The runner must become this process, because only a process that has waited for the step knows its peak memory.
+if [ "${{1-}}" = used ]; then exec {python} -I -S -c '
+import os, resource, sys
+program, _, report, walltime, *following = sys.argv[1:]
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+memory = used.ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+try:
+    cpu = int((used.ru_utime + used.ru_stime) * 1000)
+    os.close(os.open(f"{{report}}.{{cpu}}-{{memory}}-{{walltime}}", os.O_CREAT))
+except OSError:
+    pass
+if following:
+    os.execv(program, [program])
+' "$0" "$@"; fi
 study=$(dirname "$0")/..
 if command -v setsid >/dev/null; then exec setsid {command} "$study"; fi
 exec {command} "$study"
@@ -63,8 +78,9 @@ def make_state_dir(study_dir: StudyDir, jobs: JobEnvironment = _ANY_JOBS) -> Non
     if is_empty(study_dir.next_tick):
         import shlex  # noqa: PLC0415 - needed once for each study
 
-        command = shlex.join([*own_command(), "tick", "--queue"])
-        _replace(study_dir.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))
+        command = [*own_command(), "tick", "--queue"]
+        text = _NEXT_TICK.format(python=shlex.quote(command[0]), command=shlex.join(command))
+        _replace(study_dir.next_tick, os.fsencode(text))
 
 
 def runner(jobs: JobEnvironment = _ANY_JOBS) -> bytes:

@@ -1,7 +1,8 @@
 """Reads and removes the reports in the inbox, the directory into which runners put them.
 
-A report is an empty file named ``TOKEN.KIND`` or ``TOKEN.KIND.CODE``. So it is complete as soon as it exists, and even
-a full file system can store it. Its modification time is the time of the report.
+A report is an empty file named ``TOKEN.KIND``, ``TOKEN.KIND.CODE`` or ``TOKEN.used.CPU-MEMORY-WALLTIME``. So it is
+complete as soon as it exists, and even a full file system can store it. Its modification time is the time of the
+report.
 
 ``runner.sh`` writes the reports. `maestro_es.core.verdict` decides what a report means for its attempt, and
 `maestro_es.poller.tick` decides which reports are removed.
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from maestro_es.core.model import Micros
 from maestro_es.core.observations import Report, ReportKind
+from maestro_es.core.usage import reported_usage
 
 _DIGITS = 18
 _KINDS = {kind.value: kind for kind in ReportKind}
@@ -41,6 +43,8 @@ def parse_report(name: str, at: Micros) -> Report | None:
     kind, _, code = rest.partition(".")
     if not token or kind not in _KINDS or not name.isascii():
         return None
+    if kind == ReportKind.USED.value:
+        return Report(token, ReportKind.USED, None, at, name, reported_usage(code))
     return Report(token, _KINDS[kind], int(code) if _is_number(code) else None, at, name)
 
 

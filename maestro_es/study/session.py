@@ -21,6 +21,7 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord, StudyStatus, is_local
 from maestro_es.core.submission import NO_SCRIPT, Outcome, SubmittedScript
+from maestro_es.core.usage import Usage
 from maestro_es.errors import ConcurrentAppend, RequestRefused, StudyCopied, Unreachable
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.store.study_log import StudyLog
@@ -48,7 +49,8 @@ class Session:
 
     Ticks add lines for the user: `remarks` need attention, `notices` do not. If the scheduler did not answer a query
     of the last tick, `last_error` is the error. If `leaving`, the job around this process is about to end: ticks start
-    no step, and a local step that was stopped does not come nearer to its limit.
+    no step, and a local step that was stopped does not come nearer to its limit. `usages` is what
+    local steps have used, until the next tick.
     """
 
     def __init__(self, root: Path, runtime: Runtime | None = None, log: StudyLog | None = None) -> None:
@@ -61,6 +63,7 @@ class Session:
         self.remarks: list[str] = []
         self.notices: list[str] = []
         self.last_error: Unreachable | None = None
+        self.usages: dict[str, Usage] = {}
         self.leaving = False
         self._environment: Environment | None = None
         self._digest = ""

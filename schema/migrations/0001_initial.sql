@@ -84,7 +84,8 @@ CREATE TABLE step (
     skipped           INTEGER NOT NULL,
     blocker           INTEGER,           -- number of the step because of which this one ended
     doubted           INTEGER NOT NULL,  -- finished, but its output may not be on disk: its host went down just after
-    keep_script       INTEGER NOT NULL   -- its script in the workspace runs as it is, because a user has edited it
+    keep_script       INTEGER NOT NULL,  -- its script in the workspace runs as it is, because a user has edited it
+    usage             TEXT               -- JSON of Usage: what its last attempt used, if that is known
 );
 
 CREATE INDEX step_waiting ON step (number) WHERE phase IN (0, 1);

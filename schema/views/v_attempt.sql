@@ -1,6 +1,7 @@
 -- Each attempt, with its request (r), submission (j), start (b) and end (d). `outcome` says in one or two words how it
 -- ended. It is `recovered` for an attempt that was in flight when the log was lost. `exit_code` is that of the step.
--- NULL means that something has not happened or is unknown.
+-- NULL means that something has not happened or is unknown. `memory` and `memory_limit` are in bytes. What the attempt
+-- used is in its last event, or in a later one (u).
 CREATE VIEW v_attempt AS
 SELECT
     step,
@@ -23,6 +24,13 @@ SELECT
     max(ended_at - started_at, 0) / 1e6 AS run_seconds,
     exit_code,
     outcome,
+    json_extract(usage, '$.cpu') / 1e6 AS cpu_seconds,
+    json_extract(usage, '$.memory') AS memory,
+    json_extract(usage, '$.nodes') AS nodes,
+    json_extract(usage, '$.cores') AS cores,
+    json_extract(usage, '$.walltime') AS walltime_seconds,
+    json_extract(usage, '$.memory_limit') AS memory_limit,
+    json_extract(usage, '$.nodes') * max(ended_at - started_at, 0) / 3.6e9 AS node_hours,
     seq,
     last_seq
 FROM (
@@ -58,6 +66,13 @@ FROM (
             WHEN 'StepRecovered' THEN 'recovered'
             ELSE 'in flight'
         END AS outcome,
+        coalesce(
+            (SELECT json_extract(u.data, '$.usage') FROM event u
+             WHERE u.step = r.step AND u.seq > r.seq AND u.type = 'UsageReported'
+                 AND json_extract(u.data, '$.token') = json_extract(r.data, '$.token')
+             ORDER BY u.seq DESC LIMIT 1),
+            json_extract(d.data, '$.usage')
+        ) AS usage,
         r.seq AS seq,
         d.seq AS last_seq
     FROM event r

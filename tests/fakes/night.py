@@ -17,6 +17,7 @@ from typing import NamedTuple
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param, Settings, StudyStatus, SubmissionKind
+from maestro_es.core.usage import Usage
 from maestro_es.creation.create import make_directory
 from maestro_es.store.study_log import StudyLog
 
@@ -181,24 +182,47 @@ def _ends_first(new_event: NewEvent) -> bool:
     return isinstance(new_event[1], (e.StepRestarted, e.SubmissionRequested, e.JobSubmitted, e.JobStarted))
 
 
+def usage(attempt: Try) -> Usage:
+    """Return what an ended attempt has used: most of the time of its cores, and memory as its mesh needs."""
+    solves = attempt.step.startswith("solve")
+    cores = 32 if solves else 8
+    seconds = (attempt.ended or 0) * 60 - attempt.started * 60 - 10
+    size = int(attempt.step.rpartition(".")[2])
+    gibibytes = size * size // 100 * (4 if attempt.end == "memory" else 3 if solves else 1)
+    return Usage(
+        cpu=seconds * cores * 850_000,
+        memory=gibibytes * 2**30,
+        nodes=2 if solves else 1,
+        cores=cores,
+        walltime=9_000 if "cg" in attempt.step else 10_800 if attempt.end == "time" else 14_400,
+        memory_limit=(64 if solves else 32) * 2**30,
+    )
+
+
 def ending(attempt: Try, number: int, token: str) -> list[NewEvent]:
     """Return the events for the end of an attempt, and for the steps that it affects."""
     at = EVENING + (attempt.ended or 0) * MINUTE - 30_000_000
+    used = usage(attempt)
     match attempt.end:
         case "node":
-            event = e.HardwareFailed(token=token, at=at, number=1, limit=3, reason="NODE_FAIL", evidence=NODE_FAIL)
+            event = e.HardwareFailed(
+                token=token, at=at, number=1, limit=3, reason="NODE_FAIL", evidence=NODE_FAIL, usage=used
+            )
             return [(number, event)]
         case "time":
-            return [(number, e.StepTimedOut(token=token, at=at, evidence=TIMEOUT))]
+            return [(number, e.StepTimedOut(token=token, at=at, evidence=TIMEOUT, usage=used))]
         case "memory":
             why = f"{attempt.step} is FAILED"
             return [
-                (number, e.StepFailed(token=token, at=at, cause=Cause.OUT_OF_MEMORY, message="OUT_OF_MEMORY")),
+                (
+                    number,
+                    e.StepFailed(token=token, at=at, cause=Cause.OUT_OF_MEMORY, message="OUT_OF_MEMORY", usage=used),
+                ),
                 (10, e.StepFailed(at=at, cause=Cause.UPSTREAM, message=why, blocker=number)),
                 (None, e.StudyCompleted(status=StudyStatus.FAILURE)),
             ]
         case _:
-            return [(number, e.StepFinished(token=token, at=at))]
+            return [(number, e.StepFinished(token=token, at=at, usage=used))]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Cause, Param, Settings, State, StudyStatus, SubmissionKind
 from maestro_es.core.reducer import apply
+from maestro_es.core.usage import Usage
 from maestro_es.errors import InvalidTransition
 
 seeds = st.integers(0, 2**32)
@@ -83,7 +84,8 @@ def moves(graph: Graph, number: int, rng: random.Random) -> list[NewEvent]:
         (number, e.AttemptAbandoned(token=token, evidence=())),
         (number, e.JobStarted(token=token, at=rng.randrange(10**6))),
         (number, e.StepFinished(token=token, at=rng.randrange(10**6))),
-        (number, e.StepFinished(token=token, at=rng.randrange(10**6))),
+        (number, e.StepFinished(token=token, at=rng.randrange(10**6), usage=rng.choice([None, Usage(cpu=7)]))),
+        (number, e.UsageReported(token=token, usage=Usage(memory=rng.randrange(10**9), nodes=2, walltime=60))),
         (number, e.StepTimedOut(token=token, at=rng.randrange(10**6), final=rng.choice(["", "limit"]))),
         (number, e.StepRestarted(number=record.restarts + 1, limit=0)),
         (number, e.HardwareFailed(token=token, at=1, number=record.hardware_failures + 1, limit=0, reason="node")),

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 
 from maestro_es.audit.attempts import ENDS, attempts
 from maestro_es.audit.times import iso
+from maestro_es.audit.usage import usage_data
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Micros, StepRecord
+from maestro_es.core.usage import Usage
 from maestro_es.store.study_log import StudyLog
 from tests.property.studies import dice, history, seeds, shapes
 from tools.testbed.logs import IDENTITY, create, reopen
@@ -94,6 +96,7 @@ def check_attempts(log: StudyLog, step: StepRecord) -> None:
             ),
             "run_seconds": seconds(attempt.started_at, attempt.ended_at),
             "exit_code": attempt.exit_code,
+            **(usage_data(attempt.usage or Usage(), attempt.started_at, attempt.ended_at) or {}),
             **ending(events, attempt.token),
         }
         for attempt in attempts(events)

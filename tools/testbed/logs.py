@@ -13,6 +13,7 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, Param, SubmissionKind
+from maestro_es.core.usage import Usage
 from maestro_es.store.connection import Connection
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.store.step_rows import to_row
@@ -107,6 +108,10 @@ def history() -> list[NewEvent]:
         (None, e.StudyRelocated(before="/s", after="/t")),
         (9, e.SubmissionRequested(attempt=1, token="t9-1", kind=SubmissionKind.FIRST)),
         (9, e.JobSubmitted(token="t9-1", job_id="91", adopted=True)),
+        (
+            2,
+            e.UsageReported(token="t2-1", usage=Usage(cpu=7, memory=8, nodes=2, cores=4, walltime=60, memory_limit=9)),
+        ),
     ]
 
 

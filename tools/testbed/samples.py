@@ -5,7 +5,9 @@ from __future__ import annotations
 from maestro_es.core import events as e
 from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.model import Cause, Param, Settings, State, StudyStatus, SubmissionKind
+from maestro_es.core.usage import Usage
 
+USED = Usage(cpu=1_500_000, memory=2048, nodes=2, cores=4, walltime=60, memory_limit=4096)
 SAID = (e.Evidence(source="queue", detail="COMPLETED"), e.Evidence(source="report", detail="t1.exit.0"))
 PARAMS = (Param("SIZE", "10", "SIZE.10", "SIZE"), Param("ITER", "naïve \0 '\"", "ITER.1", "ITER"))
 
@@ -59,6 +61,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.StepSkipped(by="me"),
     e.StepHeld(),
     e.StepReleased(),
+    e.UsageReported(token="t1", usage=Usage(cpu=1)),
     e.ReportIgnored(token="t0", report="t0.exit.0"),
 )
 
@@ -106,6 +109,8 @@ FULL: tuple[e.AnyEvent, ...] = (
     e.JobNotFound(token="t1", evidence=SAID),
     e.JobReappeared(token="t1"),
     e.StepFinished(token="t1", at=6, exit_code=0, evidence=SAID),
+    e.StepFinished(token="t1", at=6, usage=USED),
+    e.UsageReported(token="t1", usage=USED),
     e.StepTimedOut(token="t1", at=6, final="restart limit reached: 1 of 1", evidence=SAID),
     e.HardwareFailed(token="t1", at=6, number=1, limit=3, reason="node failed", evidence=SAID),
     e.StepFailed(

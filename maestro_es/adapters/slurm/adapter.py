@@ -39,10 +39,11 @@ from maestro_es.adapters.script import (
 from maestro_es.adapters.slurm import arrays
 from maestro_es.adapters.slurm.client import SlurmJobs, or_without, slurm_environment
 from maestro_es.adapters.slurm.options import cpus, without_value
-from maestro_es.adapters.slurm.output import forgets_within
-from maestro_es.core.model import ArrayUse, is_scheduled
+from maestro_es.adapters.slurm.output import forgets_within, has_accounts
+from maestro_es.core.model import ArrayUse, Micros, is_scheduled
 from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
 from maestro_es.core.submission import Outcome
+from maestro_es.core.usage import Usage
 
 #: Keys that a step inherits from the batch block if it does not set them itself.
 _INHERITED = ("nodes", "procs", "queue", "bank", "reservation", "qos")
@@ -338,6 +339,9 @@ class SlurmAdapter(BatchAdapter):
             return {index: arrays.of_element(outcome, index) for index, outcome in by_index.items()}
 
         return SubmittingArray(begun.command, outcomes)
+
+    def query_usage(self, jobs: Mapping[str, str], since: Micros, cluster_info: Mapping[str, str]) -> dict[str, Usage]:
+        return self._jobs.query_usage(jobs, since) if has_accounts(cluster_info) else {}
 
     def _shared_options(self, array: Array, *, with_cpus: bool = True) -> list[str]:
         job = array.first

@@ -38,8 +38,10 @@ from maestro_es.adapters.slurm.output import (
     read_restarts,
     read_submission,
 )
-from maestro_es.core.model import JobState, StepRecord
+from maestro_es.adapters.slurm.usage import USAGE_FORMAT, read_usage
+from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, Rejected
+from maestro_es.core.usage import Usage
 from maestro_es.errors import Unreachable
 
 #: How long sacct may take, in seconds. It waits much longer than other commands for a database that hangs (37 s was
@@ -171,6 +173,15 @@ class SlurmJobs(BatchJobs):
         listed = "" if done.code else _answer("sacct", done.out, ACCOUNTS_HEADER)
         infos = read_accounts(listed, [step.token for step in steps], imported(steps))
         return {step.token: infos.get(step.token, JobInfo(JobState.GONE, "not in the accounts")) for step in steps}
+
+    def query_usage(self, jobs: Mapping[str, str], since: Micros) -> dict[str, Usage]:
+        """Return by token what ended jobs have used, with one query."""
+        ids = ",".join(sorted({array_id(job_id) for job_id in jobs.values() if job_id}))
+        options = ("-P", "-D", "-S", _time(since / 1_000_000), "-o", USAGE_FORMAT, "-j", ids)
+        done = self.run("sacct", *options, timeout=FACTS_TIMEOUT, more=_UTC)
+        if done.code:
+            raise Unreachable(f"sacct: {' '.join(done.err.split())}")
+        return read_usage(_answer("sacct", done.out, ACCOUNTS_HEADER), [*jobs])
 
     def cancel_ids(self, ids: Sequence[str]) -> list[str]:
         return ["scancel", "--quiet", *to_cancel(ids)]

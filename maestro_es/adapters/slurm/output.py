@@ -295,8 +295,12 @@ def read_facts(text: str) -> dict[str, str]:
 def forgets_within(facts: Mapping[str, str], seconds: int) -> bool:
     """Whether Slurm has no accounting and may forget an ended job before the next query, in this many seconds."""
     age, _, unit = facts.get("MinJobAge", "").partition(" ")
-    accounts = facts.get("AccountingStorageType", "")
-    return age.isdigit() and unit == "sec" and int(age) < seconds and accounts in {"accounting_storage/none", "(null)"}
+    return age.isdigit() and unit == "sec" and int(age) < seconds and not has_accounts(facts)
+
+
+def has_accounts(facts: Mapping[str, str]) -> bool:
+    """Whether Slurm has an accounting, as far as is known."""
+    return facts.get("AccountingStorageType", "") not in {"accounting_storage/none", "(null)"}
 
 
 def job_state(word: str) -> JobState:

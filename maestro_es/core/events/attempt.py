@@ -10,6 +10,7 @@ from typing import Union
 
 from maestro_es.core.events.base import Event, Evidence
 from maestro_es.core.model import Micros, SubmissionKind
+from maestro_es.core.usage import Usage
 
 
 class SubmissionRequested(Event, frozen=True):
@@ -201,6 +202,18 @@ class JobReappeared(Event, frozen=True):
     token: str
 
 
+class UsageReported(Event, frozen=True):
+    """It became known what an attempt used, after its end was recorded.
+
+    usage: what the attempt used
+
+    Result: nothing
+    """
+
+    token: str
+    usage: Usage
+
+
 class ReportIgnored(Event, frozen=True):
     """The inbox contained a report with another token than the step's current one.
 
@@ -220,5 +233,5 @@ class ReportIgnored(Event, frozen=True):
 AttemptEvent = Union[
     SubmissionRequested, JobSubmitted, ScriptSetAside, SubmissionRejected, SubmissionUncertain, AttemptAbandoned,
     SubmissionWithdrawn, JobDelayed, JobStateUnknown, JobUnsupervised, JobStarted, JobNotFound, JobReappeared,
-    ReportIgnored,
+    UsageReported, ReportIgnored,
 ]  # fmt: skip

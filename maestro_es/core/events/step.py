@@ -9,6 +9,7 @@ from typing import Union
 
 from maestro_es.core.events.base import Event, Evidence
 from maestro_es.core.model import Cause, Micros, State
+from maestro_es.core.usage import Usage
 
 
 class StepImported(Event, frozen=True):
@@ -73,6 +74,7 @@ class StepFinished(Event, frozen=True):
     exit_code: the exit code of the script
     noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
         afterwards
+    usage: what the attempt used; null if it is not known yet, or never
 
     Result: state FINISHED, phase DONE
     """
@@ -82,6 +84,7 @@ class StepFinished(Event, frozen=True):
     exit_code: int = 0
     evidence: tuple[Evidence, ...] = ()
     noticed: bool = False
+    usage: Usage | None = None
 
 
 class StepTimedOut(Event, frozen=True):
@@ -90,6 +93,7 @@ class StepTimedOut(Event, frozen=True):
     final: why the step is not restarted; empty if StepRestarted follows
     noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
         afterwards
+    usage: what the attempt used; null if it is not known yet, or never
 
     Result: state TIMEDOUT, phase DONE
     """
@@ -99,6 +103,7 @@ class StepTimedOut(Event, frozen=True):
     final: str = ""
     evidence: tuple[Evidence, ...] = ()
     noticed: bool = False
+    usage: Usage | None = None
 
 
 class StepRestarted(Event, frozen=True):
@@ -125,6 +130,7 @@ class HardwareFailed(Event, frozen=True):
     reason: the reason that the scheduler or the host gave
     noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
         afterwards
+    usage: what the attempt used; null if it is not known yet, or never
 
     Result: state HWFAILURE, phase WAITING
     """
@@ -136,6 +142,7 @@ class HardwareFailed(Event, frozen=True):
     reason: str
     evidence: tuple[Evidence, ...] = ()
     noticed: bool = False
+    usage: Usage | None = None
 
 
 class StepFailed(Event, frozen=True):
@@ -146,6 +153,7 @@ class StepFailed(Event, frozen=True):
     blocker: the number of the step whose failure made this one fail; null if it failed itself
     noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
         afterwards
+    usage: what the attempt used; null if it is not known yet, or never
 
     Result: state FAILED, phase DONE
     """
@@ -158,6 +166,7 @@ class StepFailed(Event, frozen=True):
     blocker: int | None = None
     evidence: tuple[Evidence, ...] = ()
     noticed: bool = False
+    usage: Usage | None = None
 
 
 class StepCancelled(Event, frozen=True):
@@ -166,6 +175,7 @@ class StepCancelled(Event, frozen=True):
     blocker: the number of the cancelled step for which this one waited; null if a user cancelled this one
     noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
         afterwards
+    usage: what the attempt used; null if it is not known yet, or never
 
     Result: state CANCELLED, phase DONE
     """
@@ -176,6 +186,7 @@ class StepCancelled(Event, frozen=True):
     blocker: int | None = None
     evidence: tuple[Evidence, ...] = ()
     noticed: bool = False
+    usage: Usage | None = None
 
 
 class OutputDoubted(Event, frozen=True):

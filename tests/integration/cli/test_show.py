@@ -68,6 +68,7 @@ def test_json_has_the_keys_of_the_status_and_more(run, study):
         "evidence": [{"source": "report", "detail": "exit.3"}],
         "outputs": [str(study / "a" / "N.2" / name) for name in ("a_N.2.1002.out", "a_N.2.1002.err")],
         "environment": "",
+        "usage": None,
     }
 
 

@@ -189,6 +189,7 @@ def test_json_is_one_object_with_the_study_and_its_steps(run, study):
         "held": False,
         "skipped": False,
         "doubted": False,
+        "usage": None,
     }
 
 

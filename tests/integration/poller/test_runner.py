@@ -576,7 +576,8 @@ def test_a_report_that_the_inbox_does_not_take_is_tried_again(stage: Stage, full
 
 def next_tick(stage: Stage) -> Path:
     script, calls = stage.state / "next-tick", stage.study / "calls"
-    script.write_text('#!/bin/sh\nls "${0%/*}/inbox" >"$0.new"; mv "$0.new" "${0%/*}/../calls"\n')
+    used = '[ "${1-}" != used ] || [ -n "${4-}" ] || exit 0'
+    script.write_text(f'#!/bin/sh\n{used}\nls "${{0%/*}}/inbox" >"$0.new"; mv "$0.new" "${{0%/*}}/../calls"\n')
     script.chmod(0o755)
     return calls
 

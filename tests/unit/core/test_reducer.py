@@ -62,6 +62,7 @@ ALLOWED: dict[type[e.Event], set[str]] = {
     e.StepCancelled: {"blocked", "ready", "requested", "submitted"},
     e.JobStateUnknown: {"submitted"},
     e.JobUnsupervised: {"submitted"},
+    e.UsageReported: {"blocked", "ready", "requested", "submitted", "done"},
     e.OutputDoubted: {"done"},
     e.StepDryRun: {"ready"},
     e.StepReset: {"blocked", "ready", "done"},
@@ -105,7 +106,7 @@ def test_an_event_follows_in_its_phases_and_in_no_others(event: e.AnyEvent, phas
 WITH_TOKEN = [
     event
     for event in STEP_EVENTS
-    if "token" in event.__struct_fields__ and not isinstance(event, e.SubmissionRequested)
+    if "token" in event.__struct_fields__ and not isinstance(event, (e.SubmissionRequested, e.UsageReported))
 ]
 
 

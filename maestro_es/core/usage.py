@@ -1,0 +1,54 @@
+"""What an attempt used: CPU time, memory and nodes. What it was allowed to use is next to it.
+
+The scheduler reports it or, for a local step, the runner or the process that started the runner. It may become known
+some time after the end of the attempt. No rule of a tick depends on it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+#: The parts of a runner's report, which is a name of a file: milliseconds of CPU time, KiB of memory, seconds of
+#: walltime.
+_PARTS, _DIGITS = 3, 12
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """What an attempt used, and what it was allowed to use. Null means unknown.
+
+    cpu: the CPU time of all its processes, in microseconds
+    memory: the largest resident memory in bytes. It is that of one process of a local step, that of one task for
+        Slurm, and that of the whole job for PBS and LSF
+    nodes: on how many nodes it ran
+    cores: how many cores it had
+    walltime: how long it was allowed to run, in seconds
+    memory_limit: how much memory it had requested, in bytes
+    """
+
+    cpu: int | None = None
+    memory: int | None = None
+    nodes: int | None = None
+    cores: int | None = None
+    walltime: int | None = None
+    memory_limit: int | None = None
+
+
+def reported_usage(text: str) -> Usage | None:
+    """Return what the runner of a local step reports as ``CPU-MEMORY-WALLTIME`` (None: it is something else)."""
+    parts = text.split("-")
+    if len(parts) != _PARTS or not all(part.isascii() and part.isdigit() and len(part) <= _DIGITS for part in parts):
+        return None
+    cpu, memory, walltime = map(int, parts)
+    return local_usage(cpu * 1000, memory * 1024, walltime)
+
+
+def local_usage(cpu: int, memory: int, walltime: int) -> Usage:
+    """Return the usage of a local step: microseconds, bytes, and seconds (0: it has no walltime)."""
+    return Usage(cpu=cpu, memory=memory, nodes=1, walltime=walltime or None)
+
+
+def node_hours(usage: Usage | None, run_micros: int | None) -> float | None:
+    """Return the nodes of an attempt times the hours for which it ran."""
+    if usage is None or usage.nodes is None or run_micros is None:
+        return None
+    return usage.nodes * run_micros / 3.6e9
