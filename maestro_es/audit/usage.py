@@ -8,6 +8,7 @@ from maestro_es.core.usage import Usage, node_hours
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 _STEP = 1024
+_SMALL = 10
 _MINUTE = 60_000_000
 
 
@@ -54,7 +55,8 @@ def cpu_text(cpu: Micros) -> str:
 
 def size_text(size: int) -> str:
     """Return a number of bytes in the largest unit that leaves at least 1: ``1.5 GiB``, ``304 MiB``."""
-    number, index = float(size), 0
-    while number >= _STEP and index < len(_UNITS) - 1:
-        number, index = number / _STEP, index + 1
-    return f"{number:.3g} {_UNITS[index]}" if number < 999.5 else f"{number:.0f} {_UNITS[index]}"  # noqa: PLR2004
+    number, unit = float(size), 0
+    while round(number) >= _STEP and unit < len(_UNITS) - 1:
+        number, unit = number / _STEP, unit + 1
+    digits = 1 if unit and number < _SMALL else 0
+    return f"{number:.{digits}f} {_UNITS[unit]}"

@@ -17,8 +17,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What an attempt used, and what it was allowed to use. Null means unknown.
 
     cpu: the CPU time of all its processes, in microseconds
-    memory: the largest resident memory in bytes. It is that of one process of a local step, that of one task for
-        Slurm, and that of the whole job for PBS and LSF
+    memory: the largest resident memory in bytes. For a local step it is that of one process. A scheduler may report
+        that of a task, or of the whole job
     nodes: on how many nodes it ran
     cores: how many cores it had
     walltime: how long it was allowed to run, in seconds

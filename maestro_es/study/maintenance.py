@@ -27,6 +27,7 @@ from maestro_es.study.layout import StudyDir
 from maestro_es.study.sharing import group_reads
 
 _RUNNER = Path(maestro_es.adapters.__file__).with_name(file_names.RUNNER)
+_NEXT_TICK = _RUNNER.with_name("next-tick.sh")
 
 #: The lines of the runner that are filled in: the variables that may contain the id of its job, and the signals by
 #: which its scheduler ends it.
@@ -43,29 +44,6 @@ _COPY_MODE = 0o666
 #: The last seq that the study's creation may have. The first event describes the process that creates the study.
 _CREATED_BY = 2
 
-_NEXT_TICK = """\
-#!/bin/sh
-# A runner calls this when its step has ended, so that the next step need not wait for cron.
-# "next-tick used REPORT WALLTIME" reports what the step used, and with the word "next" behind it then does the same.
-# The runner must become this process, because only a process that has waited for the step knows its peak memory.
-if [ "${{1-}}" = used ]; then exec {python} -I -S -c '
-import os, resource, sys
-program, _, report, walltime, *following = sys.argv[1:]
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-memory = used.ru_maxrss // (1024 if sys.platform == "darwin" else 1)
-try:
-    cpu = int((used.ru_utime + used.ru_stime) * 1000)
-    os.close(os.open(f"{{report}}.{{cpu}}-{{memory}}-{{walltime}}", os.O_CREAT))
-except OSError:
-    pass
-if following:
-    os.execv(program, [program])
-' "$0" "$@"; fi
-study=$(dirname "$0")/..
-if command -v setsid >/dev/null; then exec setsid {command} "$study"; fi
-exec {command} "$study"
-"""
-
 
 def make_state_dir(study_dir: StudyDir, jobs: JobEnvironment = _ANY_JOBS) -> None:
     """Create or repair ``.maestro-es`` and its content. OSError if that fails.
@@ -79,7 +57,8 @@ def make_state_dir(study_dir: StudyDir, jobs: JobEnvironment = _ANY_JOBS) -> Non
         import shlex  # noqa: PLC0415 - needed once for each study
 
         command = [*own_command(), "tick", "--queue"]
-        text = _NEXT_TICK.format(python=shlex.quote(command[0]), command=shlex.join(command))
+        text = _NEXT_TICK.read_text()
+        text = text.replace("{python}", shlex.quote(command[0])).replace("{command}", shlex.join(command))
         _replace(study_dir.next_tick, os.fsencode(text))
 
 
