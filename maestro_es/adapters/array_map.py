@@ -1,9 +1,9 @@
 """The map of a job array: a file in the study directory that says which attempt each of its elements runs.
 
 All jobs of an array have the same arguments, so the runner of an element finds its token, workspace and script in this
-file, by its index. Each line is ``INDEX TOKEN WORKSPACE SCRIPT NAME end``, separated by tabs; NAME is the name of the
-output files. Only this module and ``runner.sh`` know the format. The number of a line is its index. The first and last
-words of the line show that it is the right one and that it is complete. A runner that finds no such line starts
+file, by its index. Each line is ``INDEX TOKEN WORKSPACE SCRIPT NAME end``, separated by tabs; NAME is that of the job
+and of its output files. Only this module and ``runner.sh`` know the format. The line of an index is found by its
+number, and the words at its ends show that it is the right one and complete. A runner that finds no such line starts
 nothing.
 
 The map is written before the scheduler is called, and removed when no attempt of the array is in flight. It can't be

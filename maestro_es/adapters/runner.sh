@@ -2,7 +2,7 @@
 # Runs one step of a study, at most once for its token, and reports how it ended. POSIX sh; needs ln and readlink.
 #
 #   runner.sh TOKEN WORKSPACE SCRIPT STUDY [SECONDS OUTPUT HOST BOOT [AROUND]]
-#   runner.sh ARRAY array STUDY ID INDEX [VARIABLE...]
+#   runner.sh ARRAY array STUDY ID INDEX JOBNAME [VARIABLE...]
 #
 # SCRIPT is relative to the workspace and contains a slash, or it is absolute. The optional arguments are for a local
 # step. SECONDS is its walltime (0: none), which the runner enforces. The names of its output files begin with OUTPUT.
@@ -11,8 +11,8 @@
 #
 # The second form runs one element of the job array ARRAY. ID and INDEX are the variables with the id of the array and
 # the index of the element. The map of the array (see array_map.py) then gives TOKEN, WORKSPACE, SCRIPT, and the name
-# of the output files, which are opened once the step may start. The step gets neither these variables nor the other
-# VARIABLEs, so it runs as in a job of its own.
+# of the job and its output files, which are opened once the step may start. The variable JOBNAME gets this name. The
+# step gets neither ID nor INDEX nor the other VARIABLEs, so it runs as in a job of its own.
 #
 # The claim ensures that a token starts only once. A scheduled runner creates it. For a local runner, the tick creates
 # it, because it knows the runner's process id and is much faster than ln. Then it writes "go" to the runner's standard
@@ -62,8 +62,9 @@ become_bash() {
     exec bash "$0" "$@"
 }
 tab='	'
-find_element() { # find_element ID INDEX [VARIABLE...]: become the element of the array that this job is, or exit
+find_element() { # find_element ID INDEX JOBNAME [VARIABLE...]: become the element of the array that this job is, or exit
     eval "job=\${$1-} index=\${$2-}"
+    job_name=$3
     unset "$@"
     case $index in '' | *[!0-9]* | 0?*) job= ;; esac
     line=
@@ -78,6 +79,7 @@ find_element() { # find_element ID INDEX [VARIABLE...]: become the element of th
         exit "$try_again"
     fi
     job=${job}_$index token=$2 workspace=$3 script=$4 outputs=$5
+    export "$job_name=$outputs"
 }
 can_write() { # whether an element can open its output files; otherwise it does not start, as in a job of its own
     [ -z "$array" ] || { printf '' >>"$outputs.out" && printf '' >>"$outputs.err"; }

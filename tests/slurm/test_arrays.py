@@ -46,14 +46,14 @@ ARRAYS = ("--array", "always")
 
 
 def test_equal_steps_are_one_array_and_each_ends_by_itself(cluster, launch):
-    root = launch(step("sim", "echo $(N); exit $(( $(N) == 1 ))"), more=equal(4), options=ARRAYS)
+    root = launch(step("sim", "echo $(N) $SLURM_JOB_NAME; exit $(( $(N) == 1 ))"), more=equal(4), options=ARRAYS)
     array = submitted(root)[0].partition("_")[0]
 
     assert submitted(root) == [f"{array}_{n}" for n in range(4)]
     assert finish(root) is StudyStatus.FAILURE
     assert [state for _, state in sorted(states(root).items())] == ["FINISHED", "FAILED", "FINISHED", "FINISHED"]
     for number, workspace in enumerate(workspaces(root)):
-        assert (workspace / f"sim_N.{number}.out").read_text() == f"{number}\n"
+        assert (workspace / f"sim_N.{number}.out").read_text() == f"{number} sim_N.{number}\n"
     assert len(ledger(root)) == len(set(ledger(root))) == 4
 
 

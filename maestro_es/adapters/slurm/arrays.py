@@ -15,9 +15,10 @@ from msgspec import structs
 from maestro_es.adapters.array_map import ranges
 from maestro_es.core.submission import Accepted, Outcome, QueueFull, Rejected
 
-#: The variables that make a job an element: first those with the id of the array and with the index of the element.
+#: The variables in which an element differs from a job of its own. The runner needs the first three in this order: the
+#: id of the array, the index of the element, and the name of the job, which the runner sets to that of the step.
 VARIABLES = (
-    "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MAX",
+    "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NAME", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MAX",
     "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP",
 )  # fmt: skip
 
@@ -40,8 +41,8 @@ _ELEMENT = re.compile(r"(\d+)_(\d+)")
 #: Several pending elements in one row of sacct, possibly with a limit on how many run at the same time.
 _PENDING = re.compile(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]")
 
-#: Words of options that the elements of an array can't share: names of files, and conditions on the name of a job.
-_NOT_SHARED = re.compile(r"-[oei].*|--(ou|er|in).*|.*(%|singleton|open-mode).*", re.DOTALL)
+#: Words of options that the elements of an array can't share: names of files, the name of a job, and conditions on it.
+_NOT_SHARED = re.compile(r"-[oeiJ].*|--(ou|er|in|job).*|.*(%|singleton|open-mode).*", re.DOTALL)
 
 #: The options that differ between the jobs of an array. The array has them only once, or the runner does their work.
 OWN = ("--job-name", "--output", "--error")

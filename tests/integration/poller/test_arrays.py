@@ -110,12 +110,13 @@ def test_all_requests_of_an_array_are_one_transaction_and_so_are_its_jobs(bench,
 
 
 def test_a_step_in_an_array_has_its_own_output_and_sees_no_array(bench, slurm):
-    create(bench, cmd="echo out; echo err >&2; env | grep ARRAY; echo id $SLURM_JOB_ID; pwd")
+    create(bench, cmd="echo out; echo err >&2; env | grep ARRAY; echo id $SLURM_JOB_ID; env | grep SLURM.*NAME; pwd")
     assert ended(bench, slurm) is StudyStatus.FINISHED
 
     for number in range(3):
         workspace = bench.root / f"sim_{number}"
-        assert (workspace / f"sim_{number}.out").read_text() == f"out\nid 91{number}\n{workspace}\n"
+        lines = ["out", f"id 91{number}", f"SLURM_JOB_NAME=sim_{number}", str(workspace)]
+        assert (workspace / f"sim_{number}.out").read_text().splitlines() == lines
         assert (workspace / f"sim_{number}.err").read_text() == "err\n"
 
 
@@ -162,8 +163,8 @@ def test_the_batch_block_says_whether_there_are_arrays(bench, slurm, key):
 
 @pytest.mark.parametrize(
     "line",
-    ["--output=mine.%j", "-o mine", "--dependency=singleton", "--open-mode=truncate"],
-    ids=["its own output", "short", "a condition on the name", "its own mode"],
+    ["--output=mine.%j", "-o mine", "--job-name=mine", "-J mine", "--dependency=singleton", "--open-mode=truncate"],
+    ids=["its own output", "short", "its own name", "a short name", "a condition on the name", "its own mode"],
 )
 def test_steps_whose_options_an_array_cant_have_are_submitted_alone(bench, slurm, line):
     create(bench, cmd=f"#SBATCH {line}\ntrue")
