@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
-from maestro_es.core.attempt_token import element_of, is_imported
+from maestro_es.core.attempt_token import element_of, is_imported, study_of
 from maestro_es.core.model import JobState, State, StepRecord
 
 LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
@@ -32,12 +32,18 @@ class AttemptsByJob:
     def __init__(self, tokens: Iterable[str]) -> None:
         self._alone: set[str] = set()
         self._elements: dict[str, dict[int, str]] = {}
+        self._studies: set[str] = set()
         for token in tokens:
+            self._studies.add(study_of(token))
             element = element_of(token)
             if element:
                 self._elements.setdefault(element[0], {})[element[1]] = token
             else:
                 self._alone.add(token)
+
+    def may_be_in(self, command: str) -> bool:
+        """Whether a command may name one of these attempts. This is quick, and most jobs of a user may be others."""
+        return any(study in command for study in self._studies)
 
     def of(self, names: set[str], indexes: Iterable[int | None] = ()) -> list[str]:
         """Return the attempts of a job. It may stand for several elements of an array, with these indexes."""
@@ -52,7 +58,7 @@ class AttemptsByJob:
         return [token for array in self._elements.keys() & names for token in self._elements[array].values()]
 
 
-def by_token(listed: Iterable[QueueEntry], steps: Sequence[StepRecord]) -> dict[str, list[QueueEntry]]:
+def by_token(listed: Sequence[QueueEntry], steps: Sequence[StepRecord]) -> dict[str, list[QueueEntry]]:
     """Return the jobs of these attempts by token.
 
     If the last pending jobs of an array are cancelled, a scheduler may replace them by one cancelled job without an
@@ -60,15 +66,15 @@ def by_token(listed: Iterable[QueueEntry], steps: Sequence[StepRecord]) -> dict[
     """
     attempts, maestros = AttemptsByJob(step.token for step in steps), imported(steps)
     jobs: dict[str, list[QueueEntry]] = {}
-    cancelled: list[QueueEntry] = []
-    for row in listed:
+    ours = [row for row in listed if attempts.may_be_in(row.command)]
+    for row in ours:
         for token in attempts.of(names_in(row.command), (row.index,)):
             jobs.setdefault(token, []).append(row)
+    for row in listed if maestros else ():
         step = maestros.get(row.job_id)
         if step and runs_script_of(step, row.command):
             jobs.setdefault(step.token, []).append(row)
-        if row.state is JobState.CANCELLED and row.index is None:
-            cancelled.append(row)
+    cancelled = [row for row in ours if row.state is JobState.CANCELLED and row.index is None]
     started = {step.token for step in steps if step.state is State.RUNNING} if cancelled else set()
     for row in cancelled:
         for token in attempts.in_array(names_in(row.command)):

@@ -67,6 +67,11 @@ def study_part(study_id: str) -> str:
     return study_id[:_STUDY_DIGITS]
 
 
+def study_of(token: str) -> str:
+    """Return the part of a token that all attempts of its study share."""
+    return token.partition("-")[0]
+
+
 def is_imported(token: str) -> bool:
     """Return whether Maestro submitted the attempt."""
     return token.endswith(f"-{_IMPORTED}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ _WAITING = "PartitionName=waiting Nodes=ALL MaxTime=INFINITE State=DOWN"
 #: As many jobs as Slurm takes by default would be too few.
 _MANY = "MaxJobCount=100000"
 
-#: Debian's Slurm makes arrays only on request.
+#: Slurm before 23.02.6, such as Debian's, makes arrays only on request.
 _HEAD = (
     "description: {name: jobs, description: d}\n"
     "batch: {type: slurm, host: here, bank: mine, queue: waiting, array: always}\n"
@@ -56,37 +56,41 @@ def slurm(bench: Bench) -> None:
         bench.skip("P6.different", f"no Slurm: {reason}")
         return
     (bench.folder / "job.sh").write_text(_SCRIPT)
-    cluster = Cluster.start(bench.folder / "cluster", Options(conf=(_WAITING, _MANY)))
-    try:
-        for key, write, count, usual in (("equal", equal, 1000, 3), ("different", different, 100, 7)):
-            compare(bench, cluster, f"P6.{key}", write, bench.at_most(count, count), usual)
-    finally:
-        cluster.stop()
+    for key, write, count, usual in (("equal", equal, 1000, 3), ("different", different, 100, 7)):
+        compare(bench, f"P6.{key}", write, bench.at_most(count, count), usual)
 
 
-def compare(
-    bench: Bench, cluster: Cluster, key: str, write: Callable[[Path, int], None], count: int, usual: int
-) -> None:
+def compare(bench: Bench, key: str, write: Callable[[Path, int], None], count: int, usual: int) -> None:
     """Compare ticks that submit a number of jobs with as many calls of sbatch."""
     file = bench.folder / f"{key}.yaml"
     write(file, count + 1)
-    env = {name: value for name, value in cluster.environment().items() if name in {"PATH", "SLURM_CONF"}}
     loop = f"i=0; while [ $i -lt {count} ]; do sbatch {bench.folder}/job.sh || exit; i=$((i+1)); done"
     ours, theirs = f"ticks that submit {count:,} jobs", f"{count:,} calls of sbatch"
     actions = {
-        ours: partial(submit, bench, cluster, file, count + 1, env),
-        theirs: partial(bench.shell, loop, env=env),
+        ours: partial(on_new_cluster, bench, partial(submit, bench, file, count + 1)),
+        theirs: partial(on_new_cluster, bench, lambda env: bench.shell(loop, env=env)),
     }
     series = bench.interleave(usual, actions)
     bench.report(key, paired(series, ours, theirs, "wall"), series)
-    cluster.cancel_all()
 
 
-def submit(bench: Bench, cluster: Cluster, file: Path, steps: int, env: Mapping[str, str]) -> Use:
-    """Measure the ticks that submit all steps but the first. That one is submitted when the study is created."""
-    cluster.cancel_all()
-    root = bench.folder / "jobs"
-    shutil.rmtree(root, ignore_errors=True)
+def on_new_cluster(bench: Bench, measure: Callable[[Mapping[str, str]], Use]) -> Use:
+    """Measure on a cluster of its own: squeue lists the jobs of earlier rounds for minutes, and a tick reads them."""
+    with tempfile.TemporaryDirectory(dir=bench.folder, prefix="c") as folder:
+        cluster = Cluster.start(Path(folder), Options(conf=(_WAITING, _MANY)))
+        try:
+            env = cluster.environment()
+            return measure({name: env[name] for name in ("PATH", "SLURM_CONF")})
+        finally:
+            cluster.stop()
+
+
+def submit(bench: Bench, file: Path, steps: int, env: Mapping[str, str]) -> Use:
+    """Measure the ticks that submit all steps but the first. That one is submitted when the study is created.
+
+    The study is in a new directory, and nothing is deleted: for minutes after that, ext4 creates files slowly.
+    """
+    root = Path(tempfile.mkdtemp(dir=bench.folder, prefix="jobs-"))
     bench.ours("run", "-y", "-t", "1", "-o", root, file, env=env)
     bench.ours("update", root, "--throttle", "0", env=env)
     uses: list[Use] = []
