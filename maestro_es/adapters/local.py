@@ -3,7 +3,10 @@
 The id of a job is the process id of the runner. The host and its boot id are recorded with it, and the token is among
 the runner's arguments. Together they identify the process. Only the host itself can tell whether a process runs. So
 there is no answer for a process on another host, or in another PID namespace of this host (a container). The namespace
-follows the boot id: ``BOOT/NAMESPACE``.
+follows the boot id: ``BOOT/NAMESPACE``. If the process runs inside a job, the job follows both:
+``BOOT/NAMESPACE@SCHEDULER:ID``. The process ends with this job. So when the scheduler says that the job has ended, the
+process is gone, even if it ran on another host. But on another host this holds only if the scheduler watches all
+processes of a job, and not only those that did not leave their parent (Slurm: ``proctrack/cgroup``).
 
 A system error is not an answer either. A runner does not change its user. So it can be seen while it runs, with any
 value of ``hidepid``. If a process of its step has changed its user, the tick can neither inspect nor kill this
@@ -17,13 +20,14 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Job, JobInfo, QueueEntry
-from maestro_es.adapters.command import NO_ROOM
-from maestro_es.adapters.schedulers import still_running
+from maestro_es.adapters.command import NO_ROOM, run
+from maestro_es.adapters.schedulers import UNABLE, has_ended, outside_of, still_running
 from maestro_es.core.attempt_token import TOKEN_VARIABLE
 from maestro_es.core.environment import for_runner
 from maestro_es.core.hosts import was_rebooted
@@ -34,6 +38,9 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.usage import Usage, local_usage
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
+
+#: The time limit of a question about a job, and the pause before it is asked again, in seconds.
+_PATIENCE, _ASK_AGAIN = 30.0, 20.0
 
 #: The grace time of local steps in seconds. For jobs it is `JOB_GRACE_SECONDS`.
 _GRACE_SECONDS = 5.0
@@ -46,6 +53,15 @@ def boot_of(instance: str) -> str:
     return instance.partition("/")[0]
 
 
+def job_of(instance: str) -> str:
+    """Return the job inside of which the process that an instance names runs, ``SCHEDULER:ID`` (empty: none)."""
+    return instance.partition("@")[2]
+
+
+def _machine_of(instance: str) -> str:
+    return instance.partition("@")[0].removesuffix("/")
+
+
 def ask_host(
     local: Adapter, step: StepRecord, claims: Mapping[str, Claim], study_record: StudyRecord, host: process.Host
 ) -> JobInfo | None:
@@ -54,7 +70,9 @@ def ask_host(
     Unreachable if this host does not answer.
     """
     seen = local.query_queue([step], claims).get(step.token)
-    if not seen or not seen.instance or (boot := boot_of(seen.instance)) == host.boot_id:
+    if not seen or seen.state is JobState.GONE_WITH_JOB:
+        return seen
+    if not seen.instance or (boot := boot_of(seen.instance)) == host.boot_id:
         return seen
     if seen.job_id and process.is_running(int(seen.job_id), step.token):
         return None  # a container of this host, with another boot id
@@ -90,6 +108,10 @@ class LocalAdapter:
         self._shell = batch.get("shell") or "/bin/bash"
         self._host = host
         self._instance = "/".join(filter(None, (host.boot_id, host.namespace)))
+        self._full_instance = f"{host.boot_id}/{host.namespace}@{host.job}" if host.job else self._instance
+        #: The questions whether a job has ended that were answered with yes, and when the others were asked.
+        self._true: set[str] = set()
+        self._asked: dict[str, float] = {}
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
         return f"#!{self._shell}"
@@ -131,14 +153,14 @@ class LocalAdapter:
         except Unreachable as error:
             return InDoubt(f"the runner was started and not told to go: {error}")
         try:
-            if not job.claim(str(pid), host.name, self._instance, str(pid)):
+            if not job.claim(str(pid), host.name, self._full_instance, str(pid)):
                 return InDoubt("another process holds the claim")
             os.write(gate, b"go\n")
         except OSError as error:
             return InDoubt(f"the claim can't be made: {error.strerror}")
         finally:
             os.close(gate)
-        return Accepted(str(pid), host.name, self._instance)
+        return Accepted(str(pid), host.name, self._full_instance)
 
     def cluster_info(self) -> dict[str, str]:
         return {}
@@ -167,17 +189,48 @@ class LocalAdapter:
         return seen
 
     def _look(self, token: str, job_id: str, host: str, instance: str) -> JobInfo | None:
-        if host != self._host.name:
-            return None
         if self._host.trouble:
             raise Unreachable(self._host.trouble)
-        if boot_of(instance) != self._host.boot_id:
-            return JobInfo(JobState.GONE, "lost: the host was rebooted", None, job_id, host, instance)
-        if instance != self._instance:
-            return None
-        if process.is_running(int(job_id), token):
+        is_here = (host, _machine_of(instance)) == (self._host.name, self._instance)
+        if is_here and process.is_running(int(job_id), token):
             return JobInfo(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, instance)
-        return JobInfo(JobState.GONE, f"process {job_id} is gone", None, job_id, host, instance)
+        if self._job_has_ended(job_of(instance), elsewhere=not is_here):
+            message = f"its job {job_of(instance)} has ended"
+            return JobInfo(JobState.GONE_WITH_JOB, message, None, job_id, host, instance)
+        if is_here and self._may_be_ending(job_of(instance)):
+            return None
+        if is_here:
+            return JobInfo(JobState.GONE, f"process {job_id} is gone", None, job_id, host, instance)
+        if host == self._host.name and boot_of(instance) != self._host.boot_id:
+            return JobInfo(JobState.GONE, "lost: the host was rebooted", None, job_id, host, instance)
+        return None
+
+    def _job_has_ended(self, job: str, *, elsewhere: bool) -> bool:
+        """Return whether it is certain that a job has ended, and with it a process `elsewhere` that ran inside.
+
+        If that is not certain, the scheduler is not asked again at once.
+        """
+        question, now = has_ended(job, with_all=elsewhere), time.monotonic()
+        if not self._is_other(job) or question in self._true:
+            return self._is_other(job)
+        if now - self._asked.get(question, -_ASK_AGAIN) < _ASK_AGAIN:
+            return False
+        self._asked[question] = now
+        if self._is_true(question):
+            self._true.add(question)
+        return question in self._true
+
+    def _may_be_ending(self, job: str) -> bool:
+        """Return whether a job that may have ended a process is not known to run on. Then a later tick decides."""
+        can_ask = self._is_other(job) and has_ended(job, with_all=False) != UNABLE
+        return can_ask and not self._is_true(still_running(job))
+
+    def _is_other(self, job: str) -> bool:
+        return job not in ("", self._host.job)
+
+    def _is_true(self, question: str) -> bool:
+        environment = {**outside_of(self._host.job), **self._host.environment.variables}
+        return not run(["/bin/sh", "-c", question], timeout=_PATIENCE, env=environment).code
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
         """Return nothing: there is no accounting."""
@@ -235,7 +288,7 @@ class LocalAdapter:
         return sorted({*carriers, *(members if ours and int(step.job_id) not in members else ())})
 
     def _is_here(self, step: StepRecord) -> bool:
-        return (step.job_host, step.job_instance) == (self._host.name, self._instance)
+        return (step.job_host, _machine_of(step.job_instance)) == (self._host.name, self._instance)
 
 
 def take_usages() -> dict[str, Usage]:

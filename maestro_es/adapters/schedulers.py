@@ -23,6 +23,11 @@ WITH_ADAPTER = {
         options=("SLURM_*", "SBATCH_MEM_BIND*"),
         job_ids=("SLURM_JOB_ID", "SLURM_JOBID"),
         still_running='[ "$(squeue -h -j JOB -o %T)" = RUNNING ]',
+        has_ended=(
+            'case "$(squeue -h -t all -j JOB -o %T 2>&1)" in "" | *"Invalid job id"* | BOOT_FAIL | CANCELLED | '
+            "COMPLETED | DEADLINE | FAILED | OUT_OF_MEMORY | PREEMPTED | TIMEOUT) ;; *) false ;; esac"
+        ),
+        ends_all='scontrol show config | grep -q "^ProctrackType *= *proctrack/cgroup"',
         time_left=("squeue", "-h", "-j", "JOB", "-o", "%L"),
         resubmit=("sbatch", "--parsable", "--dependency=singleton", "--job-name=NAME"),
         withdraw=("scancel", "JOB"),
@@ -95,8 +100,38 @@ def still_running(job: str) -> str:
 
     If its scheduler can't be queried, the command fails.
     """
-    job_id, jobs = job.partition(":")[2], jobs_like(job)
-    command = jobs.still_running if jobs else ""
+    jobs = jobs_like(job)
+    return _about(job, jobs.still_running if jobs else "")
+
+
+def has_ended(job: str, *, with_all: bool) -> str:
+    """Return a shell command that succeeds only if it is certain that a job, ``SCHEDULER:ID``, has ended.
+
+    `with_all`: and that it has left no process behind.
+    """
+    jobs = jobs_like(job) or JobEnvironment()
+    command = _about(job, jobs.has_ended)
+    return f"{command} && {jobs.ends_all or UNABLE}" if with_all else command
+
+
+#: The command about jobs of a scheduler that can't be queried.
+UNABLE = "false"
+
+
+def _about(job: str, command: str) -> str:
     import shlex  # noqa: PLC0415 - needed only inside a job
 
-    return command.replace("JOB", shlex.quote(job_id)) or "false"
+    return command.replace("JOB", shlex.quote(job.partition(":")[2])) or UNABLE
+
+
+def outside_of(job: str) -> dict[str, str]:
+    """Return our environment without the variables of a job around us. Commands would take them for options."""
+    import fnmatch  # noqa: PLC0415 - needed only inside a job
+
+    jobs = jobs_like(job) or JobEnvironment()
+    patterns = (*jobs.of_job, *jobs.options)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in jobs.settings or not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    }

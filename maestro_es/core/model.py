@@ -87,6 +87,7 @@ class JobState(enum.Enum):
     UNSUPERVISED = "unsupervised"  # the scheduler no longer watches it, but its processes may still run
     ORPHANED = "orphaned"  # the runner is dead, but processes of the step still run
     GONE = "gone"  # the scheduler does not list it
+    GONE_WITH_JOB = "gone with its job"  # a local step that ran inside a job, which has ended
     UNKNOWN = "unknown"  # a state that maestro-es does not know; ticks keep watching the job
 
 

@@ -173,10 +173,12 @@ _HWFAILURE = {
     Conclusion.NODE_FAILED: "the node failed or the job was preempted",
     Conclusion.STOPPED: "ended by a signal from outside",
     Conclusion.LOST: "disappeared after its start: its process was killed or its host went down",
+    Conclusion.PUT_BACK: "its job has ended",
 }
 
-#: The reason if the driver has stopped a local step.
-_PUT_BACK = "it was stopped because the job {} was about to end, which does not count"
+#: The reasons if the driver has stopped a local step, and if the end of its job has.
+_STOPPED_IN_TIME = "it was stopped because the job {} was about to end, which does not count"
+_ENDED_WITH_JOB = "{}, and so the step, which does not count"
 
 
 def _failed(step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.StepFailed:
@@ -224,12 +226,16 @@ def _fail_hardware(
 ) -> list[e.AnyEvent]:
     """Record a hardware failure. If the limit allows it, the step is then resubmitted.
 
-    This does not count towards the limit if our driver stopped a local step because its own job was about to end.
+    This does not count towards the limit if a local step has ended with the job around it, or if our driver stopped it
+    because this job was about to end.
     """
     at, noticed = end
     settings = graph.study.settings
-    put_back = seen.leaving and not step.scheduled and verdict.conclusion in (Conclusion.STOPPED, Conclusion.LOST)
-    reason = _PUT_BACK.format(seen.job) if put_back else verdict.raw_state or _HWFAILURE[verdict.conclusion]
+    stopped = seen.leaving and not step.scheduled and verdict.conclusion in (Conclusion.STOPPED, Conclusion.LOST)
+    put_back = stopped or verdict.conclusion is Conclusion.PUT_BACK
+    reason = verdict.raw_state or _HWFAILURE[verdict.conclusion]
+    if put_back:
+        reason = _STOPPED_IN_TIME.format(seen.job) if stopped else _ENDED_WITH_JOB.format(reason)
     failure = e.HardwareFailed(
         token=step.token,
         at=at,

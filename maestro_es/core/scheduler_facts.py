@@ -41,18 +41,21 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     process is in a job if one of `job_ids` is set, and the first one that is set contains the id of the job.
     `protocol` are variables that change how often a step runs, where its job is queued, or which files it sees.
     `always` are variables that each environment contains, even without ALL. `still_running` is a shell command that
-    succeeds while a job runs. The word JOB in it stands for the id of the job. If it is empty, the scheduler can't be
-    queried. Three more commands are lists of words, and empty if the scheduler has none: `time_left` prints how much
-    time a job has left, `resubmit` submits a script to run after all jobs with the same NAME, and prints the id of its
-    job, and `withdraw` cancels such a job. The variable `name_variable` has the name of the present job.
-    `stop_signals` are the names of the signals by which the scheduler ends a job whose time is over or that a user
-    cancels. TERM is always one of them.
+    succeeds while a job runs, and `has_ended` is one that succeeds only if it is certain that a job has ended. The
+    word JOB in them stands for the id of the job. If they are empty, the scheduler can't be queried. `ends_all` is a
+    shell command that succeeds only if the end of a job leaves no process behind. Three more commands are lists of
+    words, and empty if the scheduler has none: `time_left` prints how much time a job has left, `resubmit` submits a
+    script to run after all jobs with the same NAME, and prints the id of its job, and `withdraw` cancels such a job.
+    The variable `name_variable` has the name of the present job. `stop_signals` are the names of the signals by which
+    the scheduler ends a job whose time is over or that a user cancels. TERM is always one of them.
     """
 
     of_job: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     job_ids: tuple[str, ...] = ()
     still_running: str = ""
+    has_ended: str = ""
+    ends_all: str = ""
     time_left: tuple[str, ...] = ()
     resubmit: tuple[str, ...] = ()
     withdraw: tuple[str, ...] = ()

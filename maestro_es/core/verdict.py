@@ -43,6 +43,7 @@ class Conclusion(enum.Enum):
     OUT_OF_MEMORY = "it used more memory than allowed"
     NODE_FAILED = "its node failed, or it was preempted"
     LOST = "it started and is gone, without a report"
+    PUT_BACK = "the job around it has ended, and so ended it"
     CLAIM = "there is no trace of it: take its claim, so that it can never start"
     ABANDONED = "a tick has taken its claim: it can never start"
     END_REMAINS = "its runner has ended, but processes of the step still run: end them"
@@ -123,6 +124,8 @@ def _conclude(observed: AttemptObservation) -> Conclusion:
         return Conclusion.RUNNING
     if observed.queue in _NOT_OVER:
         return Conclusion.WAIT
+    if observed.queue is JobState.GONE_WITH_JOB:
+        return Conclusion.PUT_BACK
     conclusion = _without_report(observed)
     if conclusion in GIVES_UP and observed.has_started and not observed.start_recorded:
         return Conclusion.RUNNING  # this may be the end of an earlier run, before a requeue
@@ -144,6 +147,8 @@ def _by_report(observed: AttemptObservation, end: Report) -> Conclusion:
         return Conclusion.WAIT if observed.queue is JobState.RUNNING else Conclusion.TIMED_OUT
     if end.code == 0 and not observed.interrupted:
         return Conclusion.FINISHED
+    if observed.queue is JobState.GONE_WITH_JOB and observed.interrupted:
+        return Conclusion.PUT_BACK
     word = _final_word(observed)
     if word in _EXPLAINS:
         return _FINAL[word]

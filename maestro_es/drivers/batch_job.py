@@ -7,14 +7,13 @@ while it runs. So the scheduler is asked about once a minute. If it does not ans
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from maestro_es.adapters.command import run
-from maestro_es.adapters.schedulers import WITH_ADAPTER, job_around, jobs_like
+from maestro_es.adapters.schedulers import WITH_ADAPTER, job_around, jobs_like, outside_of
 from maestro_es.core.scheduler_facts import JobEnvironment
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import RequestRefused, Unreachable
@@ -101,17 +100,6 @@ def _resubmitting() -> JobEnvironment | None:
     return jobs if jobs and jobs.resubmit else None
 
 
-def _environment() -> dict[str, str]:
-    """Return our environment without the variables of the job around us. A new job would take them for options."""
-    jobs = jobs_like(job_around()) or JobEnvironment()
-    patterns = (*jobs.of_job, *jobs.options)
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in jobs.settings or not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-    }
-
-
 def _filled(command: Sequence[str], **values: str) -> list[str]:
     """Return a command in which words in capitals stand for values."""
     return [_replaced(word, values) for word in command]
@@ -126,7 +114,7 @@ def _replaced(word: str, values: Mapping[str, str]) -> str:
 def _answer(argv: Sequence[str]) -> str:
     """Return the output of a scheduler's command. Unreachable if it fails or can't be started."""
     try:
-        done = run(argv, timeout=_PATIENCE, env=_environment())
+        done = run(argv, timeout=_PATIENCE, env=outside_of(job_around()))
     except OSError as error:
         raise Unreachable(f"{argv[0]}: {error.strerror or error}") from error
     if done.code:

@@ -5,6 +5,7 @@ Here the commands of the scheduler are scripts. They answer what a test writes i
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +37,8 @@ def place(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> It
     for name in ("SLURM_JOB_ID", "LSB_JOBID", "FLUX_JOB_ID", "PBS_JOBID"):
         monkeypatch.delenv(name, raising=False)
     programs = {
-        "squeue": 'case "$*" in *%L*) cat left ;; *) echo RUNNING ;; esac',
+        "squeue": 'case "$*" in *%L*) cat left ;; *) cat state ;; esac',
+        "scontrol": "echo 'ProctrackType           = proctrack/cgroup'",
         "sbatch": "env | grep ^SLURM >>calls; echo '77;cluster'",
         "scancel": ":",
     }
@@ -47,6 +50,7 @@ def place(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "left").write_text("UNLIMITED\n")
+    (tmp_path / "state").write_text("RUNNING\n")
     (tmp_path / "drive.sh").write_text("#!/bin/sh\n")
     yield tmp_path
     end_all_under(tmp_path)
@@ -81,11 +85,15 @@ def runs(study: Path) -> int:
     return (study / "runs").read_text().count("run")
 
 
+def has_run(study: Path, times: int) -> bool:
+    return runs(study) == times
+
+
 def calls(place: Path) -> list[str]:
     return (place / "calls").read_text().splitlines()
 
 
-def events(study: Path, kind: str) -> list[dict[str, object]]:
+def events(study: Path, kind: str) -> list[dict[str, Any]]:
     shown = maestro_es("history", study, "--json").stdout.splitlines()
     return [event for event in map(json.loads, shown) if event["type"] == kind]
 
@@ -148,6 +156,56 @@ def test_a_local_step_that_was_stopped_with_its_job_runs_again_and_comes_no_near
     end(study)
     assert maestro_es("drive", study, env=IN_JOB).returncode == 0
     assert runs(study) == 6
+
+
+def on_host(name: str, *words: str | Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run maestro-es on a host with this name."""
+    command = ["unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh", sys.executable, "-m"]
+    command += ["maestro_es", *map(str, words)]
+    done = subprocess.run(
+        command, env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100,
+        check=False,
+    )  # fmt: skip
+    if "unshare failed" in done.stderr and "CI" not in os.environ:
+        pytest.skip(done.stderr)
+    return done
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_step_that_was_killed_with_its_job_runs_again_and_comes_no_nearer_to_a_limit(launch, place, elsewhere):
+    """All processes of the job are killed, the driver first. The next job may run on another host."""
+    study = launch(env=IN_JOB)
+    for turn in range(5):
+        (place / "state").write_text("RUNNING\n")
+        env = {"SLURM_JOB_ID": str(100 + turn)}
+        host = f"node{turn}" if elsewhere else os.uname().nodename
+        end_all_under(study)
+        if elsewhere:
+            seen = on_host(host, "tick", study, env=env)  # the scheduler says that the earlier job runs
+            assert (seen.returncode, runs(study)) == (0, turn + 1)
+            why = on_host("login", "why", study, "slow", env={}).stdout
+            assert "has ended, the step will run again; only a tick on " in why
+        (place / "state").write_text(("", "COMPLETING\n", "NODE_FAIL\n")[turn % 3])
+        if turn % 3:
+            assert on_host(host, "tick", study, env=env).returncode == 0
+            (place / "state").write_text("slurm_load_jobs error: Invalid job id specified\n")
+        assert on_host(host, "tick", study, env=env).returncode == 0
+        wait_for(functools.partial(has_run, study, turn + 2))
+    assert [event["data"]["number"] for event in events(study, "HardwareFailed")] == [0] * 5
+    assert "its job slurm:103 has ended, and so the step, which does not count" in maestro_es("history", study).stdout
+
+
+def test_a_process_that_outlives_its_job_is_awaited_on_its_host_and_unknown_elsewhere(launch, place):
+    """Without cgroups, the scheduler does not end every process of a job."""
+    (place / "bin/scontrol").write_text("#!/bin/sh\necho 'ProctrackType           = proctrack/linuxproc'\n")
+    study = launch(env=IN_JOB)
+    (place / "state").write_text("")
+    for host in (os.uname().nodename, "node2"):
+        assert on_host(host, "tick", study, env={"SLURM_JOB_ID": "43"}).returncode == 0
+        assert runs(study) == 1
+    end(study)
+    assert maestro_es("drive", study, env={"SLURM_JOB_ID": "43"}).returncode == 0
+    assert runs(study) == 1
 
 
 def test_outside_of_a_job_the_steps_run_on(launch):

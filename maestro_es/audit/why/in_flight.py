@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from maestro_es.adapters.local import job_of
 from maestro_es.audit.attempts import last_request, unsupervised
 from maestro_es.audit.why.context import Explanation, View, again, cancel_of
 from maestro_es.core import events as e
@@ -124,11 +125,13 @@ def _elsewhere(view: View, step: StepRecord) -> Explanation:
         there = f"in the container of {host} where it was started" if ours else f"on {step.job_host}"
         if view.namesake(step):
             there = f"on the other host that is called {host}"
+        job = job_of(step.job_instance)
+        with_job = f"; when a tick learns that the job {job} has ended, the step will run again" if job else ""
         others = ticker not in {"", step.job_host}
         come = f", but the last tick ran on {ticker}: run 'maestro-es tick {study}' there" if others else ""
         lost = f"use 'maestro-es retry {study} {step.name} --lost'"
         return Explanation(
-            f"; only a tick {there} can see whether it is still running{come}; "
+            f"{with_job}; only a tick {there} can see whether it is still running{come}; "
             f"if that host or container is gone for good, {lost}"
         )
     if not runs and ticker not in {"", host}:
