@@ -126,6 +126,11 @@ class AttemptObservation(msgspec.Struct, frozen=True):
         return end.kind is ReportKind.STOPPED or (end.code or 0) > (0 if self.is_fragile else _SIGNALLED)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the job or the process is gone. Some of its processes may still run."""
+        return self.queue in (JobState.GONE, JobState.GONE_WITH_JOB)
+
+    @property
     def is_unexplained(self) -> bool:
         """Whether the job is gone and the runner's report does not explain its end. Then the accounting is queried."""
         return self.queue is JobState.GONE and (not self.end or self.interrupted)

@@ -47,9 +47,6 @@ from maestro_es.study.reports import read_reports
 if TYPE_CHECKING:
     from maestro_es.poller.prefetch import QueueSnapshot
 
-#: Answers that an attempt is gone, and with it perhaps not all of its processes.
-_ABSENT = (JobState.GONE, JobState.GONE_WITH_JOB)
-
 #: States of a job in which its exit code is that of the runner, which may have refused to start the step.
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE, JobState.UNSUPERVISED)
 
@@ -293,7 +290,7 @@ class Observer:
 
             may_run, until = still_runs(self._graph, step, observed.claim, self._inputs.host, self._inputs.now)
             return structs.replace(observed, may_run=may_run, may_run_until=until)
-        if observed.queue not in _ABSENT or observed.report(ReportKind.EXIT):
+        if not observed.is_gone or observed.report(ReportKind.EXIT):
             return observed
         if claim is None:
             observed = structs.replace(observed, claim=self._claim(step))
