@@ -30,6 +30,7 @@ COMMANDS = {
     "history": "Show what happened, event by event.",
     "show": "Show one step in detail.",
     "logs": "Print the output of steps.",
+    "map": "Show the states over the values of parameters.",
     "graph": "Draw the steps of a study and their edges.",
     "diff": "Show what changed between two moments.",
     "why": "Say why a step is waiting, is running or has failed.",

@@ -50,10 +50,14 @@ def _bar(totals: Mapping[str, int], size: int, *, colour: bool) -> str:
         sizes[largest] += step
     parts = []
     for group in groups:
-        letter, code = MARKS[group]
-        text = letter * sizes[group]
-        parts.append(f"\x1b[38;5;{code}m{text}\x1b[0m" if colour else text)
+        text = MARKS[group][0] * sizes[group]
+        parts.append(painted(text, group) if colour else text)
     return "".join(parts)
+
+
+def painted(text: str, group: str) -> str:
+    """Return a text in the colour of a group of states, with the codes of terminals."""
+    return f"\x1b[38;5;{MARKS[group][1]}m{text}\x1b[0m"
 
 
 def _left(left: TimeLeft | None) -> str:

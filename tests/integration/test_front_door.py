@@ -59,6 +59,7 @@ READING = {
     "wait": {"summary"},
     "doctor": {"checkup"},
     "graph": {"diagram"},
+    "map": {"as_of"},
     "watch": {"summary", "search", "show", "why", "follow"},
 }
 

@@ -1,0 +1,146 @@
+"""The parameter space of a study: the steps by the values of one or two parameters.
+
+`maestro_es.report.map_page` draws it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from maestro_es.audit.overview import GROUPS, group_of
+from maestro_es.core.model import Micros, State, StepRecord
+from maestro_es.errors import RequestRefused
+
+#: The groups of states, worst first. The worst group of the steps in a cell is that of the cell.
+WORST = ("failed", "cancelled", "running", "queued", "to submit", "finished")
+
+_SECOND = 1_000_000
+
+
+def _run(step: StepRecord, now: Micros) -> float | None:
+    return _seconds(step.started_at, step.ended_at or (now if step.state is State.RUNNING else None))
+
+
+def _wait(step: StepRecord, now: Micros) -> float | None:
+    return _seconds(step.submitted_at, step.started_at or step.ended_at or now)
+
+
+def _seconds(start: Micros | None, end: Micros | None) -> float | None:
+    return None if start is None or end is None else max(end - start, 0) / _SECOND
+
+
+#: What a map may show of a step, and how it is computed from the step and the present time. The largest value of the
+#: steps in a cell is that of the cell.
+QUANTITIES: Mapping[str, Callable[[StepRecord, Micros], float | None]] = {
+    "state": lambda _step, _now: None,
+    "run": _run,
+    "exit": lambda step, _now: step.exit_code,
+    "wait": _wait,
+    "attempts": lambda step, _now: step.attempt or None,
+}
+
+
+class MapCell(msgspec.Struct):
+    """Steps with the same values: how many are in each group of states, and the largest value of the quantity."""
+
+    groups: Counter[str] = msgspec.field(default_factory=Counter)
+    value: float | None = None
+
+    @property
+    def group(self) -> str:
+        """The worst group."""
+        return next(group for group in WORST if self.groups[group])
+
+    def add(self, other: MapCell) -> None:
+        """Add the steps of another cell."""
+        self.groups += other.groups
+        self.value = max((value for value in (self.value, other.value) if value is not None), default=None)
+
+
+class ParameterMap(NamedTuple):
+    """The steps by the values of `parameters`: `rows` are those of the first one, and `columns` those of the second.
+
+    With one parameter, the only column is empty. `others` counts the steps without these parameters, by group.
+    """
+
+    parameters: tuple[str, ...]
+    quantity: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    cells: Mapping[tuple[str, str], MapCell]
+    others: Counter[str]
+
+
+def parameter_map(steps: Iterable[StepRecord], parameters: Sequence[str], quantity: str, now: Micros) -> ParameterMap:
+    """Return a map over one or two parameters, or over the first two that have several values if none is named.
+
+    RequestRefused if no step has the parameters.
+    """
+    chosen = list(steps)
+    values = _values(chosen)
+    names = tuple(parameters) or tuple(name for name in values if len(values[name]) > 1)[:2] or tuple(values)[:1]
+    unknown = [name for name in names if name not in values]
+    if unknown or not names:
+        known = f"the parameters are {', '.join(values)}" if values else "its steps have no parameters"
+        raise RequestRefused(f"{unknown[0]!r} is not a parameter of the study; {known}" if unknown else known)
+    cells: dict[tuple[str, str], MapCell] = {}
+    others: Counter[str] = Counter()
+    for step in chosen:
+        own = {param.key: str(param.value) for param in step.params}
+        group = group_of(step.state)
+        if not all(name in own for name in names):
+            others[group] += 1
+            continue
+        place = (own[names[0]], own[names[1]] if len(names) > 1 else "")
+        cells.setdefault(place, MapCell()).add(MapCell(Counter({group: 1}), QUANTITIES[quantity](step, now)))
+    if not cells:
+        raise RequestRefused(f"no step has the parameters {' and '.join(names)}")
+    axes = [
+        ordered({place[index] for place in cells}, values.get(name, [])) for index, name in enumerate((*names, "")[:2])
+    ]
+    return ParameterMap(names, quantity, axes[0], axes[1], cells, others)
+
+
+def _values(steps: Iterable[StepRecord]) -> dict[str, dict[str, None]]:
+    """Return the values of each parameter, in the order of the steps."""
+    values: dict[str, dict[str, None]] = {}
+    for step in steps:
+        for param in step.params:
+            values.setdefault(param.key, {})[str(param.value)] = None
+    return values
+
+
+def ordered(values: Iterable[str], as_listed: Iterable[str]) -> list[str]:
+    """Return values in order: numbers by size, and other values as in the study."""
+    mine = set(values)
+    try:
+        numbers = {value: float(value) for value in mine}
+    except ValueError:
+        numbers = {"": math.nan}
+    if any(map(math.isnan, numbers.values())):
+        return [value for value in as_listed if value in mine] or sorted(mine)
+    return sorted(mine, key=lambda value: (numbers[value], value))
+
+
+def map_data(found: ParameterMap) -> dict[str, object]:
+    """Return a map for JSON, with all cells. A quantity of time is in seconds."""
+    return {
+        "parameters": list(found.parameters),
+        "by": found.quantity,
+        "cells": [
+            {
+                "values": dict(zip(found.parameters, place, strict=False)),
+                "steps": cell.groups.total(),
+                "state": cell.group,
+                "states": {group: cell.groups[group] for group in GROUPS if cell.groups[group]},
+                "value": cell.value,
+            }
+            for place, cell in found.cells.items()
+        ],
+        "others": dict(found.others),
+    }
