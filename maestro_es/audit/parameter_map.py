@@ -96,13 +96,11 @@ def parameter_map(steps: Iterable[StepRecord], parameters: Sequence[str], quanti
         if not all(name in own for name in names):
             others[group] += 1
             continue
-        place = (own[names[0]], own[names[1]] if len(names) > 1 else "")
-        cells.setdefault(place, MapCell()).add(MapCell(Counter({group: 1}), QUANTITIES[quantity](step, now)))
+        at = (own[names[0]], own[names[1]] if len(names) > 1 else "")
+        cells.setdefault(at, MapCell()).add(MapCell(Counter({group: 1}), QUANTITIES[quantity](step, now)))
     if not cells:
         raise RequestRefused(f"no step has the parameters {' and '.join(names)}")
-    axes = [
-        ordered({place[index] for place in cells}, values.get(name, [])) for index, name in enumerate((*names, "")[:2])
-    ]
+    axes = [ordered({at[index] for at in cells}, values.get(name, [])) for index, name in enumerate((*names, "")[:2])]
     return ParameterMap(names, quantity, axes[0], axes[1], cells, others)
 
 
@@ -127,20 +125,20 @@ def ordered(values: Iterable[str], as_listed: Iterable[str]) -> list[str]:
     return sorted(mine, key=lambda value: (numbers[value], value))
 
 
-def map_data(found: ParameterMap) -> dict[str, object]:
+def map_data(space: ParameterMap) -> dict[str, object]:
     """Return a map for JSON, with all cells. A quantity of time is in seconds."""
     return {
-        "parameters": list(found.parameters),
-        "by": found.quantity,
+        "parameters": list(space.parameters),
+        "by": space.quantity,
         "cells": [
             {
-                "values": dict(zip(found.parameters, place, strict=False)),
+                "values": dict(zip(space.parameters, at, strict=False)),
                 "steps": cell.groups.total(),
                 "state": cell.group,
                 "states": {group: cell.groups[group] for group in GROUPS if cell.groups[group]},
                 "value": cell.value,
             }
-            for place, cell in found.cells.items()
+            for at, cell in space.cells.items()
         ],
-        "others": dict(found.others),
+        "others": dict(space.others),
     }

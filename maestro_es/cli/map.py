@@ -55,10 +55,10 @@ def command(
     with open_graph(AuditableGraph, roots[0]) as graph:
         past = graph.as_of(when) if when else None
         state, now = (past.graph, past.at) if past else (graph.state, graph.runtime.now())
-        found = parameter_map(select_steps(state, patterns, params=params), parameters, by, now)
+        space = parameter_map(select_steps(state, patterns, params=params), parameters, by, now)
     if as_json:
-        write_json([map_data(found)])
+        write_json([map_data(space)])
         return
     page = page_width() or int(os.environ.get("COLUMNS") or 0) or _PAGE
     colour = on_terminal() and "NO_COLOR" not in os.environ
-    write_lines(map_lines(found, page, colour=colour), write_drawn)
+    write_lines(map_lines(space, page, colour=colour), write_drawn)

@@ -43,44 +43,44 @@ _TITLES = {
 _Range = Sequence[str]
 
 
-def map_lines(found: ParameterMap, page: int, *, colour: bool) -> Iterator[str]:
+def map_lines(space: ParameterMap, page: int, *, colour: bool) -> Iterator[str]:
     """Yield the lines of a map that fits a page of this width."""
-    rows = _folded(found.rows, _ROWS)
+    rows = _folded(space.rows, _ROWS)
     names = [clean(_name(each)) for each in rows]
-    size = min(max(map(width, (*names, clean(found.parameters[0])))), _ROW_NAME)
-    paint = _Paint(found) if colour else None
-    wide = max(len(_text(cell, found.quantity)) for cell in found.cells.values())
-    columns = _folded(found.columns, max((page - size) // (wide + 1), 1))
+    size = min(max(map(width, (*names, clean(space.parameters[0])))), _ROW_NAME)
+    paint = _Paint(space) if colour else None
+    wide = max(len(_text(cell, space.quantity)) for cell in space.cells.values())
+    columns = _folded(space.columns, max((page - size) // (wide + 1), 1))
     titles = [clean(_name(each)) for each in columns]
     wide = max(wide, min(max(map(width, titles)), (page - size) // len(columns) - 1, _COLUMN_NAME))
-    yield from wrap(_title(found), page)
+    yield from wrap(_title(space), page)
     yield ""
-    if len(found.parameters) > 1:
-        yield _column_names(shortened(clean(found.parameters[0]), size), titles, wide, page)
+    if len(space.parameters) > 1:
+        yield _column_names(shortened(clean(space.parameters[0]), size), titles, wide, page)
     for name, values in zip(names, rows, strict=True):
-        cells = [_merged(found.cells, values, each) for each in columns]
-        line = " ".join(_drawn(cell, found.quantity, wide, paint) for cell in cells)
-        counts = f"  {_counts(cells[0])}" if len(found.parameters) == 1 and cells[0] else ""
+        cells = [_merged(space.cells, values, each) for each in columns]
+        line = " ".join(_drawn(cell, space.quantity, wide, paint) for cell in cells)
+        counts = f"  {_counts(cells[0])}" if len(space.parameters) == 1 and cells[0] else ""
         yield f"{shortened(name, size)} {line}{counts}".rstrip()
     yield ""
-    yield from _legend(found, page, paint)
-    if len(found.parameters) > 1 and any(width(title) > wide for title in titles):
-        yield from _column_list(clean(found.parameters[1]), titles, page)
-    yield from _others(found, page)
+    yield from _legend(space, page, paint)
+    if len(space.parameters) > 1 and any(width(title) > wide for title in titles):
+        yield from _column_list(clean(space.parameters[1]), titles, page)
+    yield from _others(space, page)
 
 
-def _title(found: ParameterMap) -> str:
-    axes = " down, ".join(found.parameters) + (" across" if len(found.parameters) > 1 else "")
-    return clean(f"{_TITLES[found.quantity].capitalize()} by {axes}")
+def _title(space: ParameterMap) -> str:
+    axes = " down, ".join(space.parameters) + (" across" if len(space.parameters) > 1 else "")
+    return clean(f"{_TITLES[space.quantity].capitalize()} by {axes}")
 
 
 class _Paint:
     """The colours of cells: that of the group, or one of a scale for the finished cells of a quantity."""
 
-    def __init__(self, found: ParameterMap) -> None:
-        values = [cell.value for cell in found.cells.values() if cell.value is not None]
+    def __init__(self, space: ParameterMap) -> None:
+        values = [cell.value for cell in space.cells.values() if cell.value is not None]
         self.least, self.most = min(values, default=0.0), max(values, default=0.0)
-        self._has_scale = found.quantity in _SCALED and self.most > self.least
+        self._has_scale = space.quantity in _SCALED and self.most > self.least
 
     def __call__(self, text: str, cell: MapCell) -> str:
         if not self._has_scale or cell.value is None or cell.group in _MARKED:
@@ -167,21 +167,21 @@ def _counts(cell: MapCell) -> str:
     return ", ".join(f"{cell.groups[group]} {group}" for group in MARKS if cell.groups[group])
 
 
-def _legend(found: ParameterMap, page: int, paint: _Paint | None) -> Iterator[str]:
-    seen = [group for group in MARKS if any(cell.groups[group] for cell in found.cells.values())]
+def _legend(space: ParameterMap, page: int, paint: _Paint | None) -> Iterator[str]:
+    seen = [group for group in MARKS if any(cell.groups[group] for cell in space.cells.values())]
     marks = [f"{painted(MARKS[group][0], group) if paint else MARKS[group][0]} {group}" for group in seen]
     yield from ("  ".join(marks),) if paint else wrap("  ".join(marks), page)
-    scale = paint.scale(found.quantity) if paint else ""
+    scale = paint.scale(space.quantity) if paint else ""
     if scale:
         yield scale
-    if any(cell.groups.total() > 1 for cell in found.cells.values()) or len(found.rows) > _ROWS:
-        largest = "" if found.quantity == "state" else f" and the {_TITLES[found.quantity]}"
+    if any(cell.groups.total() > 1 for cell in space.cells.values()) or len(space.rows) > _ROWS:
+        largest = "" if space.quantity == "state" else f" and the {_TITLES[space.quantity]}"
         yield from wrap(f"A cell with several steps shows the worst state{largest}.", page)
 
 
-def _others(found: ParameterMap, page: int) -> Iterator[str]:
+def _others(space: ParameterMap, page: int) -> Iterator[str]:
     """Yield a line about the steps that are not in the map."""
-    if found.others:
-        states = ", ".join(f"{found.others[group]} {group}" for group in MARKS if found.others[group])
-        without = f"{counted(found.others.total(), 'step')} without {' and '.join(found.parameters)}"
+    if space.others:
+        states = ", ".join(f"{space.others[group]} {group}" for group in MARKS if space.others[group])
+        without = f"{counted(space.others.total(), 'step')} without {' and '.join(space.parameters)}"
         yield from wrap(clean(f"Not in the map: {without}: {states}"), page)
