@@ -15,7 +15,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 #: The files to install.
-SOURCES = ("bin", "maestro_es", "schema", "docs", "examples", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = (
+    "bin",
+    "maestro_es",
+    "man",
+    "schema",
+    "docs",
+    "examples",
+    "setup.cfg",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 
 
 class Installed(NamedTuple):

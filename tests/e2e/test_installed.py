@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -124,3 +125,16 @@ def test_a_program_for_maestro_runs_where_maestro_is_not_installed(installed: In
     assert sorted(file.read_text() for file in tmp_path.glob("out/a/*/here")) == ["bye\n", "hello\n"]
     (tmp_path / "lacks.py").write_text("try:\n    import maestrowf\nexcept ImportError:\n    print('there is none')\n")
     assert _shell(installed, f"{python} lacks.py", tmp_path) == "there is none\n"
+
+
+@pytest.mark.skipif(not shutil.which("man"), reason="there is no program man")
+def test_each_command_has_a_manual_page(installed: Installed, tmp_path: Path):
+    pages = installed.home / ".local/share/maestro-es/share/man"
+    names = sorted(path.stem for path in (pages / "man1").iterdir())
+    listed = _shell(installed, "maestro-es --help", tmp_path).partition("\nCommands:\n")[2]
+
+    assert {"maestro-es", *(f"maestro-es-{line.split()[0]}" for line in listed.splitlines())} <= {*names}
+    for name in names:
+        shown = _shell(installed, f"MANWIDTH=80 man --warnings -M {pages} {name} 2>&1", tmp_path)
+        assert shown.startswith(f"{name.upper()}(1)")
+        assert "warning" not in shown.partition("\nNAME\n")[0]

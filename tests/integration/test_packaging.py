@@ -16,7 +16,7 @@ import pytest
 import maestro_es
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("bin", "examples", "maestro_es", "schema", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("bin", "examples", "maestro_es", "man", "schema", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 #: One wheel is enough, so one worker runs all of these.
 pytestmark = pytest.mark.xdist_group("packaging")
@@ -34,6 +34,12 @@ def shipped_files() -> set[str]:
 def wheel_script(wheel: Path) -> str:
     """The start script, by its name in the wheel."""
     return f"maestro_es-{wheel.name.split('-')[1]}.data/scripts/maestro-es"
+
+
+def man_pages(wheel: Path) -> set[str]:
+    """The manual pages, by their names in the wheel."""
+    folder = f"maestro_es-{wheel.name.split('-')[1]}.data/data/share/man/man1"
+    return {f"{folder}/{path.name}" for path in (ROOT / "man").iterdir()}
 
 
 def listed_packages() -> set[str]:
@@ -69,7 +75,7 @@ def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: Path
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
 
-    assert names == shipped_files() | {wheel_script(wheel)}
+    assert names == shipped_files() | {wheel_script(wheel)} | man_pages(wheel)
 
 
 def test_the_start_script_is_ours_and_pip_is_to_write_its_first_line(wheel: Path):
