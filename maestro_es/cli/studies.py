@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fnmatch
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import click
 
-from maestro_es.audit.status import counts
+from maestro_es.audit.status import Summary, counts
 from maestro_es.audit.times import When, show_time
 from maestro_es.cli.common import at_option, example
 from maestro_es.cli.formats import Format, line_format_options, write_rows
-from maestro_es.cli.output import say, write_lines
+from maestro_es.cli.output import page_width, say, write_lines
+from maestro_es.core.model import FAILED_STATES, StudyStatus
+from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph.studies import FIELDS, Listed, find_registered, list_studies, listed_data
-from maestro_es.report.table import columns
+from maestro_es.report.fitted import fitted
 from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
 
@@ -20,6 +24,19 @@ _HEADER = ("Id", "Name", "Status", "Steps", "Last tick", "Path")
 
 #: The number of characters of an id that are shown, as in tokens.
 _ID_DIGITS = 8
+
+#: The state of a study that can't be read.
+_PROBLEM = "PROBLEM"
+
+#: What a study is sorted by. Studies that can't be read come last.
+_ORDERS: dict[str, Callable[[Summary], str | int]] = {
+    "name": lambda summary: summary.name,
+    "state": lambda summary: summary.status,
+    "steps": lambda summary: summary.steps,
+    "failed": lambda summary: sum(summary.states.get(state.name, 0) for state in FAILED_STATES),
+    "tick": lambda summary: summary.last_tick or 0,
+    "path": lambda summary: summary.path,
+}
 
 
 @example("maestro-es studies --forget ./pi")
@@ -30,10 +47,36 @@ _ID_DIGITS = 8
     metavar="ID|PATH",
     help="Remove a study from the list, but keep its directory. --json shows its ID.",
 )
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([*(status.name for status in StudyStatus), _PROBLEM], case_sensitive=False),
+    metavar="STATE",
+    help="List studies in this state: RUNNING, FINISHED, FAILURE, CANCELLED, or PROBLEM for one that can't be read; may"
+    " be repeated.",
+)
+@click.option(
+    "--name", "names", multiple=True, metavar="NAME", help="List studies with this name, which may be a glob."
+)
+@click.option(
+    "--sort", metavar="COLUMN",
+    help=f"List studies in the order of {', '.join(_ORDERS)}. --sort=-COLUMN: reverse order.  [default: oldest first]",
+)  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List at most N studies.")
 @at_option
 @line_format_options
-def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
-    """List the studies that 'maestro-es tick --all' advances, oldest first.
+def command(
+    forget: Sequence[str],
+    states: Sequence[str],
+    names: Sequence[str],
+    sort: str | None,
+    limit: int | None,
+    when: When | None,
+    *,
+    form: Format,
+) -> None:
+    """List the studies that 'maestro-es tick --all' advances.
 
     With --json, each object has the keys of the object "study" in 'maestro-es status --json'. One more key, "problem",
     says why a study can't be read.
@@ -44,13 +87,38 @@ def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
             say(f"Removed {study_id} from the list", err=True)
     if forget:
         return
-    studies = list(list_studies(Runtime(), when))
+    all_studies = list(list_studies(Runtime(), when))
+    studies = _sorted([study for study in all_studies if _is_chosen(study, states, names)], sort)[:limit]
     if form is not Format.TABLE:
         write_rows(form, FIELDS, (list(listed_data(study).values()) for study in studies))
     elif studies:
-        write_lines(columns(_HEADER, list(map(_row, studies))))
+        write_lines(fitted(_HEADER, list(map(_row, studies)), page_width()))
+    elif all_studies:
+        say("No studies match.", err=True)
     else:
         say("No studies; 'maestro-es run' creates one.", err=True)
+
+
+def _is_chosen(listed: Listed, states: Sequence[str], names: Sequence[str]) -> bool:
+    """Return whether a study is in one of the states and has one of the names. An empty filter passes all studies."""
+    summary = listed.summary
+    state = summary.status if summary else _PROBLEM
+    own = (summary.name if summary else "", Path(listed.path).name)
+    return (not states or state in states) and (
+        not names or any(fnmatch.fnmatchcase(name, pattern) for name in own for pattern in names)
+    )
+
+
+def _sorted(studies: Sequence[Listed], order: str | None) -> Sequence[Listed]:
+    """Return studies in the order of a column; with a minus before its name, in the reverse order."""
+    if order is None:
+        return studies
+    key = _ORDERS.get(order.removeprefix("-"))
+    if key is None:
+        raise RequestRefused(f"{order!r} is not a column; studies are sorted by {', '.join(_ORDERS)}")
+    known = [(key(study.summary), study) for study in studies if study.summary]
+    known.sort(key=lambda pair: pair[0], reverse=order.startswith("-"))
+    return [*(study for _, study in known), *(study for study in studies if not study.summary)]
 
 
 def _row(listed: Listed) -> list[str]:
