@@ -26,6 +26,25 @@ def test_studies_are_listed_with_how_they_stand(run, study):
     assert line == f"cafecafe  pi    RUNNING, not ticked  1 RUNNING, 1 FINISHED, 3 FAILED  --         {study}"
 
 
+def test_studies_are_filtered_and_sorted(run, study, tmp_path):
+    registry.register("cafe" * 8, study)
+    registry.register("gone", tmp_path / "gone")
+
+    def names(*options: str) -> list[str]:
+        lines = run("studies", "--json", *options).out.splitlines()
+        return [json.loads(line)["path"].rpartition("/")[2] for line in lines]
+
+    assert names() == [study.name, "gone"]
+    assert names("--sort", "name") == names("--sort=-steps") == [study.name, "gone"]  # what is unknown comes last
+    assert names("--state", "running") == names("--name", "p?") == names("--name", study.name) == [study.name]
+    assert names("--state", "problem") == ["gone"]
+    assert names("--state", "problem", "--state", "RUNNING", "--limit", "1") == [study.name]
+    assert run("studies", "--state", "finished").err == "No studies match.\n"
+    assert run("studies", "--sort", "size").err == (
+        "maestro-es: 'size' is not a column; studies are sorted by name, state, steps, failed, tick, path\n"
+    )
+
+
 def test_studies_are_listed_as_they_stood(run, study):
     registry.register("cafe" * 8, study)
     _, line = run("studies", "--at", "2026-01-31 12:02:30").out.splitlines()
