@@ -53,7 +53,7 @@ _ORDERS: dict[str, Callable[[Summary], str | int]] = {
     multiple=True,
     type=click.Choice([*(status.name for status in StudyStatus), _PROBLEM], case_sensitive=False),
     metavar="STATE",
-    help="Only studies in this state: RUNNING, FINISHED, FAILURE, CANCELLED, or PROBLEM (unreadable); may be repeated.",
+    help="List studies in this state: running, finished, failure, cancelled, problem (unreadable); may be repeated.",
 )
 @click.option(
     "--name", "names", multiple=True, metavar="NAME", help="List studies with this name, which may be a glob."
