@@ -49,7 +49,7 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 @click.option(
     "--array",
     type=click.Choice(WORDS),
-    help=f"{ARRAY_HELP} Default: the value of 'array' in the batch block, or never.",
+    help=f"{ARRAY_HELP} Default: the value of 'array' in the batch block, or auto.",
 )
 @click.option(
     "--local-slots", type=COUNT, default=0, help="How many local steps may run at the same time; 0: one per core."

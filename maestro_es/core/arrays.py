@@ -39,7 +39,7 @@ def array_use(study_record: StudyRecord) -> ArrayUse:
     if study_record.settings.array is not None:
         return study_record.settings.array
     named = study_record.adapter.get("array")
-    return next((use for use in ArrayUse if use.value == named), ArrayUse.NEVER)
+    return next((use for use in ArrayUse if use.value == named), ArrayUse.AUTO)
 
 
 def one_round(

@@ -61,7 +61,7 @@ def test_many_equal_steps_are_an_array_if_one_failed_launch_spares_the_others(tm
     values = ", ".join(map(str, range(number)))
     spec = SPEC.replace("[1, 2, 3, 4]", f"[{values}]").replace("[1, 1, 1, 2]", f"[{', '.join('1' * number)}]")
 
-    assert launch(tmp_path, "--array", "auto", spec=spec).returncode == 0
+    assert launch(tmp_path, spec=spec).returncode == 0
     assert sum(call.startswith("sbatch") for call in slurm.calls()) == jobs
 
 

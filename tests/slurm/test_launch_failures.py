@@ -1,4 +1,4 @@
-"""A node that can't launch one job of many equal ones, with ``--array auto``.
+"""A node that can't launch one job of many equal ones.
 
 Slurm before 23.02.6 would end the wrong jobs of an array then, so the steps have jobs of their own there. On later
 versions they are an array. MAESTRO_ES_SLURM chooses the version.
@@ -42,7 +42,7 @@ def test_one_failed_launch_of_many_equal_jobs_spares_the_others(start_cluster, l
     cluster.run("scontrol", "update", "PartitionName=debug", "State=DOWN")
     values = ", ".join(map(str, range(AUTO_FROM)))
     more = f"global.parameters:\n  N: {{values: [{values}], label: N.%%}}\n"
-    root = launch(step("sim", f": $(N); {until('go')}"), more=more, options=("--array", "auto"))
+    root = launch(step("sim", f": $(N); {until('go')}"), more=more)
 
     jobs = [event.job_id for event in events(root, e.JobSubmitted)]
     _, version = cluster.run("sbatch", "--version").stdout.split()

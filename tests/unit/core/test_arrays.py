@@ -69,10 +69,10 @@ def test_an_array_is_one_call():
 @pytest.mark.parametrize(
     ("setting", "batch", "use"),
     [
-        (None, None, ArrayUse.NEVER),
+        (None, None, ArrayUse.AUTO),
         (None, "auto", ArrayUse.AUTO),
         (None, "never", ArrayUse.NEVER),
-        (None, "nonsense", ArrayUse.NEVER),
+        (None, "nonsense", ArrayUse.AUTO),
         (ArrayUse.ALWAYS, "never", ArrayUse.ALWAYS),
     ],
 )
