@@ -159,7 +159,7 @@ def load_parameter_generator(path: str | os.PathLike[str], env: Any, kwargs: Map
     """
     spec = importlib.util.spec_from_file_location(_NAME, os.path.abspath(path))  # noqa: PTH100 - as tracebacks name it
     if spec is None or spec.loader is None:
-        raise ImportError(f"{os.fspath(path)} is no Python file", name=_NAME)
+        raise ImportError(f"{os.fspath(path)} is not a Python file", name=_NAME)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_custom_generator(env, **kwargs)

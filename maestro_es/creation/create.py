@@ -40,7 +40,7 @@ from maestro_es.study_file.plan import StudyPlan, acquire
 #: The errors of a file system that has no hard links, or does not allow them.
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
-#: After how many steps the progress is reported.
+#: How many steps are stored between two reports of the progress.
 _REPORTED = 500
 
 #: The directories that creating a study adds, as Maestro does.
@@ -192,7 +192,7 @@ def _lay_out(plan: StudyPlan, study_dir: StudyDir) -> None:
 
 
 def create_log(study_dir: StudyDir, new_events: Iterable[NewEvent], runtime: Runtime) -> None:
-    """Write a study's first events. When this returns, the study exists."""
+    """Write a study's first events. When this function returns, the study exists."""
     write_log(study_dir, lambda log: log.append(new_events), runtime)
 
 

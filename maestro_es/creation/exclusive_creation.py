@@ -26,15 +26,15 @@ from maestro_es.store.log_file import LOG_NAME
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_while_there
 
-#: How often the directory is created, if other processes remove it each time before this process has locked it.
+#: How many times the directory is created, if other processes remove it each time before this process has locked it.
 _TRIES = 100
 
 #: The maximum number of bytes in the path of a log. SQLite allows 512 (MAX_PATHNAME), including the suffix of a
 #: journal. The temporary name of a new log has another suffix.
 _LONGEST = 512 - len("-journal") - len(".new")
 
-#: The names that creating a study adds to its directory: those that only maestro-es has, and all of them. Copies of
-#: the user's files come in addition.
+#: The names that creating a study adds to its directory: those that only maestro-es uses, and all of them. Copies of
+#: the user's files are not included.
 OURS = (file_names.STATE_DIR, f"{LOG_NAME}.new", f"{LOG_NAME}.new-journal")
 CREATED = (*OURS, file_names.BATCH_INFO, "meta", "logs")
 
@@ -122,7 +122,7 @@ def creating(root: Path) -> Iterator[Site]:
 def creating_named(stem: str) -> Iterator[Site]:
     """Let this process create a study in a new directory. Its name follows Maestro's rule: `stem` and the time.
 
-    If that directory exists, the name gets the next second. So runs in the same second have different names.
+    If that directory exists, the name contains the next second. So runs in the same second have different names.
     """
     for second in itertools.count(int(time.time())):
         name = stem + time.strftime("%Y%m%d-%H%M%S", time.localtime(second))
@@ -167,7 +167,7 @@ def check_path(study_dir: StudyDir) -> None:
 
 @contextlib.contextmanager
 def _exclusive_creation(study_dir: StudyDir, *, must_be_new: bool) -> Iterator[Site | None]:
-    """Hold the lock of a directory, and create the directory if needed. Yield None if another process was first."""
+    """Hold the lock of a directory, and create the directory if needed. Yield None if another process was faster."""
     check_path(study_dir)
     with contextlib.ExitStack() as stack:
         is_new = held = False

@@ -39,11 +39,10 @@ from maestro_es.study_file.maestro_dir import MaestroDir, read_maestro_dir
 from maestro_es.study_file.plan import StudyPlan, plan_study
 from maestro_es.study_file.reading import StudyContext
 
-#: Maestro's programs that work on a study. ``maestro`` does so with ``-fg``.
+#: Maestro's programs that run a study. ``maestro`` does so with ``-fg``.
 _PROGRAMS = ("conductor", "maestro")
 
-#: The program is one of the first words of a command line, up to this number. The interpreter and its options precede
-#: it.
+#: The program is one of this many first words of a command line. The interpreter and its options precede it.
 _FIRST_WORDS = 4
 
 #: The maximum number of differences that a message names.

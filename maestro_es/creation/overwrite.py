@@ -129,7 +129,7 @@ class _Move:
     def _time(self) -> str:
         """Return the name of `folder`.
 
-        It is that of a killed move, or a time after the names of all earlier studies.
+        It is the name that a killed move used, or a time that is later than the names of all earlier studies.
         """
         begun = _names(self._previous)
         if begun:

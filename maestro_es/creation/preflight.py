@@ -2,7 +2,7 @@
 
 Steps are rendered by the code that ticks use, for their first start and for their restart, but nothing is written or
 submitted. So `validate` and `run` report the problems that a tick would meet. `study_file.instances` decides which
-instances of a step must be rendered for this.
+instances of a step must be rendered for this check.
 
 `maestro_es.study_file.validation` checks the study file itself.
 """

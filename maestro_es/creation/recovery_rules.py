@@ -1,7 +1,7 @@
-"""Decides from the traces of a step's attempts what happened after its last event in the export. Returns events.
+"""Decides, from the traces of a step's attempts, what happened after the step's last event in the export.
 
-A step that has finished does not run again. A job in flight is adopted. If an attempt has started and its end is
-unknown, the step is held, and a user must decide.
+Returns events. A step that has finished does not run again. A job in flight is adopted. If an attempt has started and
+its end is unknown, the step is held, and a user must decide.
 
 `maestro_es.creation.recovery_scan` collects the traces.
 """
@@ -108,13 +108,13 @@ def recover_step(step: StepRecord, traces: Traces) -> Recovery:
         return by_table
     if latest and latest.claim.state is ClaimState.JOB:
         if not step.scheduled and latest.claim.host != traces.host:
-            return _adopted(step, latest, f", on {latest.claim.host}: only there can be told whether it runs")
+            return _adopted(step, latest, f", on {latest.claim.host}: only that host can tell whether it is running")
         return held(step, number, latest)
     if latest and latest.number > step.attempt:
         return held(step, number, latest)  # there is a report without a claim
     if number > step.attempt:
         return _to_run(step, number, "its last attempt was given up before it started")
-    return Recovery(step, _as_recorded(step), "as the export has it: nothing was found that is younger")
+    return Recovery(step, _as_recorded(step), "as the export has it: nothing newer was found")
 
 
 def _is_over(step: StepRecord, trace: Trace) -> bool:
@@ -179,7 +179,7 @@ def _to_run(
 
 
 def _adopted(step: StepRecord, trace: Trace, more: str = "") -> Recovery:
-    """Adopt an attempt, so that the next tick reconciles it as any other."""
+    """Adopt an attempt, so that the next tick reconciles it like any other."""
     how = ", ".join(f"{source.source} says {source.detail}" for source in trace.evidence) + more
     if trace.token == step.token and step.phase is Phase.SUBMITTED:
         return Recovery(step, "in flight", how, adopted=trace.token)

@@ -133,4 +133,4 @@ def _table(graph: MemoryGraph, study_dir: StudyDir, since: Micros, findings: Rec
     except FileNotFoundError:
         return
     except (OSError, StudyError) as error:
-        findings.warnings.append(f"{study_dir.status_csv}: is not looked at: {error}")
+        findings.warnings.append(f"{study_dir.status_csv}: is ignored: {error}")

@@ -26,7 +26,7 @@ _ASKING, _COPYING = 120, 1800
 #: Git closes an HTTP connection that stays below this number of bytes per second for this number of seconds.
 _SLOW = {"GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "60"}
 
-#: The variable that marks the processes that git starts, so that they are ended together with it.
+#: The variable that marks the processes that git starts, so that they are ended together with git.
 _MARK = "MAESTRO_ES_GIT"
 
 
@@ -49,7 +49,7 @@ def run_git(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, s
     except TimeoutError:
         if argv[1] == "clone":  # its target did not exist before
             shutil.rmtree(argv[-1], ignore_errors=True)
-        return 124, "", f"no answer within {limit} s; {LIMIT}=SECONDS waits for another time, 0 without end"
+        return 124, "", f"no answer within {limit} s; {LIMIT}=SECONDS sets another limit, and 0 means none"
 
 
 def _started_with(mark: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""The batch job around a driver: how long it may still run, and a job that goes on when it has ended.
+"""The batch job around a driver: how much time it has left, and a follow-up job that continues after it.
 
 The commands and variables of each scheduler are in `maestro_es.adapters.schedulers`. The job's walltime may be changed
 while it runs. So the scheduler is asked about once a minute. If it does not answer, the last answer counts.
@@ -23,7 +23,7 @@ _PATIENCE, _INTERVAL = 30.0, 60.0
 
 
 def seconds_left(answer: str) -> float | None:
-    """Return how many seconds a job may still run, from the answer of its scheduler (None: no limit is known).
+    """Return how many seconds a job has left, from the answer of its scheduler (None: no limit is known).
 
     Slurm prints ``0:59``, ``1:10:00`` or ``1-00:00:00``, and words such as UNLIMITED, INVALID or NOT_SET.
     """
@@ -58,7 +58,7 @@ class JobClock:
 
 
 def clock(margin: float) -> JobClock:
-    """Return the clock of the job around us. It never ends without a job, or if its scheduler can't tell."""
+    """Return the clock of the job around us. Without a job, or if its scheduler can't tell, the time is never over."""
     job = job_around()
     jobs = jobs_like(job)
     command = jobs.time_left if jobs else ()

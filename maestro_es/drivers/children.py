@@ -16,7 +16,7 @@ from types import FrameType
 
 from maestro_es.errors import EXIT_OK, EXIT_TRY_AGAIN
 
-#: How often the processes are looked at, in seconds.
+#: The interval in seconds between two checks of the processes.
 _LOOK_SECONDS = 0.2
 
 
@@ -42,13 +42,13 @@ class Children:
         return True
 
     def must_stop(self) -> bool:
-        """Return whether a process of this driver must stop: it was told so, or the driver is gone."""
+        """Return whether a process of this driver must stop: it was told to stop, or the driver is gone."""
         return self.stopping or os.getppid() != self._driver
 
     def wait(self, is_over: Callable[[], bool]) -> bool:
-        """Wait until all processes have ended. Once their time `is_over`, tell them to stop. Returns whether it was.
+        """Wait until all processes have ended. Once their time `is_over`, tell them to stop.
 
-        KeyboardInterrupt after Ctrl-C, when all have ended.
+        Returns whether the time was over. KeyboardInterrupt after Ctrl-C, when all have ended.
         """
         over = False
         try:
@@ -84,7 +84,7 @@ class Children:
 def exit_code(codes: dict[Path, int]) -> int:
     """Return the exit code of a driver from those of its studies: "not finished" takes precedence.
 
-    A process that was killed has not finished. Then "something is wrong" comes first, and after it how studies ended.
+    A process that was killed has not finished. "Something is wrong" comes next, and then the ends of the studies.
     """
     if any(code < 0 or code == EXIT_TRY_AGAIN for code in codes.values()):
         return EXIT_TRY_AGAIN

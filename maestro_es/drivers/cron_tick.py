@@ -1,8 +1,8 @@
 """Runs ``maestro-es tick``, that is, one tick for each study. It prints nothing unless something needs attention.
 
 If another process holds the lock of a study, that process is already running a tick, so there is nothing to do. A
-study with a problem does not stop the others. Its problem is reported once, and not every minute.
-`maestro_es.poller.tick` decides what a tick does.
+study with a problem does not stop the others. Its problem is reported once, not every minute. `maestro_es.poller.tick`
+decides what a tick does.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ BY_CRON = "MAESTRO_ES_BY_CRON"
 OK, WRONG, TRY_AGAIN = EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN
 
 #: The remedy for a registered study that does not exist.
-_REMEDY = "; if it was moved, tick it once where it is now, else 'maestro-es studies --forget' takes it off the list"
+_REMEDY = (
+    "; if it was moved, tick it once where it is now, otherwise 'maestro-es studies --forget' removes it from the list"
+)
 
 
 class Outcome:

@@ -112,7 +112,7 @@ def _blocks(lines: list[str], name: str = "crontab") -> list[tuple[int, int]]:
 
 
 def missed_ticks(last: Micros, now: Micros) -> int:
-    """Return for how many minutes there was no tick after the last one.
+    """Return how many ticks were missed since the last one: one per minute.
 
     A tick that is due now may still be running.
     """
@@ -191,7 +191,7 @@ def not_read(host: str) -> str:
 
 
 def how_ticks_come(runtime: Runtime) -> str:
-    """Return the message that says how ticks will advance a study that was just started."""
+    """Return a message about how ticks will advance a study that was just started."""
     for driver in ("scrontab", "systemd"):
         if registry.cron_note(registry.note_name(driver, runtime.host.name)).exists():
             return f"{driver} runs a tick for it every minute"

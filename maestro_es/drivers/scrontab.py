@@ -1,9 +1,9 @@
 """Slurm's own cron: each tick is a job. Makes our entry, and adds it to the user's scrontab or removes it.
 
-As in a crontab, only the lines between our markers are changed. Read in the source of Slurm (scrontab.c): options in
-``#SCRON`` lines hold for the next entry, even behind comments. Without a scrontab, ``scrontab -l`` prints "no crontab
+As in a crontab, only the lines between our markers are changed. According to Slurm's source (scrontab.c), options in
+``#SCRON`` lines apply to the next entry, even after comments. Without a scrontab, ``scrontab -l`` prints "no crontab
 for ..." to standard output. After the job of an entry was cancelled, it prints ``#DISABLED:`` before each line of the
-entry. On an error, some versions ask on standard output until they get an answer. No scrontab was at hand for tests.
+entry. On an error, some versions ask on standard output until they get an answer. No scrontab was available for tests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from maestro_es.study import registry
 
 NAME = "scrontab"
 
-#: The beginning of a line that Slurm has disabled, and of a line with options.
+#: How a line begins that Slurm has disabled, and a line with options.
 _DISABLED, _OPTIONS = "#DISABLED:", "#SCRON"
 
 #: Characters of a path or an option that Slurm, the shell or a pattern of file names would change.
@@ -65,7 +65,7 @@ def options_in(block: str) -> dict[str, str]:
 
 
 def check_options(text: str) -> None:
-    """Refuse a scrontab with options before our entry that belong to no entry. They would hold for ours."""
+    """Refuse a scrontab with options before our entry that belong to no entry. They would apply to ours."""
     loose = 0
     for number, line in enumerate(with_line(text, "", NAME).split("\n"), 1):
         if line.strip() == "# maestro-es begin":

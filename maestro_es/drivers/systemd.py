@@ -1,8 +1,9 @@
-"""A timer of the user's systemd that runs a tick every minute. Makes, installs and removes the two unit files.
+"""A systemd user timer that runs a tick every minute. This module makes, installs and removes the two unit files.
 
-The directory of the files is often shared by many hosts, but a timer runs on the host where it was enabled and the
-user is logged in, or lingers. With ``KillMode=process``, local steps outlive the tick that has started them. The files
-were checked with ``systemd-analyze verify`` of systemd 252. No user's systemd was at hand for tests.
+The directory of the files is often shared by many hosts, but a timer runs only on the host where it was enabled, and
+only while the user is logged in there or lingers. With ``KillMode=process``, local steps outlive the tick that has
+started them. The files were checked with ``systemd-analyze verify`` of systemd 252. No systemd user instance was
+available for tests.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def unit_files(maestro_es: Sequence[str], home: str) -> dict[str, str]:
 
 
 def unavailable() -> str:
-    """Return why this host runs no systemd for this user (empty: it runs one)."""
+    """Return why this host has no systemd user instance for this user (empty: it has one)."""
     if not shutil.which("systemctl"):
         return "this host has no systemctl command"
     done = _systemctl("show-environment")
@@ -111,7 +112,7 @@ def trouble() -> str:
     user = pwd.getpwuid(os.geteuid()).pw_name
     done = _run("loginctl", "show-user", user, "--property=Linger")
     if done.code or done.out.strip() != "Linger=yes":
-        return "it ends when you log out; 'loginctl enable-linger' lets it go on, if your site allows that"
+        return "it ends when you log out; 'loginctl enable-linger' keeps it running, if your site allows that"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Reports what runs ticks: the drivers on all hosts, and when each running study was ticked last, where and by what.
+"""Reports the drivers of ticks on all hosts, and when, where and by which driver each running study was ticked last.
 
 The drivers are known from their notes (`maestro_es.study.registry`): each tick of a driver renews its host's note.
 `maestro_es.audit.checkup` checks the studies themselves.
@@ -70,7 +70,7 @@ def report(studies: Sequence[Listed], runtime: Runtime) -> Iterator[CheckResult]
     yield from (_study(summary) for summary in running)
     for one in studies:
         if one.problem:
-            remedy = "'maestro-es studies --forget' takes it off the list if it is gone"
+            remedy = "'maestro-es studies --forget' removes it from the list if it is gone"
             yield CheckResult(Level.UNKNOWN, "ticks", f"{one.path}: {one.problem}", remedy)
 
 

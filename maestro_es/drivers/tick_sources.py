@@ -1,4 +1,4 @@
-"""What runs ticks every minute: the crontab, Slurm's scrontab, or a systemd timer, with one interface.
+"""The sources of ticks every minute: the crontab, Slurm's scrontab and systemd timers, with one interface.
 
 `maestro_es.drivers.crontab`, `maestro_es.drivers.scrontab` and `maestro_es.drivers.systemd` do the work.
 """
@@ -18,9 +18,10 @@ from maestro_es.study import registry
 class TickSource(NamedTuple):
     """One of them. `where` completes "in ...", and `option` is the option of ``maestro-es cron``.
 
-    `unavailable` returns why this host lacks it, and `trouble` what keeps it from running ticks (empty: nothing).
-    `look` returns the state and the installed text, and `desired` the text that `install` would write. `install` takes
-    options, the host and the time, and `remove` takes the host. Both return whether they changed anything.
+    `unavailable` returns why this host lacks it, and `trouble` returns what keeps it from running ticks (empty:
+    nothing). `look` returns the state and the installed text, and `desired` the text that `install` would write.
+    `install` takes options, the host and the time, and `remove` takes the host. Both return whether they changed
+    anything.
     """
 
     name: str
@@ -48,7 +49,7 @@ SOURCES = {
         lambda: scrontab.desired({}), scrontab.trouble, scrontab.install, scrontab.remove,
     ),
     "systemd": TickSource(
-        "systemd", "the units of your systemd", " --systemd", systemd.unavailable, systemd.look, systemd.desired,
+        "systemd", "your systemd units", " --systemd", systemd.unavailable, systemd.look, systemd.desired,
         systemd.trouble, lambda _options, host, at: systemd.install(host, at), systemd.remove,
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which steps of a study can be submitted as one job array: those whose jobs have equal options.
+"""Decides which steps of a study can be submitted as one job array: those whose jobs have equal options.
 
 `maestro_es.core.arrays` decides how many such steps make an array. The adapter of the scheduler decides which options
 an array can have.
@@ -28,7 +28,7 @@ _LAUNCHER = "LAUNCHER"
 
 
 def arrays_of(study: Session) -> Arrays | None:
-    """Return what an array of this study may be; None if its steps are not submitted in arrays."""
+    """Return the rules for arrays of this study; None if its steps are not submitted in arrays."""
     adapter = study.adapters.scheduler
     use = array_use(study.graph.study)
     if use is ArrayUse.NEVER or not isinstance(adapter, SubmitsArrays):
@@ -40,7 +40,7 @@ def arrays_of(study: Session) -> Arrays | None:
 
 
 class _Keys:
-    """The keys of steps: the template, and what the adapter requires to be equal.
+    """The keys of steps. A key consists of the template, and of the values that the adapter requires to be equal.
 
     The key of an adapter is computed once for all steps of a template that have the same values of the parameters on
     which the options may depend.
@@ -91,8 +91,8 @@ class _Keys:
 def names_in_options(template: StepTemplateAdded, *, restarts: bool) -> set[str] | None:
     """Return the parameters on which the options of a job may depend; None if they may depend on anything else.
 
-    Options are in all keys but the scripts, and in those lines of a script that are comments, or that a parameter may
-    make one. The resources of a launcher may be options, too.
+    Options are in all keys except the scripts, and in those lines of a script that are comments, or that a parameter
+    may turn into comments. The resources of a launcher may be options, too.
     """
     run: Mapping[str, object] = template.run
     script = str(run.get("restart" if restarts else "cmd") or "")

@@ -4,9 +4,9 @@ While it runs, it counts as the process that waits for the next tick. So runners
 any moment. Then cron or another driver continues the study. If it is asked to stop inside a job, its local steps would
 end with the job. So it ends them itself, and records that they will run again.
 
-If steps take only milliseconds, most of the time is spent until each request is on disk. So when steps end that fast,
+If steps take only milliseconds, most of the time is spent until each request is on disk. So if steps end that fast,
 several are requested ahead in one transaction, and each starts as soon as a slot is free. A step that waits too long
-for a slot is withdrawn. If this process dies, these attempts are in doubt, as any others.
+for a slot is withdrawn. If this process dies, these attempts are in doubt, like any others.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def run_until_ended(
 ) -> StudyStatus:
     """Run ticks until the study has ended, at least as often as its settings say. `progress` is called regularly.
 
-    It ends earlier if `must_stop`, which is called several times a second. Inside a job, local steps of this host are
-    then ended, and go back to the steps that are ready. Elsewhere they run on.
+    It ends earlier if `must_stop` returns True. This function is called several times a second. Inside a job, local
+    steps of this host are then ended, and become ready again. Elsewhere they keep running.
 
     Unreachable if the boot id of this host can't be read, because a tick can conclude nothing without it.
     """
@@ -130,7 +130,7 @@ class _ForegroundRun:
         scheduled = [number for number in steps if study.graph.step(number).scheduled]
         submit_and_defer(study, scheduled, performer)
         requested = dict.fromkeys(number for number in steps if number not in scheduled)
-        # A pass that came too late has withdrawn requests of the pass before, and requests these steps again.
+        # A pass that came too late has withdrawn the requests of the previous pass, and requests these steps again.
         self._reserved = deque([*(number for number in self._reserved if number not in requested), *requested])
         reserved = set(self._reserved)
         local = (step for step in study.graph.in_flight() if not step.scheduled)
@@ -190,7 +190,10 @@ class _ForegroundRun:
 
 
 def _put_back(study: Session) -> None:
-    """End the local steps in the job around us, and record their ends. Until the next driver comes, no step starts."""
+    """End the local steps in the job around us, and record their ends.
+
+    No step starts until there is another driver.
+    """
     study.leaving = True
     end = time.monotonic() + _LEAVE_SECONDS
     ended: set[str] = set()

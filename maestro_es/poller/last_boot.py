@@ -1,4 +1,4 @@
-"""Finds out whether this host has booted since the last write to a log, and when it was last seen up before that.
+"""Finds out whether this host has booted since the last write to a log, and when the host was last seen before that.
 
 `maestro_es.core.doubt` decides which steps are doubted because of that.
 """

@@ -1,7 +1,7 @@
 """Takes the requests of Maestro's own client, that is, the files that ``maestro cancel`` and ``maestro update`` write.
 
-They become the events of the same requests by maestro-es, with a reason that names the owner and the time of the file.
-A file is removed after its events are committed. If the tick dies in between, the next tick finds this reason in the
+They become the same events as requests to maestro-es, with a reason that names the owner and the time of the file. A
+file is removed after its events are committed. If the tick dies in between, the next tick finds this reason in the
 log. So no request is applied twice.
 """
 
@@ -75,7 +75,7 @@ def _read_request(path: Path, info: os.stat_result, log: StudyLog) -> Rule | Non
     if path.name == CANCEL:
         return _once(log, reason, lambda graph: _cancel(graph, reason))
     if not stat.S_ISREG(info.st_mode) or info.st_size > _LARGEST:
-        raise ValueError("this is no file of 'maestro update'")
+        raise ValueError("this is not a file of 'maestro update'")
     if not info.st_size and 0 <= time.time() - info.st_mtime < _WRITING_SECONDS:
         return None
     from maestro_es.core import requests  # noqa: PLC0415 - most ticks find no file

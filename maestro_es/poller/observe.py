@@ -3,7 +3,7 @@
 The order matters. A runner reports before its job leaves the queue, so the queue is queried before the inbox is read.
 If a job is gone then and has no report, it has normally ended without a report.
 
-`maestro_es.core.verdict` decides what the observations prove. This module has only one effect, that of `fence`.
+`maestro_es.core.verdict` decides what the observations prove. The only effect of this module is that of `fence`.
 """
 
 from __future__ import annotations

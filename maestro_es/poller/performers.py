@@ -80,15 +80,15 @@ class Performer(Protocol):
     def submit_array(
         self, adapter: SubmitsArrays, array: Array, steps: Sequence[int]
     ) -> dict[int, Outcome] | SubmittingArray:
-        """Submit the attempts of these steps as one job array, or begin to."""
+        """Submit the attempts of these steps as one job array, or begin to submit it."""
 
     def submit_together(
         self, adapter: Adapter, jobs: Mapping[int, Job], steps: Sequence[int]
     ) -> dict[int, Outcome] | SubmittingArray:
-        """Submit attempts of these steps with one command, or begin to."""
+        """Submit attempts of these steps with one command, or begin to submit them."""
 
     def forget_arrays(self, study: Session) -> None:
-        """Remove what is left in ``.maestro-es`` of all job arrays that have no attempt in flight."""
+        """Remove the remaining files in ``.maestro-es`` of all job arrays that have no attempt in flight."""
 
     def remove_scripts(self, study_id: str) -> None:
         """Remove the scripts in the temporary directory."""

@@ -45,12 +45,12 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
         return structs.replace(self, claims={}) if isinstance(self.answer, Unreachable) else None
 
     def without_answer(self, error: Unreachable) -> QueueSnapshot:
-        """Return that the scheduler did not answer."""
+        """Return a snapshot that says that the scheduler did not answer."""
         return no_answer(error)
 
 
 def no_answer(error: Unreachable) -> QueueSnapshot:
-    """Return that a scheduler did not answer. This holds for any state of the log."""
+    """Return a snapshot that says that a scheduler did not answer. It holds for any state of the log."""
     return QueueSnapshot(0, {}, error)
 
 

@@ -34,13 +34,13 @@ from maestro_es.study.scripts import written_digests
 from maestro_es.study.session import Session, Submitted
 from maestro_es.study.workspace import ScriptOf
 
-#: How many outcomes are appended together. If the process crashes first, their submissions are in doubt.
+#: How many outcomes are appended together. If the process crashes before that, their submissions are in doubt.
 _GROUP = 16
 
 #: From this number of jobs on, one call for all of them takes less time than a call for each.
 _MANY = 20
 
-#: Errors that stay until a user changes the study. Other errors of a file system may be gone at the next tick: for
+#: Errors that remain until a user changes the study. Other errors of a file system may be gone at the next tick: for
 #: example, the file system was full or did not answer, or the user's Kerberos ticket for it had expired. After such an
 #: error the step does not fail.
 _LASTING = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR)
@@ -91,7 +91,7 @@ def submit(
 ) -> None:
     """Submit these steps, and append the outcomes in small groups while further submissions are under way.
 
-    The outcomes of a job array are appended together. Once `is_late` returns True, the other steps are withdrawn.
+    The outcomes of a job array are appended together. Once `is_late` returns True, the remaining steps are withdrawn.
     """
     with contextlib.closing(_submit(study, steps, performer, is_late)) as outcomes:
         for submitted in outcomes:

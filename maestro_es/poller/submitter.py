@@ -1,9 +1,9 @@
 """Calls a scheduler to submit jobs, several at a time. It stops if the scheduler does not answer or has no room.
 
 If a scheduler is down, each call would wait for its time-out. If its queue is full, it would refuse each job. So the
-first call of a tick is made alone. After a call that got no answer or no room, the other submissions are withdrawn.
-They are also withdrawn once the tick has submitted for long enough. One call submits one job, several jobs, or a job
-array.
+first call of a tick is made alone. If a call gets no answer, or the scheduler has no room, the remaining submissions
+are withdrawn. They are also withdrawn once the tick has submitted for long enough. One call submits one job, several
+jobs, or a job array.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class _UnderWay(NamedTuple):
 class Submitter:
     """Submits jobs to one scheduler. The local adapter answers at once, so it is always called.
 
-    `last_error` is set if the scheduler did not answer, now or before. Then it is not called. After the first call, it
-    is only called until `is_late` returns True.
+    `last_error` is set if the scheduler did not answer, now or earlier. Then it is not called. After the first call,
+    it is only called until `is_late` returns True.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from maestro_es.core.arrays import Arrays
     from maestro_es.poller.prefetch import QueueSnapshot
 
-#: How often a tick decides again if other processes append at the same time.
+#: How many times a tick decides again if other processes append at the same time.
 _TRIES = 5
 
 #: A function that submits the steps whose submission was requested.
@@ -194,7 +194,7 @@ def _pass(
 
 
 def _check_environment(study: Session) -> str | None:
-    """Return the problem to record because of which no step can start.
+    """Return the problem to record that keeps all steps from starting.
 
     An empty text records that an earlier problem is gone. If there is nothing to record, the result is None.
     """
@@ -284,7 +284,7 @@ def _take_outcomes(study: Session) -> list[NewEvent]:
 
 
 def _arrays(study: Session) -> Arrays | None:
-    """Return what a job array of this study may be; None if it has none."""
+    """Return the rules for job arrays of this study; None if it has none."""
     from maestro_es.poller.arrays import arrays_of  # noqa: PLC0415 - most ticks submit nothing
 
     return arrays_of(study)
@@ -293,7 +293,7 @@ def _arrays(study: Session) -> Arrays | None:
 def _submit(
     study: Session, steps: Sequence[int], performer: Performer, submit: Submit | None, seen: Observations
 ) -> None:
-    """Submit these steps, in the driver's way if it has one."""
+    """Submit these steps, with the driver's own function if it has one."""
     if submit:
         submit(study, steps, performer)
     elif steps or study.pending:

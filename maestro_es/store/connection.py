@@ -22,7 +22,8 @@ from maestro_es.errors import LogNotUsable, LogUnavailable
 _CLOSED = "Cannot operate on a closed database"
 _OTHER_THREAD = "SQLite objects created in a thread"
 
-#: How long a statement may take in seconds, plus a time for each byte of the file. A longer one would never end.
+#: How long a statement may take, in seconds. A time for each byte of the file is added. A longer statement would never
+#: end.
 _PATIENCE = 120.0
 _BYTES_A_SECOND = 1_000_000
 #: How often the time is checked, in SQLite's instructions.

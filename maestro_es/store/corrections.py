@@ -86,7 +86,9 @@ def corrected_payload(row: event_log.Row) -> str:
         value = _as(inspect.type_info(EVENT_TYPES[name]), msgspec.json.decode(data))
         return msgspec.json.encode(msgspec.convert(value, EVENT_TYPES[name])).decode()
     except (LookupError, ValueError, TypeError, ArithmeticError) as error:
-        raise DamagedLog(f"event {seq}: its payload is no {name} and can't be corrected: {error}", seq=seq) from None
+        raise DamagedLog(
+            f"event {seq}: its payload is not a valid {name} and can't be corrected: {error}", seq=seq
+        ) from None
 
 
 # -- a value as a type has it ----------------------------------------------------------------------------------------
@@ -161,5 +163,5 @@ def _as_flag(value: object) -> bool:
 
 def _as_number(value: object) -> int:
     if not isinstance(value, (int, float, str)) or (isinstance(value, float) and not math.isfinite(value)):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return int(value)

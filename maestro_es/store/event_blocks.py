@@ -1,8 +1,8 @@
 """Blocks of rows, read with one query each: SQLite concatenates the values of each column.
 
-To make a tuple of each row takes longer than to decode its payload. A block can be read in this way if its rows are as
+Making a tuple of each row takes longer than decoding its payload. A block can be read in this way if its rows are as
 maestro-es writes them. If anything else is found, the caller reads the rows one by one (`maestro_es.store.event_log`),
-which finds the reason.
+which shows the reason.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _COLUMNS = """
 _ROWS = "FROM event NOT INDEXED WHERE seq > ? AND seq <= ?"
 _BLOCK = f"{_COLUMNS} {_ROWS}"
 
-#: The same with the other columns, and with the greatest number of each column: SQLite sorts texts behind numbers.
+#: The same with the other columns, and with the greatest number of each column, because SQLite sorts texts after
+#: numbers.
 _SEALED = f"""
     {_COLUMNS}, group_concat(invocation), group_concat(hex(digest), ''),
         total(typeof(type) = 'text' AND typeof(data) = 'text'), max(recorded_at), max(invocation), max(ifnull(step, 0))
@@ -43,7 +44,7 @@ _DIGEST_SIZE = 32
 #: The only version of a payload that is read in bulk.
 _VERSION = 1
 
-#: What a query or a decoder raises if a block can't be read in bulk.
+#: The errors of a query or a decoder if a block can't be read in bulk.
 _NOT_IN_BULK = (sqlite3.DataError, ValueError, AttributeError, LookupError, TypeError)
 
 
@@ -122,7 +123,7 @@ def _rows(columns: _Columns) -> Iterator[tuple[int, Micros, int | None, str, str
 
 
 def read_sealed_block(connection: sqlite3.Connection, head: Head, upto: int) -> SealedBlock | None:
-    """Return the rows after one with ``seq <= upto``. None if anything is not right, or can't be read in bulk."""
+    """Return the rows after `head` with ``seq <= upto``. None if anything is wrong, or can't be read in bulk."""
     try:
         *row, writers, digests, texts, time, writer, step = connection.execute(_SEALED, (head.seq, upto)).fetchone()
         columns = _Columns.of(head.seq, upto, row)

@@ -76,7 +76,7 @@ def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
     """
     seq, recorded_at, invocation, step, name, version, data = row
     if not type(seq) is type(recorded_at) is type(invocation) is type(version) is int:
-        raise ValueError("a column is no number")
+        raise ValueError("a column is not a number")
     about = "" if step is None else step if type(step) is int else f"{step:d}"
     text = f"{seq}\0{recorded_at}\0{invocation}\0{about}\0{name}\0{version}\0{data}"
     return sha256()(before + text.encode()).digest()
@@ -121,7 +121,9 @@ def decode(row: Row) -> Recorded:
     try:
         event = decoders[name](data) if name in VERSIONS and VERSIONS[name] == version else _older(row)
     except (msgspec.DecodeError, UnicodeError, TypeError, LookupError) as error:
-        raise DamagedLog(f"event {seq}: its payload is no {name}: {error}", check="payload", seq=seq) from None
+        raise DamagedLog(
+            f"event {seq}: its payload is not a valid {name}: {error}", check="payload", seq=seq
+        ) from None
     return Recorded(seq, recorded_at, invocation, step, event)
 
 
@@ -175,7 +177,7 @@ def read_step_rows(connection: sqlite3.Connection, step: int) -> list[Row]:
 
 
 def read_study_rows(connection: sqlite3.Connection, name: str, upto: int) -> list[Row]:
-    """Return the rows of a type that are about the whole study up to an event, newest first."""
+    """Return the rows of a type up to an event that are about the whole study, newest first."""
     query = f"SELECT {_COLUMNS} FROM event WHERE step IS NULL AND type = ? AND seq <= ? ORDER BY seq DESC"
     return connection.execute(query, (name, upto)).fetchall()
 

@@ -1,6 +1,6 @@
 """Selects and counts the events of a log by filters, with SQL.
 
-Events are read in blocks, and no lock is held between blocks, so a slow reader makes no writer wait.
+Events are read in blocks, and no lock is held between blocks, so a slow reader does not make writers wait.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _any(term: str, times: int) -> str:
 
 
 def _glob(pattern: str) -> str:
-    """Return a glob in SQLite's syntax, in which "none of" is ``[^``."""
+    """Return a glob in SQLite's syntax, in which ``[^`` means "none of"."""
     return pattern.replace("[!", "[^")
 
 

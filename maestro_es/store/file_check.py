@@ -36,8 +36,8 @@ WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 def check_file(path: Path) -> bool:
     """Refuse a file that is not a log, without SQLite. Returns whether it must be opened read-only.
 
-    This is so if other users can change it, or if this user may not write to it. A missing file is refused, because
-    SQLite would create it.
+    That is the case if other users can change it, or if this user may not write to it. A missing file is refused,
+    because SQLite would create it.
     """
     try:
         info = (
@@ -162,7 +162,7 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def foreign_views(connection: sqlite3.Connection) -> list[str]:
-    """Return the names of the views that are not exactly as this version makes them."""
+    """Return the names of the views that differ from those of this version."""
     if schema_digest(connection) == SCHEMA_DIGEST:
         return []
     made = migrations.ever_made()

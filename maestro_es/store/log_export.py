@@ -133,7 +133,7 @@ def _row(text: bytes) -> Row:
 def _complaint(text: bytes, error: Exception) -> str:
     with contextlib.suppress(msgspec.DecodeError):
         return _decode_damage(text).damage
-    return f"this is no event of an export: {error}"
+    return f"this is not an event of an export: {error}"
 
 
 def write(lines: Iterable[str], out: BinaryIO) -> None:

@@ -148,9 +148,9 @@ def _write_was_interrupted(path: Path) -> bool:
         return False
 
 
-_MAY_WE = "see who owns the file and its directory, their modes, and whether your ticket for them is still valid"
+_MAY_WE = "check who owns the file and its directory, their modes, and whether your ticket for them is still valid"
 
-_NO_LOCKS = "the file system gives no locks; see whether its lock service runs, and try again"
+_NO_LOCKS = "the file system provides no locks; check that its lock service is running, and try again"
 
 _LOCKED = "database is locked"
 
@@ -166,5 +166,5 @@ _REMEDIES = {
     **dict.fromkeys(_CAN_NOT_WRITE, _MAY_WE),
     INTERRUPTED: "it took longer than any log of its size can; 'maestro-es verify' checks it",
     "database or disk is full": "make room and try again",
-    "disk I/O error": "see whether the file system is well, and mounted with locks, and try again",
+    "disk I/O error": "check that the file system works and is mounted with locks, and try again",
 }

@@ -1,6 +1,6 @@
 """Reads the events of a log, in the order in which they were written.
 
-Rows are read in blocks, and no lock is held between blocks, so a slow reader makes no writer wait.
+Rows are read in blocks, and no lock is held between blocks, so a slow reader does not make writers wait.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class LogReader:
             try:
                 rows = event_log.read_rows(self._connection, last - 1, 1)
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-                why = "it holds bytes that are no text" if "UTF-8" in str(error) else str(explain(error, self.path))
+                why = "it holds bytes that are not text" if "UTF-8" in str(error) else str(explain(error, self.path))
                 raise DamagedLog(f"event {last} can't be read: {why}", check="file", seq=last) from None
             if not rows:
                 return
@@ -140,7 +140,7 @@ class LogReader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Let all reads inside see the same moment. Writers wait meanwhile, so this should be short."""
+        """Let all reads inside see the state of the same moment. Writers wait meanwhile, so this should be short."""
         if self._connection.in_transaction:  # the caller's transaction already is one moment
             yield self._connection
             return
@@ -156,7 +156,7 @@ class LogReader:
         return bool(self.query("SELECT 1 FROM event WHERE seq = ? AND digest = ?", (seq, digest)))
 
     def seq_at(self, time: Micros) -> int:
-        """Return the seq of the last event that was recorded at that time or before (0: there is none)."""
+        """Return the seq of the last event that was recorded at or before that time (0: there is none)."""
         low, high = 0, self.head.seq  # times never decrease, so a binary search works
         while low < high:
             middle = (low + high + 1) // 2

@@ -1,8 +1,8 @@
 """Creates and upgrades the tables and views of an `events.db`, from ``schema/migrations`` and ``schema/views``.
 
 `upgrade` makes all changes in one transaction. So even if a process is killed, a log has the complete schema of one
-version. sqlite-utils applies the migrations and keeps the list of those applied. Views need no migration, because an
-upgrade drops and creates all of them. maestro-es itself reads no views. They are for users and other programs.
+version. sqlite-utils applies the migrations and records which ones have been applied. Views need no migration, because
+an upgrade drops and creates all of them. maestro-es itself reads no views. They are for users and other programs.
 
 If the log is up to date, a tick calls no function of this module. It only compares the file's ``user_version`` with
 `SCHEMA_VERSION`, and the digest of its schema with `SCHEMA_DIGEST`.
@@ -82,12 +82,12 @@ def _runner(sql: str) -> Any:  # noqa: ANN401 - sqlite-utils' type of a migratio
 
 
 def scripts() -> list[tuple[str, str]]:
-    """Return name and text of each migration, in order."""
+    """Return the name and the text of each migration, in order."""
     return _files("migrations")
 
 
 def views() -> list[tuple[str, str]]:
-    """Return name and statement of each view, with the version of the views in a comment."""
+    """Return the name and the statement of each view, with the version of the views in a comment."""
     import re  # noqa: PLC0415 - a tick does without it
 
     scripts = []
@@ -141,7 +141,7 @@ def _drift(connection: sqlite3.Connection, ours: Objects) -> list[tuple[str, str
 
 
 class Made(NamedTuple):
-    """The object of a name: its kind, and all statements by which a version up to this one has created it."""
+    """The object with a given name: its kind, and all statements with which any version so far has created it."""
 
     kind: str
     statements: set[str]  # if empty, any statement is accepted

@@ -1,7 +1,7 @@
 """The graph at a past moment, replayed in bounded memory.
 
 The records of a million steps take a gigabyte. So only the records that changed last are in memory. All others are in
-a temporary file. What no event changes of a step or a template is read from the tables of the log.
+a temporary file. Those parts of a step or a template that no event changes are read from the tables of the log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from maestro_es.store.step_rows import LoadedRecords, template_of
 #: How many records may be in memory.
 _KEEP = 2_000
 
-#: What is kept in memory of each step, in one byte: its phase, and these flags.
+#: What is kept in memory for each step, in one byte: its phase, and these flags.
 _HELD, _DOUBTED, _CANCELLING, _SCHEDULED, _RELEASED = 8, 16, 32, 64, 128
 _NO_STEP = 7
 _PHASE = 7
@@ -110,7 +110,10 @@ class PastGraph(MemoryGraph):
         return _decode(os.pread(self._file, self._sizes[number], self._begins[number]))
 
     def _chosen(self, choose: Callable[[int], bool], after: int = 0) -> Iterator[StepRecord]:
-        """Yield the steps for whose flags this is true, by number. The first one may be another, and the end wraps."""
+        """Yield the steps for whose flags this is true, by number.
+
+        The first one may be another one; the numbers then wrap around.
+        """
         self._write()
         chosen = [choose(flags) for flags in range(256)]
         for first, end in ((after + 1, len(self._flags)), (1, after + 1)):

@@ -1,7 +1,7 @@
 """The state in the tables of an `events.db` (the projection), with the protocol `maestro_es.core.graph.Graph`.
 
 Records are loaded when the reducer reads them. `flush` writes changed records in the transaction that appends the
-events. So the cost of a tick depends on the number of changes, and not on the size of the study.
+events. So the cost of a tick depends on the number of changes, not on the size of the study.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from maestro_es.store.step_rows import (
 )
 from maestro_es.store.step_selection import StepSelection
 
-#: Fewer events than these look up one by one what they need.
+#: With fewer events than this, the records that they need are looked up one by one.
 _FEW = 10
 
 #: How many loaded records are kept after a flush.

@@ -107,7 +107,7 @@ def _scan(data: mmap.mmap, size: int) -> tuple[dict[int, list[Row]], int]:
 
 
 def _records(data: mmap.mmap, size: int, start: int, head: int) -> Iterator[tuple[int, list[object]]]:
-    """Yield rowid and values of the records on a leaf page that belong to a known table."""
+    """Yield the rowid and the values of the records on a leaf page that belong to a known table."""
     count = int.from_bytes(data[head + 3 : head + 5], "big")
     for offset in range(head + _PAGE_HEADER, min(head + _PAGE_HEADER + 2 * count, start + size), 2):
         cell = start + int.from_bytes(data[offset : offset + 2], "big")
@@ -238,7 +238,7 @@ def _damage(saved: Salvaged, seq: int) -> str:
 
 
 def shown(first: int, last: int) -> str:
-    """Return in words which events are missing."""
+    """Say which events are missing."""
     if last < first:
         return f"what follows event {last} can't be proven to have been in the log"
     return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"

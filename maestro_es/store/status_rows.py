@@ -21,7 +21,7 @@ _LINES = "row, number"
 _PAGE = 1000
 _OUTLINES = "SELECT number, name, state FROM step WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number"
 
-#: No order: to sort all steps by their lines, SQLite would read all.
+#: The rows have no order, because SQLite would read all steps to sort them by their lines.
 _ABOUT = "WHERE number IN (SELECT step FROM event WHERE seq > ? AND step IS NOT NULL)"
 _RUNNING = f"WHERE phase IN (2, 3) AND state = '{State.RUNNING.name}'"
 
@@ -82,7 +82,7 @@ def running_rows(connection: sqlite3.Connection) -> list[StatusRow]:
 
 
 def outlines(log: LogReader, numbers: Iterable[int]) -> Iterator[tuple[int, str, State]]:
-    """Yield number, name and state of steps, which must be given by number."""
+    """Yield the number, name and state of each step. The steps must be given in the order of their numbers."""
     rest = iter(numbers)
     while some := list(itertools.islice(rest, _PAGE)):
         for number, name, state in log.query(_OUTLINES, (as_json(some),)):
@@ -112,7 +112,7 @@ def _read(row: tuple[Any, ...]) -> StatusRow:
 def _state(number: object, name: object) -> State:
     state = _STATES.get(str(name))
     if state is None:
-        raise damaged(f"of step {number}", f"{name!r} is no state")
+        raise damaged(f"of step {number}", f"{name!r} is not a state")
     return state
 
 

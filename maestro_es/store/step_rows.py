@@ -36,7 +36,7 @@ _TYPES = {
     "Micros | None": (int, type(None)),
 }
 
-#: The combinations of column types that passed the check. There are few, and checking each row would take long.
+#: The combinations of column types that passed the check. There are only a few, and checking each row would take long.
 _shapes: set[tuple[type, ...]] = set()
 
 _params = msgspec.json.Decoder(tuple[Param, ...])

@@ -1,4 +1,4 @@
-"""Which steps, edges and funnels the tables have: the queries of the graph in the tables that change nothing.
+"""The read-only queries of the graph in the tables: they select steps, edges and funnels.
 
 `maestro_es.store.projection` reads single steps and writes the tables.
 """
@@ -39,18 +39,18 @@ class StepSelection:
         return self._rows("SELECT number, name, template FROM step ORDER BY number")
 
     def params(self) -> Iterator[tuple[int, tuple[Param, ...]]]:
-        """Yield number and parameters of all steps, without loading their records."""
+        """Yield the number and the parameters of each step, without loading its record."""
         self._write()
         for number, params in self._rows("SELECT number, params FROM step ORDER BY number"):
             yield number, params_of(number, params)
 
     def edges(self) -> list[tuple[int, int]]:
-        """Return parent and child of all edges, in the order in which they were added."""
+        """Return the parent and the child of each edge, in the order in which they were added."""
         self._write_structure()
         return self._rows("SELECT parent, child FROM edge ORDER BY number")
 
     def funnel_edges(self) -> list[tuple[str, int]]:
-        """Return template and child of all funnels, by child."""
+        """Return the template and the child of each funnel, by child."""
         self._write_structure()
         return self._rows("SELECT template, child FROM funnel ORDER BY child, template")
 

@@ -1,8 +1,8 @@
 """The log of a study and its projection, in one SQLite file. Both are always consistent.
 
-`StudyLog.record` appends events and applies them to the projection in one transaction. Each append expects a certain
-event to be the last one, by its number (seq). If a process has decided on an old state, it gets `ConcurrentAppend` and
-writes nothing. This holds with and without a lock.
+`StudyLog.record` appends events and applies them to the projection in one transaction. Each append names the event
+that it expects to be the last one, by its number (seq). If a process has based its decision on an old state, it gets
+`ConcurrentAppend` and writes nothing. This holds with and without a lock.
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ class StudyLog(LogReader):
             self._roll_back()
 
     def rewrite(self, rows: Sequence[event_log.Row], new_events: Iterable[NewEvent]) -> None:
-        """Put `rows` in the place of the rows that have the same numbers. Then append events that give the reason.
+        """Replace the rows that have the same numbers as `rows`. Then append events that give the reason.
 
         `rows` goes up to the last row of the log. Only a correction does this. The whole log is replayed. Other
         processes that have the log open notice the new head.

@@ -1,4 +1,4 @@
-"""Runs SQL of a user on a log, so that it can only read.
+"""Runs a user's SQL on a log, so that it can only read.
 
 Before SQLite runs a statement, it asks `Permission` about each of its actions. Only reading is allowed. The time limit
 is that of all readers. The whole result is read before it is printed, so that a slow reader does not make ticks wait.

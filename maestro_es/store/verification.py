@@ -1,4 +1,4 @@
-"""Verifies a log. All events must be unchanged, and the projection must be the state that results from them.
+"""Verifies a log: all events must be unchanged, and the projection must be the state that results from them.
 
 A `DamagedLog` names the first wrong event. If the events are right and the projection differs, it names the first
 difference, which ``maestro-es rebuild`` repairs. For programs, `details` has the same data: ``check``, ``seq``,
@@ -86,7 +86,7 @@ def prove(log: StudyLog, head: str) -> Known:
         was = corrections.find_before(log, head)
         if was:
             return Known(was[0][0], was[0][1], was[1], corrected=True)
-        raise DamagedLog(f"no event has the digest {head}: this is not the log of that day, or not any more")
+        raise DamagedLog(f"no event has the digest {head}: this is not the log of that day, or it has been changed")
     if len(rows) > 1:
         raise RequestRefused(
             f"events {rows[0][0]} and {rows[1][0]} both have a digest that begins with {head}: give more digits"
@@ -111,7 +111,7 @@ class Fold(Generic[AnyGraph]):
             pass
 
     def take_in_bulk(self, log: StudyLog) -> bool:
-        """Check and apply all rows of a log. If this returns False, `take` will name what is wrong, on a new graph."""
+        """Check and apply all rows of a log. If this returns False, `take` on a new graph will name the problem."""
         upto = log.head.seq
         with uncollected():
             while self.head.seq < upto:
@@ -169,7 +169,7 @@ class Fold(Generic[AnyGraph]):
         if isinstance(recorded.event, InvocationStarted):
             self._versions[recorded.seq] = recorded.event.version
         if recorded.invocation not in self._versions:
-            message = f"event {recorded.seq}: event {recorded.invocation} is no start of an invocation"
+            message = f"event {recorded.seq}: event {recorded.invocation} is not the start of an invocation"
             raise DamagedLog(message, check="invocation")
         try:
             apply(self.graph, recorded)
@@ -234,10 +234,10 @@ def _study(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Iterator[
             yield _different("the projection has no record of the study", "projection")
         return
     if row[0] > seq:
-        message = f"the log ends with event {seq}, but it had {row[0]}: events were taken away"
+        message = f"the log ends with event {seq}, but it had {row[0]}: events were removed"
         raise DamagedLog(message, check="gap", seq=seq + 1)
     if row[0] < seq:
-        yield _different(f"the projection stands at event {row[0]}, the log at {seq}", "projection")
+        yield _different(f"the projection is at event {row[0]}, the log at {seq}", "projection")
     expected = msgspec.to_builtins(fold.graph.study)
     try:
         stored = msgspec.to_builtins(msgspec.json.decode(row[1], type=StudyRecord))
@@ -280,7 +280,7 @@ def _rows(
     for right, row in zip_longest(expected, rows):
         if right is None or (row and _precedes(row[:keys], right[:keys])):
             shown = _named(columns[:keys], row)
-            yield _different(f"the projection has a row too many in {table}: {shown}", table, shown)
+            yield _different(f"the projection has an extra row in {table}: {shown}", table, shown)
             return
         if row is None or row[:keys] > right[:keys]:
             shown = _named(columns[:keys], right)
@@ -303,7 +303,7 @@ def _fields(
 
 
 def _differs(what: str, position: tuple[str, str], name: str, actual: object, expected: object) -> DamagedLog:
-    message = f"the projection of {what} differs in {name}: it has {actual!r}, the events add up to {expected!r}"
+    message = f"the projection of {what} differs in {name}: it has {actual!r}, the events give {expected!r}"
     return _different(message, *position, column=name, found=actual, log=expected)
 
 

@@ -84,7 +84,10 @@ class Kept(NamedTuple):
 
 
 def read(study_dir: StudyDir, recorded: RecordedEnvironment) -> Kept:
-    """Return the content of the file. ValueError if it differs from the recorded one, OSError if it can't be read."""
+    """Return the content of the file.
+
+    ValueError if it differs from the recorded one, and OSError if it can't be read.
+    """
     content = files.read(study_dir.environment(recorded.digest))
     if short_digest(content) != recorded.digest:
         raise ValueError("is not as it was written")

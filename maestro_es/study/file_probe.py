@@ -20,16 +20,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-#: The beginning of the names of files and directories of a probe.
+#: How the names of a probe's files and directories begin.
 PROBE = ".probe-of-maestro-es."
 
-#: The number of processes, how often each of them does everything, and their time limit in seconds.
+#: The number of processes, how many times each of them does everything, and their time limit in seconds.
 _PROCESSES, _ROUNDS, _PATIENCE = 4, 25, 60.0
 
 #: How long the processes wait for each other at their start, in seconds.
 _MEETING = 10.0
 
-#: The content of the file that is renamed, so that an incomplete one is noticed.
+#: The content of the file that is renamed. It is long enough to notice an incomplete file.
 _LINE = b"0123456789" * 500
 
 #: Types of file systems that keep files in memory, and options with which a lock excludes no process of another host.
@@ -46,7 +46,7 @@ class Mount(NamedTuple):
 
     @property
     def local_locks(self) -> str:
-        """The option because of which locks hold on this host only (empty: there is none)."""
+        """The mount option that makes locks hold on this host only (empty: there is none)."""
         return next((option for option in self.options if option in _LOCAL_LOCKS), "")
 
     @property
@@ -151,7 +151,7 @@ def _rename(number: str) -> bool:
 
 
 def _append_locked(name: str, lock: Callable[[int, int], None]) -> None:
-    """Add a byte to a file behind the end that was read. Two processes at once would write to the same place."""
+    """Add a byte to a file, at the end that was read before. Two processes at once would write to the same place."""
     handle = os.open(name, os.O_RDWR | os.O_CREAT)
     try:
         lock(handle, fcntl.LOCK_EX)

@@ -30,7 +30,7 @@ SUBMIT_SECONDS = 45.0
 
 
 class Driver(str, enum.Enum):
-    """The program or person that has started a process which writes to a log."""
+    """The program or user that has started a process which writes to a log."""
 
     CRON = "cron"
     SCRONTAB = "scrontab"  # a job of a scheduler's own cron, which ends with the tick
@@ -71,7 +71,7 @@ def identity(host: Host, driver: Driver) -> InvocationStarted:
     )
 
 
-#: The end of the path by which cron and runners start maestro-es; see `maestro_es.import_path.own_command`.
+#: How the path ends by which cron and runners start maestro-es; see `maestro_es.import_path.own_command`.
 _OUR_MAIN = ("maestro_es", "__main__.py")
 
 
@@ -113,7 +113,7 @@ def _user() -> str:
 
 
 def make_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
-    """Return the two adapters of a study: that of its batch block, and that of local steps."""
+    """Return the two adapters of a study: one for its batch block, and one for local steps."""
     scheduler = make_adapter(batch, host)
     return Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
 

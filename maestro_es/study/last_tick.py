@@ -40,8 +40,8 @@ class Note(NamedTuple):
 
 #: The number of bytes of a digest: SHA-256.
 _DIGEST = 32
-#: A ``status.csv`` with more bytes than this is not written again before its size divided by the second number in
-#: seconds. It takes half a millisecond to write a megabyte.
+#: After a ``status.csv`` with more bytes than the first number, the next one is written no sooner than its size
+#: divided by the second number, in seconds. It takes half a millisecond to write a megabyte.
 _LARGE, _BYTES_A_SECOND = 5_000_000, 10_000_000
 #: The longest possible name of a host, and of a driver.
 _HOST, _DRIVER = 255, 16
@@ -85,9 +85,8 @@ def is_shown(study_dir: StudyDir, noted: Note | None, head: Head) -> bool:
 def puts_off(study_dir: StudyDir, study_record: StudyRecord, now: Micros) -> bool:
     """Return whether a tick leaves ``status.csv`` to a later one although it is older than the log.
 
-    The tick that completes a cascade writes it, and not those before. A large file is written seldom, so that writing
-    takes about a hundredth of the time if ticks follow each other closely. The file of a study that has ended is
-    always written.
+    Only the tick that completes a cascade writes it. If ticks follow each other closely, a large file is written so
+    seldom that writing takes about a hundredth of the time. The file of a study that has ended is always written.
     """
     if study_record.cascading:
         return True

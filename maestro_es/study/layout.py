@@ -84,7 +84,7 @@ class StudyDir:
         mode = _check(self.root, stat.S_IWOTH, "run this as that user")
         shared = journals(self.log) if mode & stat.S_IWGRP else ()
         for path in (self.log, self.state, self.runner, *shared):
-            _check(path, stat.S_IWGRP | stat.S_IWOTH, "the study directory is yours, so look who put it there")
+            _check(path, stat.S_IWGRP | stat.S_IWOTH, "the study directory is yours, so see who put it there")
 
 
 def _check(path: Path, forbidden: int, remedy: str) -> int:

@@ -133,7 +133,7 @@ def is_held(path: Path) -> bool:
 
 
 def tick_lock_holder(study_dir: StudyDir) -> tuple[int, int] | None:
-    """Return the id of the process that holds the tick lock, and for how many seconds it has run at most.
+    """Return the id of the process that holds the tick lock, and the most seconds that it can have run.
 
     The id is 0 if the process is unknown, for example because it runs on another host. None if the lock is free.
     """

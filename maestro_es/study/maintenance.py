@@ -41,7 +41,8 @@ _MODE = 0o755
 #: The mode with which Maestro creates the copies. The umask of the study limits it.
 _COPY_MODE = 0o666
 
-#: The last seq that the study's creation may have. The first event describes the process that creates the study.
+#: The highest possible seq of the event that creates the study. The first event describes the process that creates the
+#: study.
 _CREATED_BY = 2
 
 

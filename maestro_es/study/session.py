@@ -28,7 +28,7 @@ from maestro_es.store.study_log import StudyLog
 from maestro_es.study.invocation import Runtime, identity, study_id_at
 from maestro_es.study.layout import StudyDir
 
-#: How often a request is tried if other processes append at the same time.
+#: How many times a request is tried if other processes append at the same time.
 _TRIES = 20
 
 
@@ -47,10 +47,10 @@ class Session:
 
     A caller that has already opened the log, or a copy of it for a preview, passes it as `log`.
 
-    Ticks add lines for the user: `remarks` need attention, `notices` do not. If the scheduler did not answer a query
-    of the last tick, `last_error` is the error. If `leaving`, the job around this process is about to end: ticks start
-    no step, and a local step that was stopped does not come nearer to its limit. `usages` is what
-    local steps have used, until the next tick.
+    Ticks add lines for the user: `remarks` need attention, and `notices` do not. If the scheduler did not answer a
+    query of the last tick, `last_error` is the error. If `leaving`, the job around this process is about to end: ticks
+    start no step, and a stopped local step does not count towards its limit. `usages` is what local steps have used,
+    until the next tick.
     """
 
     def __init__(self, root: Path, runtime: Runtime | None = None, log: StudyLog | None = None) -> None:

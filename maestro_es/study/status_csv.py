@@ -142,7 +142,7 @@ def _end(step: ShownStep, now: Micros) -> Micros | None:
 
 
 def duration(start: Micros | None, end: Micros | None) -> str:
-    """Return a duration as ``0d:00h:00m:03s``. The times are cut to whole seconds first.
+    """Return a duration as ``0d:00h:00m:03s``. The times are truncated to whole seconds first.
 
     Dashes if either time is None.
     """
@@ -158,7 +158,7 @@ def duration(start: Micros | None, end: Micros | None) -> str:
 def local_time(at: Micros | None) -> str:
     """Return a time as ``YYYY-MM-DD HH:MM:SS`` in the host's time zone (None: ``--``).
 
-    Fractions of a second are cut off, as in all tables, so that all show the same time.
+    Fractions of a second are truncated, as in all tables, so that all show the same time.
     """
     if at is None:
         return "--"

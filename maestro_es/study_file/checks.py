@@ -21,7 +21,7 @@ from maestro_es.study_file.validation import study_schema
 _ON_ONE_LINE = ("shell", "host", "bank", "queue", "reservation", "qos", "nodes", "procs", "gpus")
 
 _TOP_LEVEL = ("description", "env", "batch", "study", "global.parameters")
-#: The right blocks for keys that users often write at the top level.
+#: The blocks to which keys belong that users often write at the top level.
 _HOMES = {
     "env": ("variables", "labels", "sources", "dependencies"),
     "batch": ("type", "shell", "host", "bank", "queue", "reservation", "qos"),

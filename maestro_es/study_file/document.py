@@ -39,7 +39,7 @@ _READ_AS = {"int": "a number", "float": "a number", "bool": "true or false", "nu
 #: How many values aliases may add. Nested aliases let a short text grow without limit.
 _MOST_VALUES = 1_000_000
 
-#: The most values of a text that PyYAML loads as a whole. Each takes half a kilobyte of memory.
+#: The largest number of values in a text that PyYAML loads as a whole. Each value takes half a kilobyte of memory.
 _MOST_NODES = 1_000_000
 
 #: The largest study file, in bytes. A chain of 100,000 steps is smaller.
@@ -97,14 +97,14 @@ class Document:
         return Document(data, text=self._text, root=self._made_root, loaded=self._loaded)
 
     def changed(self, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], WrittenScalar]]:
-        """Yield place and text of each scalar at or below `path` that Python writes differently from the file."""
+        """Yield the place and text of each scalar at or below `path` that Python writes differently from the file."""
         every = self._written() if self._loaded is None else self._loaded.changed
         for path_of, scalar in every:
             if path_of[: len(path)] == path and str(scalar.value) != scalar.text:
                 yield path_of, scalar
 
     def _written(self) -> Iterator[tuple[tuple[str | int, ...], WrittenScalar]]:
-        """Yield place and text of each scalar that YAML reads as something other than text."""
+        """Yield the place and text of each scalar that YAML reads as something other than text."""
         stack: list[tuple[tuple[str | int, ...], Node]] = [((), self._root)] if self._root is not None else []
         seen: set[int] = set()
         while stack:
@@ -119,7 +119,7 @@ class Document:
 
 
 def read_file(file: Path) -> bytes:
-    """Return the content of a study file. SpecError if it is too large for one. A device would never end."""
+    """Return the content of a study file. SpecError if it is too large for a study file. A device would never end."""
     with file.open("rb") as opened:
         content = opened.read(LARGEST + 1)
     if len(content) > LARGEST:
@@ -162,7 +162,7 @@ def _loader(text: str) -> Iterator[Any]:
 
 
 def _check_size(text: str, unusual: UnusualYaml, findings: Findings) -> None:
-    """Stop if a text that PyYAML must load is too large for that."""
+    """Raise a SpecError if a text that PyYAML must load has too many values for that."""
     if text.count(",") + text.count("\n") > _MOST_NODES:
         message = f"A file of more than {_MOST_NODES:,} values can't have {unusual.what}"
         findings.problem(unusual.line, message, "Write it without, or make the file smaller.")
@@ -179,7 +179,7 @@ def _construct(loader: Any, root: Node, findings: Findings) -> Any:  # noqa: ANN
         unread = [node for node in _scalars(root) if not _is_readable(node)]
         for node in unread:
             kind = _READ_AS.get(node.tag.rpartition(":")[2], "a value of another kind")
-            findings.problem(_line(node), f"'{node.value}' is to be read as {kind}, and is none", _NO_VALUE)
+            findings.problem(_line(node), f"YAML reads '{node.value}' as {kind}, but it is not valid", _NO_VALUE)
         if not unread:
             findings.problem(1, f"A value in this file can't be read: {error}", _NO_VALUE)
     findings.stop_if_problems()
@@ -241,7 +241,7 @@ def _check_nodes(root: Node, findings: Findings) -> bool:
             stack.append((node, True))
             stack += [(child, False) for child in _children(node)]
     if sizes[id(root)] - len(sizes) > _MOST_VALUES:
-        findings.problem(1, "The aliases in this file unfold into too many values", "Use fewer of them.")
+        findings.problem(1, "The aliases in this file expand to too many values", "Use fewer of them.")
         return False
     return sound
 
@@ -260,7 +260,7 @@ def _check_keys(node: Node, findings: Findings) -> None:
             continue
         strings.append((key, value))
         if key.tag != _MERGE and key.value in seen:
-            message = f"The key '{key.value}' stands twice, first in line {seen[key.value]}"
+            message = f"The key '{key.value}' appears twice, first in line {seen[key.value]}"
             findings.problem(_line(key), message, "Remove one of the two: only the last would count.")
         seen.setdefault(key.value, _line(key))
     node.value = strings
@@ -274,7 +274,7 @@ def _check_scalar(node: Node, findings: Findings) -> bool:
         )
     if not isinstance(node, ScalarNode) or node.tag not in _NUMBERS or len(node.value) <= LONGEST_NUMBER:
         return True
-    message = f"A number has {len(node.value):,} characters, and {LONGEST_NUMBER:,} is the most"
+    message = f"A number has {len(node.value):,} characters; at most {LONGEST_NUMBER:,} are allowed"
     findings.problem(_line(node), message, "Put it in quotes if it is text.")
     return False
 

@@ -2,8 +2,9 @@
 
 Maestro substitutes in one pass: labels, then dependencies, then variables. So it does not resolve a name that is two
 levels deep. This module first resolves each value completely, in any order of declaration. Two kinds of placeholders
-stay on purpose. ``$(OUTPUT_PATH)`` stays because a study can be moved. `render` replaces it by the present directory.
-Placeholders that are not names of the environment stay because users write shell commands such as ``$(date)``.
+stay as they are on purpose. ``$(OUTPUT_PATH)`` stays because a study can be moved. `render` replaces it with the
+present directory. Placeholders that are not names of the environment stay because users write shell commands such as
+``$(date)``.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def read_environment(document: Document, spec_root: str, cwd: str, findings: Fin
         message = f"The names {' -> '.join(circle)} in env are defined by each other"
         findings.problem(line, message, "Give one of them a value without the others' placeholders.")
     for name in endless:
-        message = f"The names in the value of '{name}' come to more than {_LONGEST} characters"
+        message = f"The names in the value of '{name}' add up to more than {_LONGEST} characters"
         findings.problem(document.line("env", "variables", name), message, "Use a file for so much text.")
     for name in (*endless, *(name for circle in circles for name in circle)):
         values.pop(name, None)
@@ -105,7 +106,7 @@ def _check_output(output: str, line: int, findings: Findings) -> None:
     if OUTPUT_PATH in output:
         findings.problem(line, "OUTPUT_PATH is defined by itself", "Give it the path of a directory.")
     elif "$" in output or output.startswith("~"):
-        message = f"OUTPUT_PATH '{output}' is taken as it stands: there is no shell to replace anything in it"
+        message = f"OUTPUT_PATH '{output}' is used unchanged, because no shell expands it"
         findings.warn(line, message, "Write the path out.")
 
 

@@ -1,9 +1,10 @@
-"""Expands templates and parameters into instances. It decides which instances exist, and on which they depend.
+"""Expands templates and parameters into instances.
 
-A template uses the parameters that it names itself, those of its parents, and those of each step X whose
-``$(X.workspace)`` it names. Combinations with the same labels of these parameters share one instance. A funnel
-(``depends: [X_*]``) passes on no parameters. The cost is proportional to the result, because a funnel is stored as the
-name of a template, and not as one edge for each of its instances.
+It decides which instances exist, and which other instances they depend on. A template uses the parameters that it
+names itself, those of its parents, and those of each step X whose ``$(X.workspace)`` it names. Combinations with the
+same labels of these parameters share one instance. A funnel (``depends: [X_*]``) passes on no parameters. The cost is
+proportional to the result, because a funnel is stored as the name of a template, not as one edge for each of its
+instances.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from maestro_es.study_file.templates import Template
 class ExpansionSettings:
     """The other inputs of the expansion: names `taken` in the study directory, and options of the run.
 
-    `local` says that no step is scheduled. `extension` is that of the scripts.
+    `local` says that no step is scheduled. `extension` is the extension of the scripts.
     """
 
     taken: tuple[str, ...] = file_names.TAKEN
@@ -103,7 +104,7 @@ def rows(expansion: Expansion) -> Sequence[int]:
 
 
 def _edges(expansion: Expansion) -> tuple[Sequence[int], Sequence[int]]:
-    """Return the children of all instances, by the instance and by their numbers, and where those of each begin."""
+    """Return the children of all instances, in the order of the instances, and where the children of each begin."""
     ends = numbers(expansion.size + 1)
     for parent, _ in _pairs(expansion):
         ends[parent] += 1

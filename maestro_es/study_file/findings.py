@@ -1,4 +1,4 @@
-"""Collects the problems and the warnings about a study file. A problem prevents the study, a warning does not.
+"""Collects the problems and the warnings about a study file. A problem prevents the study, and a warning does not.
 
 Other modules, such as `checks` and `placeholders`, decide what is a problem.
 """
@@ -26,7 +26,7 @@ class Problem:
     remedy: str = ""
 
     def text(self, file: str) -> str:
-        """Return it as the line that a user sees."""
+        """Return the line that a user sees."""
         return " ".join(f"{file}:{self.line}: {self.message}. {self.remedy}".split())
 
 
@@ -57,11 +57,11 @@ class Findings:
         self._warnings.append(Problem(line, message, remedy))
 
     def problems(self) -> tuple[str, ...]:
-        """Return the problems in the order of the file's lines, each once. Those of other files follow."""
+        """Return the problems in the order of the file's lines, without duplicates. Those of other files follow."""
         return (*(problem.text(self.file) for problem in sorted(set(self._problems))), *self._elsewhere)
 
     def warnings(self) -> tuple[str, ...]:
-        """Return the warnings in the order of the file's lines, each once."""
+        """Return the warnings in the order of the file's lines, without duplicates."""
         return tuple(warning.text(self.file) for warning in sorted(set(self._warnings)))
 
     def stop_if_problems(self) -> None:

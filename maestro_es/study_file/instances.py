@@ -1,6 +1,6 @@
 """The instances of an expanded study. Each is computed on demand, because a study may have a million instances.
 
-Only a few numbers are in memory for each instance. This module decides which combinations of parameters share an
+Only a few numbers are kept in memory for each instance. This module decides which combinations of parameters share an
 instance. `expansion` decides which parameters a template uses.
 """
 
@@ -150,7 +150,7 @@ class Instances:
         return range(self.first, self.first + len(self))
 
     def combos(self) -> Sequence[int]:
-        """Return the index of the combination of each instance."""
+        """Return the index of each instance's combination."""
         return self.grouping.first if self.grouping else (0,)
 
     def name(self, index: int) -> str:

@@ -47,7 +47,7 @@ _LARGEST = 10_000_000
 #: The part after the name of a step in the name of a workspace under ``--hashws``.
 _HASHED = re.compile(r"_instance_\d+")
 
-# Lines of a conductor's log: time, logger:function:line, level, message. The first is a line without these.
+# Lines of a conductor's log: time, logger:function:line, level, message. The first one has no such prefix.
 _STAGED = "Constructing parameter study '"
 _TIME = r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ - \S+ - "
 _FINISHED = re.compile(_TIME + r"INFO - Local step (.+) executed with status OK\. Complete\.")
@@ -185,7 +185,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def read_log(lines: Iterable[str]) -> dict[str, Ended]:
-    """Return the local steps that, by the log, have ended since the conductor's last start."""
+    """Return the local steps that, according to the log, have ended since the conductor's last start."""
     ended: dict[str, Ended] = {}
     for line in lines:
         if line.startswith(_STAGED):
@@ -205,16 +205,16 @@ def read_update(text: str) -> dict[str, int]:
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"it is no YAML: {getattr(error, 'problem', None) or error}") from None
+        raise ValueError(f"it is not YAML: {getattr(error, 'problem', None) or error}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(data, dict):
         raise ValueError(  # noqa: TRY004 - the text is wrong, not a type
-            f"it holds no mapping of {', '.join(_KEYS)}"
+            f"it does not contain a mapping of {', '.join(_KEYS)}"
         )
     for key, value in data.items():
         if key not in _KEYS:
             raise ValueError(f"it holds the key {key!r}; known are {', '.join(_KEYS)}")
         if value is not None and type(value) is not int:
-            raise ValueError(f"the value of {key} is no whole number: {value!r}")
+            raise ValueError(f"the value of {key} is not a whole number: {value!r}")
     return {key: value for key, value in data.items() if value is not None}

@@ -89,7 +89,7 @@ def _name(line: str, known: set[str]) -> str:
         if line[:end] in known:
             return line[:end]
         end = line.rfind(",", 0, end)
-    raise KeyError("it begins with no step of this study")
+    raise KeyError("it does not begin with a step of this study")
 
 
 def _time(text: str) -> Micros | None:

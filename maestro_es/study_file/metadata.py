@@ -47,7 +47,7 @@ def _study(templates: Sequence[Template], expansion: Expansion, root: str) -> di
 
 
 def _workspaces(*all_instances: Instances) -> Iterator[tuple[str, str]]:
-    """Yield name and workspace of the instances of some templates, by name."""
+    """Yield the name and the workspace of each instance of some templates, by name."""
     yield from sorted(
         (instances.name(index), instances.workspace(index))
         for instances in all_instances
@@ -56,7 +56,7 @@ def _workspaces(*all_instances: Instances) -> Iterator[tuple[str, str]]:
 
 
 def _all_workspaces(expansion: Expansion, root: str) -> Iterator[tuple[str, str]]:
-    """Yield name and workspace of all instances, by name. Only few of them are in memory at the same time.
+    """Yield the name and the workspace of each instance, by name. Only a few are in memory at the same time.
 
     All names of a template's instances begin with the same text, the stem. If no stem begins with the stem of another
     template, the instances of one template follow those of the other.
@@ -76,7 +76,7 @@ def _all_workspaces(expansion: Expansion, root: str) -> Iterator[tuple[str, str]
 
 
 def _combinations(parameters: Parameters) -> Iterator[tuple[str, Any]]:
-    """Yield labels and values of each combination, sorted by labels.
+    """Yield the labels and values of each combination, sorted by labels.
 
     If labels are equal, the last combination counts.
     """

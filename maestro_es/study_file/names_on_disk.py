@@ -21,7 +21,7 @@ def check_names(
     """Report instances that would share a name or a directory, and directories that can't be created.
 
     The second instance with the same name gets another name. `taken` are names of other files in the study directory,
-    and `extension` is that of the scripts. With `hashed`, directories have short names.
+    and `extension` is the extension of the scripts. With `hashed`, directories have short names.
     """
     names: dict[str, str] = {}  # by name, with the templates of their instances
     directories: dict[str, str] = {}  # by path, with the names of their instances
@@ -31,7 +31,7 @@ def check_names(
         for index, number in enumerate(instances.numbers()):
             name, directory = instances.name(index), instances.workspace(index)
             if name in names:
-                message = f"Study steps '{names[name]}' and '{template}' both make '{name}'"
+                message = f"Study steps '{names[name]}' and '{template}' both produce '{name}'"
                 findings.problem(line, message, "Rename one of them.")
                 expansion.renamed[number] = f"{name} ({template}, {number})"
             elif directory in directories:
@@ -77,7 +77,7 @@ def _alike(expansion: Expansion) -> Iterator[str]:
 
 
 def _is_odd(instances: Instances, taken: Sequence[str], extension: str, *, hashed: bool) -> bool:
-    """Whether two instances of a template could have one directory, or an instance can't have a directory."""
+    """Whether two instances of a template could share a directory, or an instance can't have a directory."""
     grouping = instances.grouping
     if grouping and not (grouping.are_plain or hashed):
         return True

@@ -51,7 +51,7 @@ class Combination:
         return ".".join(self._by_key[key].label for key in sorted(params))
 
     def get_param_values(self, params: Iterable[str]) -> Iterator[tuple[str, Any]]:
-        """Yield key and value of some parameters."""
+        """Yield the key and the value of some parameters."""
         yield from ((key, self._params[f"{self._sign}({key})"]) for key in params)
 
     def apply(self, item: str) -> str:

@@ -86,7 +86,7 @@ def run_generator(
 def _load(file: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location("custom_gen", file)
     if spec is None or spec.loader is None or (Path(file).exists() and not Path(file).is_file()):
-        raise ImportError(f"{file} is no Python file")
+        raise ImportError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not hasattr(module, _ENTRY):
@@ -152,7 +152,7 @@ def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - what
     Its class is that of maestro-es or Maestro, or derived from one of them.
     """
     if not all(hasattr(made, name) for name in ("parameters", "labels", "names")):
-        message = f"{_ENTRY} returned {type(made).__name__} and no ParameterGenerator"
+        message = f"{_ENTRY} returned {type(made).__name__}, not a ParameterGenerator"
         findings.problem(1, message, "Return the generator that it has filled.")
     elif made.parameters and not all(len(values) for values in made.parameters.values()):
         findings.problem(1, "The parameter generator made parameters without values", "Give each at least one value.")

@@ -50,7 +50,7 @@ def create_dictionary(list_keyvalues: Iterable[str], token: str = ":") -> dict[s
 
 
 def apply_function(item: Any, func: Callable[[str], Any]) -> Any:  # noqa: ANN401 - of any kind
-    """Return an item with a function applied to each text, also in lists and mappings."""
+    """Return an item with a function applied to each text, including those in lists and mappings."""
     if isinstance(item, str) and item:
         return func(item)
     if isinstance(item, list):

@@ -21,7 +21,7 @@ _PLACEHOLDER = re.compile(r"\$\((\w+)(?:\.(\w+))?\)")
 #: Placeholders that every step has.
 _BUILT_IN = ("WORKSPACE", "LAUNCHER", "OUTPUT_PATH")
 
-#: The similarity from which one name counts as a misspelling of the other.
+#: From this similarity on, one name counts as a misspelling of the other.
 _LIKENESS = 0.8
 
 
@@ -36,8 +36,8 @@ def warn_of_placeholders(
 ) -> None:
     """Warn of misspelt placeholders, and of launchers in steps that no scheduler runs.
 
-    `declared` are all names that the file declares. A name with a faulty value is missing from the parameters and the
-    environment, but it is not a misspelling.
+    `declared` holds all names that the file declares. A name with a faulty value is missing from the parameters and
+    the environment, but it is not a misspelling.
     """
     names = {*parameters.keys, *environment.values, *declared, *_BUILT_IN}
     meant = functools.cache(lambda name: nearest(name, names, _LIKENESS))

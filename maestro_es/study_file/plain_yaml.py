@@ -28,7 +28,7 @@ DEEPEST = 100
 #: The longest number, in characters. Python refuses to write or read an integer of more than 4,300 digits.
 LONGEST_NUMBER = 1000
 
-#: The depth down to which lines are noted. Below the steps, of which there may be many, it is less.
+#: The depth down to which lines are noted. It is smaller inside steps, of which there may be many.
 _NOTED = 3
 _STEPS = "study"
 
@@ -82,7 +82,7 @@ class _Container:
 
 
 def load(loader: Any) -> Loaded:  # noqa: ANN401 - PyYAML has no types
-    """Return the only document of a loader. UnusualYaml if PyYAML must load it; YAMLError if it is no YAML."""
+    """Return the only document of a loader. UnusualYaml if PyYAML must load it; YAMLError if it is not YAML."""
     builder = _Builder(loader.yaml_implicit_resolvers)
     next_event: Callable[[], Any] = loader.get_event
     next_event()  # the beginning of the text
@@ -100,7 +100,7 @@ def load(loader: Any) -> Loaded:  # noqa: ANN401 - PyYAML has no types
 
 
 class _Builder:
-    """Builds data from events. `open` are the containers that are not complete, from the outside in."""
+    """Builds data from events. `open` holds the containers that are not complete, from the outside in."""
 
     def __init__(self, resolvers: dict[str, list[tuple[str, Any]]]) -> None:
         self.loaded = Loaded()
@@ -132,7 +132,7 @@ class _Builder:
     def _begin(self, data: Any, event: Any) -> None:  # noqa: ANN401 - a list or a mapping; PyYAML has no types
         inner = self._inner
         if inner is not None and inner.key is None and type(inner.data) is dict:
-            raise UnusualYaml(_line(event), "a key that is no text")
+            raise UnusualYaml(_line(event), "a key that is not text")
         if len(self.open) >= DEEPEST:
             raise UnusualYaml(_line(event), "a list or mapping that nests too deeply")
         self._note_item(event)
@@ -142,9 +142,9 @@ class _Builder:
     def _take_key(self, inner: _Container, event: Any) -> None:  # noqa: ANN401 - likewise
         key = event.value
         if event.implicit[0] and self._tag(key):
-            raise UnusualYaml(_line(event), "a key that is no text")
+            raise UnusualYaml(_line(event), "a key that is not text")
         if key in inner.data:
-            raise UnusualYaml(_line(event), "a key that stands twice")
+            raise UnusualYaml(_line(event), "a key that appears twice")
         if "\0" in key:
             raise UnusualYaml(_line(event), "a text with the character NUL")
         inner.key = sys.intern(key)

@@ -53,8 +53,8 @@ _SETTING = re.compile(r"[a-z]+(?: [a-z]+)*?(?=:| is )")
 class StudyPlan:
     """A study that can be created. `output` is its absolute directory, which planning does not create.
 
-    `templates` are its steps as the file declares them, in launch order, and `expansion` has their instances. `batch`
-    is unchanged from the file: like Maestro, maestro-es does not substitute anything in it.
+    `templates` holds its steps as the file declares them, in launch order, and `expansion` has their instances.
+    `batch` is unchanged from the file: like Maestro, maestro-es does not substitute anything in it.
     """
 
     name: str

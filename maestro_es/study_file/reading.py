@@ -39,7 +39,7 @@ class StudyContext:
 
     `spec_root` is its SPECROOT, and relative paths start at `cwd`. `acquired` says that its repositories have already
     been cloned. `text` is the study file if there is no file on disk. In that case, a program created the study, and
-    its steps may have additional keys. `parameters` replace those in the file.
+    its steps may have additional keys. `parameters` replaces those in the file.
     """
 
     spec_root: Path | None = None

@@ -71,7 +71,7 @@ def _place(root: str, directory: str) -> str:
 
 
 def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever a step holds
-    """Return `item` with every string changed, also in lists and in the values of mappings.
+    """Return `item` with every string changed, including those in lists and in the values of mappings.
 
     This is recursive, because `document` limits the depth of a study file.
     """
@@ -110,9 +110,9 @@ def objection(directory: str, stem: str, taken: Sequence[str], extension: str = 
     if parts[0] in taken or replaced_by(parts[0]) in taken:
         return f"its directory '{parts[0]}' is taken by a file of the study"
     if any(part in {"", ".", ".."} for part in parts):
-        return f"its directory would be '{directory}', which is no name"
+        return f"its directory would be '{directory}', which is not a name"
     script = len(stem + _RESTART) + max(_EXTENSION, len(extension))
     longest = max(script, *map(len, parts))
     if longest > _LONGEST_NAME:
-        return f"its names would be {longest} characters long, and {_LONGEST_NAME} is the most"
+        return f"its names would be {longest} characters long; at most {_LONGEST_NAME} are allowed"
     return None

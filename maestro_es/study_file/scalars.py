@@ -18,7 +18,7 @@ from maestro_es.study_file.plain_yaml import WrittenScalar
 #: The kinds of values that are numbers, as `document` names them.
 _NUMBERS = ("int", "float")
 
-#: Parts of a file whose values all become text in scripts, and parts whose numbers do.
+#: Parts of a file whose values all become text in scripts, and parts in which only numbers do.
 _TEXTS = (("env", "variables"), ("env", "labels"), ("global.parameters",))
 _NUMBERS_ONLY = (("batch",), ("study",))
 

@@ -159,7 +159,7 @@ class StudyEnvironment:
         self._is_set_up = True
 
     def apply_environment(self, item: Any) -> Any:  # noqa: ANN401 - whatever a step holds
-        """Return an item with all placeholders replaced, also in lists and mappings."""
+        """Return an item with all placeholders replaced, including those in lists and mappings."""
         if not item:
             return item
         root = self.find(_SPEC_ROOT)

@@ -32,13 +32,13 @@ _FUNNEL = re.compile(r"_\*|\*")
 
 @dataclass(frozen=True)
 class Template:
-    """A declared step. `dependencies` are the steps for which it waits, in the order of their declaration.
+    """A declared step. `dependencies` holds the steps for which it waits, in the order of their declaration.
 
     Each is one of the `parents` or of the `funnels`. The step shares parameters with a parent, and waits for all
     instances of a funnel.
 
-    `references` are the steps whose workspaces it names in ``cmd`` or ``restart``. The step gets their parameters, but
-    does not wait for them.
+    `references` holds the steps whose workspaces it names in ``cmd`` or ``restart``. The step gets their parameters,
+    but does not wait for them.
     """
 
     name: str
@@ -82,7 +82,7 @@ def read_templates(document: Document, environment: EnvBlock, findings: Findings
             findings.problem(line, message, "Give the step another name.")
         twin = templates.get(name)
         if twin:
-            message = f"The step name '{name}' stands twice, first in line {twin.line}"
+            message = f"The step name '{name}' appears twice, first in line {twin.line}"
             findings.problem(line, message, "Step names must be unique: rename one of them.")
             name = f"{name} (step {index + 1})"
         templates[name] = _template(name, description, run, line, index, incomplete=twin is not None)
@@ -122,7 +122,7 @@ def check_dependencies(templates: Mapping[str, Template], findings: Findings) ->
     """Report dependencies on unknown steps, self-dependencies and cycles. Return the steps without them."""
     sound = {name: _with_known(template, templates, findings) for name, template in templates.items()}
     while cycle := _find_cycle(sound):
-        message = f"The dependencies of the study make a cycle: {' -> '.join(cycle)}"
+        message = f"The dependencies of the study form a cycle: {' -> '.join(cycle)}"
         findings.problem(sound[cycle[0]].line, message, "Remove one of these dependencies.")
         for parent, child in itertools.pairwise(cycle):
             sound[child] = _without(sound[child], {parent})
@@ -153,7 +153,7 @@ def _without(template: Template, names: Collection[str]) -> Template:
 def processing_order(templates: Mapping[str, Template]) -> list[Template]:
     """Return the templates in Maestro's order, parents before children. Steps are launched in the same order.
 
-    It is the reverse postorder of a depth-first walk. So of siblings, the one declared last comes first. The
+    It is the reverse postorder of a depth-first walk. So the last declared of several siblings comes first. The
     dependencies must be known and free of cycles.
     """
     children: dict[str, list[str]] = {name: [] for name in templates}

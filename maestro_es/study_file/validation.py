@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 #: The path of the wrong key (it may be empty), the message, and the remedy.
 _Complaint = tuple[tuple[str, ...], str, str]
 
-#: Errors of jsonschema after which the other keys, or the first of equal items, are still usable.
+#: Errors of jsonschema after which the other keys, or the first of several equal items, are still usable.
 _USABLE = ("additionalProperties", "uniqueItems")
 
 #: A valid step.
 _ANY_STEP = {"name": "a", "description": "a", "run": {"cmd": "a"}}
 
-#: The keys of a schema that allows any text that is not empty.
+#: The keys of a schema that allows any non-empty text.
 _ANY_TEXT = {"description", "type", "minLength"}
 
 #: Keys that identify a study for Merlin: at the top of the file, and in the run block of a step.

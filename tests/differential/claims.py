@@ -27,7 +27,7 @@ REFUSED = {
     "two equal keys": (
         "two equal keys in a YAML mapping",
         step("cmd: echo a, cmd: echo b"),
-        "The key 'cmd' stands twice",
+        "The key 'cmd' appears twice",
     ),
     "a list in batch": (
         "is a list or a mapping, or contains a line break",

@@ -161,6 +161,6 @@ def test_garbage_in_maestros_update_file_is_one_line_and_moved_aside(running):
 
     assert said.returncode == 1
     assert said.stderr.count("\n") == 1
-    assert "it is no YAML" in said.stderr
+    assert "it is not YAML" in said.stderr
     assert (running / f"{UPDATE}.bad").read_text() == "{throttle: [1, 2"
     assert (after.returncode, after.stderr) == (0, "")

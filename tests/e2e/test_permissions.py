@@ -166,7 +166,7 @@ def test_what_a_colleague_has_put_into_the_place_of_ours_is_refused_by_each_tick
     for tick in ticks:
         assert (tick.returncode, tick.stdout) == (1, "")
         assert (
-            f"{path}: belongs to another user (uid {UID}); the study directory is yours, so look who put it there\n"
+            f"{path}: belongs to another user (uid {UID}); the study directory is yours, so see who put it there\n"
             in tick.stderr
         )
     run_as_other("sh", "-c", f"rm -r {path} && mv {path}.away {path}")

@@ -180,7 +180,7 @@ FOUND = [
     ("34", "args: wrap"),
     ("34", "'cmd' is missing"),
     ("35", "$(LAUNCHER)[4p] asks for 4"),
-    ("35", "'a' stands twice"),
+    ("35", "'a' appears twice"),
     ("36", "exclusive is 'maybe'"),
     ("36", "'name' is missing"),
     ("37", "depends must be a list"),

@@ -329,7 +329,7 @@ def test_workspaces_that_the_command_line_refuses_are_refused(graph):
     _refused(graph, RequestRefused, "'a' and 'b' would run in the same workspace 'a'", workspace="x/../a")
     _refused(graph, RequestRefused, "'events.db' is taken", workspace="events.db")
     _refused(graph, RequestRefused, "can't have the workspace '.'", workspace=".")
-    _refused(graph, RequestRefused, "255 is the most", workspace="w" * 300)
+    _refused(graph, RequestRefused, "at most 255 are allowed", workspace="w" * 300)
     with ExecutionGraph.open(graph.path) as other:
         _add(other, "b")
     _refused(graph, RequestRefused, "'b' and 'c' would run in the same workspace", name="c")

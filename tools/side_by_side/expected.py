@@ -148,14 +148,14 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     "066-label-with-a-slash-and-a-restart.yaml": _accepted("in steps with a restart script"),
     "072-no-parameters.yaml": _accepted("An empty `global.parameters:`"),
     "090-one-directory-for-two.yaml": _refused(_COLLISION, "would run in the same directory 'run/N.ab'"),
-    "091-two-steps-of-one-name.yaml": _refused("Two steps with the same name", "The step name 'run' stands twice"),
+    "091-two-steps-of-one-name.yaml": _refused("Two steps with the same name", "The step name 'run' appears twice"),
     "092-any-order.yaml": _accepted("Steps in any order of declaration"),
     "136-slash-in-the-name-of-a-study.yaml": _accepted("Names of studies with `/`"),
     "101-empty-values.yaml": _refused("Empty `values`", "Global parameter 'N' has no values"),
     "103-a-very-long-name.yaml": _refused(
-        "Names that would make a file name of more than 255 characters", "and 255 is the most"
+        "Names that would make a file name of more than 255 characters", "at most 255 are allowed"
     ),
-    "109-directory-without-a-name.yaml": _refused(_COLLISION, "its directory would be 'run/', which is no name"),
+    "109-directory-without-a-name.yaml": _refused(_COLLISION, "its directory would be 'run/', which is not a name"),
     "116-generator-that-cannot-be-pickled.yaml": _accepted("A pgen file whose generator Maestro can't pickle"),
     "127-tokens-in-a-path-dependency.yaml": _accepted(_PATHS),
     "128-relative-path-of-a-repository.yaml": (
@@ -322,7 +322,7 @@ EVERYWHERE = (
 )
 
 #: The reasons why only maestro-es may refuse a random study: its message, and the words of the documentation.
-REFUSED = {re.compile(r"would run in the same directory|both make '|which is no name|is taken by"): _COLLISION}
+REFUSED = {re.compile(r"would run in the same directory|both produce '|which is no name|is taken by"): _COLLISION}
 
 #: The reasons why only Maestro may refuse a random study: its message, and the words of the documentation.
 BROKEN = {re.compile(r"^FileNotFoundError: .*\.restart\.sh'$"): "in steps with a restart script"}

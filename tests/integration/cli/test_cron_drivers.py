@@ -123,7 +123,7 @@ def test_a_timer_of_systemd_is_installed_checked_and_removed(run, place):
     ]
     assert {file.name: file.read_text() for file in units.iterdir()} == unit_files(own_command(), str(place / "home"))
     assert run("cron", "check").code == 0
-    assert "Installed:  in the units of your systemd" in run("cron", "check").out
+    assert "Installed:  in your systemd units" in run("cron", "check").out
 
     (place / "linger").write_text("Linger=no\n")
     ran = run("cron", "check", "--systemd")
@@ -131,7 +131,7 @@ def test_a_timer_of_systemd_is_installed_checked_and_removed(run, place):
     (place / "runs").unlink()
     assert "the timer does not run on this host" in run("cron", "check").out
     (place / "runs").touch()
-    assert run("cron", "remove", "--systemd").out == "Removed from the units of your systemd\n"
+    assert run("cron", "remove", "--systemd").out == "Removed from your systemd units\n"
     assert [*units.iterdir()] == []
 
 

@@ -26,7 +26,7 @@ def test_a_dry_run_shows_what_would_become_of_each_step_and_changes_nothing(run,
     header, *lines, last = ran.out.splitlines()
     assert (ran.code, ran.err, header.split()[:2], last) == (0, "", ["Step", "Becomes"], "Nothing was changed.")
     assert lines[0].split() == ["a_N.1", "FINISHED", "as", "the", "export", "has", "it"]
-    assert lines[2].startswith("b_N.1  in flight  as the export has it: nothing was found that is younger")
+    assert lines[2].startswith("b_N.1  in flight  as the export has it: nothing newer was found")
     assert sorted(os.listdir(study)) == before
 
 

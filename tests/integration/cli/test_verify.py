@@ -37,9 +37,9 @@ def test_a_head_that_was_noted_is_found_again_with_its_time(run, study):
 def test_a_head_of_another_log_is_an_error(run, study):
     ran = run("verify", study, "--head", "0123456789abcdef")
     assert ran.code == 1
-    assert (
-        ran.err
-        == "maestro-es: no event has the digest 0123456789abcdef: this is not the log of that day, or not any more\n"
+    assert ran.err == (
+        "maestro-es: no event has the digest 0123456789abcdef: this is not the log of that day, "
+        "or it has been changed\n"
     )
 
 

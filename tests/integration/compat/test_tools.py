@@ -81,7 +81,7 @@ def test_a_generator_is_loaded_from_a_file(tmp_path: Path):
 
     assert isinstance(made, ParameterGenerator)
     assert [str(combination) for combination in made] == ["N.1", "N.2"]
-    with pytest.raises(ImportError, match="is no Python file"):
+    with pytest.raises(ImportError, match="is not a Python file"):
         load_parameter_generator(tmp_path / "pgen", environment, {})
 
 

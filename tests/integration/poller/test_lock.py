@@ -78,8 +78,8 @@ def test_a_lock_service_that_does_not_run_is_not_taken_for_another_process(bench
     done = with_fault([log, log.with_name(f"{log.name}-journal")], "fcntl", "ENOLCK", "-c", IMPATIENT, bench.root)
     assert (done.returncode, done.stdout) == (75, "")
     assert done.stderr == (
-        f"maestro-es: {log}: nothing was written: the file system gives no locks; "
-        "see whether its lock service runs, and try again\n"
+        f"maestro-es: {log}: nothing was written: the file system provides no locks; "
+        "check that its lock service is running, and try again\n"
     )
     with contextlib.closing(sqlite3.connect(log)) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -99,7 +99,9 @@ def test_an_update_file_that_stays_empty_is_moved_aside(study: Bench):
 
     assert outcome.code == cron_tick.WRONG
     [line] = outcome.lines
-    assert line.endswith("it holds no mapping of rlimit, sleep, throttle; it was moved to .study.update.lock.bad")
+    assert line.endswith(
+        "it does not contain a mapping of rlimit, sleep, throttle; it was moved to .study.update.lock.bad"
+    )
 
 
 @pytest.mark.parametrize("kind", ["directory", "link", "pipe", "large"])
@@ -116,7 +118,7 @@ def test_what_is_no_file_of_maestros_is_moved_aside_unread(study: Bench, kind: s
     outcome = cron_tick.tick_studies([study.root], study.runtime)
 
     assert [line.partition(": ")[2] for line in outcome.lines] == [
-        "this is no file of 'maestro update'; it was moved to .study.update.lock.bad"
+        "this is not a file of 'maestro update'; it was moved to .study.update.lock.bad"
     ]
     assert not os.path.lexists(path)
 

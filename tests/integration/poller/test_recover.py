@@ -225,7 +225,7 @@ def test_a_status_table_that_was_cut_off_says_nothing_and_that_is_said(bench: Be
     plan = recover(ExportReader(path), bench.root, bench.runtime, "")
 
     assert plan.recoveries[0].becomes == "held"
-    assert "status.csv: is not looked at" in plan.warnings[0]
+    assert "status.csv: is ignored" in plan.warnings[0]
 
 
 def test_an_attempt_that_was_given_up_before_it_started_is_followed_by_another(cluster: Bench):
@@ -357,7 +357,7 @@ def test_an_export_that_was_damaged_is_refused_unless_its_beginning_is_enough(be
     lose(bench)
     path.write_text(path.read_text()[:-20])
 
-    with pytest.raises(DamagedLog, match="this is no event of an export"):
+    with pytest.raises(DamagedLog, match="this is not an event of an export"):
         recover(ExportReader(path), bench.root, bench.runtime, "")
     recover(ExportReader(path, upto_damage=True), bench.root, bench.runtime, "")
     assert bench.finish() is StudyStatus.FINISHED

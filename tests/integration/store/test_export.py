@@ -96,16 +96,16 @@ def changed(number: int, old: str, new: str) -> Change:
         (lambda lines: lines[1:], "jsonl:1: event 1 is missing: event 2 follows event 0"),
         (lambda lines: lines[:9] + lines[10:], "jsonl:10: event 10 is missing: event 11 follows event 9"),
         (lambda lines: lines[:5] + lines[4:], "jsonl:6: event 6 is missing: event 5 follows event 5"),
-        (lambda lines: [*lines, lines[-1][:40]], "this is no event of an export: Input data was truncated"),
-        (lambda lines: ["description: a study\n"], "jsonl:1: this is no event of an export"),
+        (lambda lines: [*lines, lines[-1][:40]], "this is not an event of an export: Input data was truncated"),
+        (lambda lines: ["description: a study\n"], "jsonl:1: this is not an event of an export"),
         (lambda _: [], "log.jsonl: there is no event in it"),
-        (lambda lines: [*lines[:3], "\n", *lines[3:]], "jsonl:4: this is no event of an export"),
+        (lambda lines: [*lines[:3], "\n", *lines[3:]], "jsonl:4: this is not an event of an export"),
         (lambda lines: [*lines[:3], '{"damage":"events 4 to 6 are missing"}\n'], "jsonl:4: events 4 to 6 are missing"),
-        (changed(9, '"version":1', '"version":1,"mood":1'), "jsonl:9: this is no event of an export: .*mood"),
+        (changed(9, '"version":1', '"version":1,"mood":1'), "jsonl:9: this is not an event of an export: .*mood"),
         (changed(9, '"data":{', '"data":{ '), r"jsonl:9: event 9 was changed .*its digest is wrong \(StepTempl"),
         (changed(9, '"recorded_at":', '"recorded_at":1'), "jsonl:9: event 9 was changed after it was written"),
         (changed(9, '"digest":"', '"digest":"00'), "jsonl:9: event 9 was changed after it was written"),
-        (changed(9, '"digest":"', '"digest":"x'), "jsonl:9: this is no event of an export"),
+        (changed(9, '"digest":"', '"digest":"x'), "jsonl:9: this is not an event of an export"),
     ],
 )  # fmt: skip
 def test_what_was_done_to_an_export_is_named_by_its_line(exported: Path, tmp_path: Path, change: Change, words: str):
@@ -121,7 +121,7 @@ def test_bytes_that_are_no_text_are_named_by_their_line(exported: Path, tmp_path
     lines = exported.read_bytes().splitlines(keepends=True)
     exported.write_bytes(b"".join([*lines[:4], lines[4].replace(b"Step", b"\xff"), *lines[5:]]))
 
-    with pytest.raises(DamagedLog, match="jsonl:5: this is no event of an export"):
+    with pytest.raises(DamagedLog, match="jsonl:5: this is not an event of an export"):
         import_log(ExportReader(exported), tmp_path / "new", Runtime())
 
 

@@ -48,11 +48,11 @@ def test_a_payload_of_an_older_version_is_lifted_to_the_present_one(version: int
 
 @pytest.mark.usefixtures("third_version")
 def test_a_payload_that_is_none_of_its_version_is_damage():
-    with pytest.raises(DamagedLog, match="event 7: its payload is no JobSubmitted"):
+    with pytest.raises(DamagedLog, match="event 7: its payload is not a valid JobSubmitted"):
         decode(row('{"token":"t","job":17}', 2))
-    with pytest.raises(DamagedLog, match="event 7: its payload is no JobSubmitted"):
+    with pytest.raises(DamagedLog, match="event 7: its payload is not a valid JobSubmitted"):
         decode(row("[]", 1))
-    with pytest.raises(DamagedLog, match="event 7: its payload is no JobSubmitted"):
+    with pytest.raises(DamagedLog, match="event 7: its payload is not a valid JobSubmitted"):
         decode(row('{"token":"t"}', 1))
 
 

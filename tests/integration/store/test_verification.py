@@ -280,7 +280,7 @@ def test_a_change_in_the_file_is_found(path: Path, rows: list[Row], column: str,
         ("DELETE FROM event WHERE seq > 60", f"the log ends with event 60, but it had {LAST}: events were"),
         (
             "UPDATE event SET data = CAST(x'7b22ff' AS TEXT) WHERE seq = 9",
-            "^event 9 can't be read: it holds bytes that are no text",
+            "^event 9 can't be read: it holds bytes that are not text",
         ),
     ],
 )
@@ -331,14 +331,16 @@ def test_a_history_that_can_not_have_been_is_found_though_its_digests_are_right(
 def test_an_event_of_no_invocation_is_found_though_its_digest_is_right(path: Path):
     reseal(path, invocation=5)
 
-    with pytest.raises(DamagedLog, match=f"event {LAST}: event 5 is no start of an invocation"):
+    with pytest.raises(DamagedLog, match=f"event {LAST}: event 5 is not the start of an invocation"):
         verified(path)
 
 
 def test_a_payload_that_is_none_is_found_though_its_digest_is_right(path: Path):
     reseal(path, data='{"token":5}')
 
-    with pytest.raises(DamagedLog, match=f"event {LAST}: its payload is no JobSubmitted: Expected `str`, got `int`"):
+    with pytest.raises(
+        DamagedLog, match=f"event {LAST}: its payload is not a valid JobSubmitted: Expected `str`, got `int`"
+    ):
         verified(path)
 
 
@@ -384,24 +386,24 @@ STUDY = """UPDATE projection SET study = json_set(study, '$.{}', json('{}'))"""
     [
         (
             "INSERT INTO edge (parent, child) VALUES (1, 11)",
-            "the projection has a row too many in edge: parent 1, child 11",
+            "the projection has an extra row in edge: parent 1, child 11",
         ),
         ("DELETE FROM edge WHERE child = 3", "the projection lacks a row in edge: parent 1, child 3"),
         (
             "INSERT INTO edge (parent, child) VALUES (99, 1)",
-            "the projection has a row too many in edge: parent 99, child 1",
+            "the projection has an extra row in edge: parent 99, child 1",
         ),
         ("DELETE FROM funnel", "the projection lacks a row in funnel: template 'sim', child 5"),
         (
             "INSERT INTO funnel VALUES ('make', 9)",
-            "the projection has a row too many in funnel: template 'make', child 9",
+            "the projection has an extra row in funnel: template 'make', child 9",
         ),
         (
             "INSERT INTO funnel VALUES ('zoo', 9)",
-            "the projection has a row too many in funnel: template 'zoo', child 9",
+            "the projection has an extra row in funnel: template 'zoo', child 9",
         ),
         ("DELETE FROM template WHERE name = 'sim'", "the projection lacks a row in template: name 'sim'"),
-        ("INSERT INTO template VALUES ('zoo', '{}', 0)", "the projection has a row too many in template: name 'zoo'"),
+        ("INSERT INTO template VALUES ('zoo', '{}', 0)", "the projection has an extra row in template: name 'zoo'"),
         (
             "UPDATE template SET unfinished = 7 WHERE name = 'sim'",
             "template 'sim' differs in unfinished: it has 7, .* 1",
@@ -413,8 +415,8 @@ STUDY = """UPDATE projection SET study = json_set(study, '$.{}', json('{}'))"""
         ("UPDATE step SET number = 99 WHERE number = 11", r"the projection lacks step 11 \('later'\)"),
         ("UPDATE step SET number = 0 WHERE number = 1", r"the projection has a step 0 \('make'\) too many"),
         ("UPDATE projection SET applied_seq = 99", f"the log ends with event {LAST}, but it had 99"),
-        (STUDY.format("paused", "true"), "the study differs in paused: it has True, the events add up to False"),
-        (STUDY.format("root", '"/s"'), "the study differs in root: it has '/s', the events add up to '/t'"),
+        (STUDY.format("paused", "true"), "the study differs in paused: it has True, the events give False"),
+        (STUDY.format("root", '"/s"'), "the study differs in root: it has '/s', the events give '/t'"),
         (STUDY.format("states.FAILED", "2"), "the study differs in states"),
         (STUDY.format("settings.submission_throttle", "4"), "the study differs in settings"),
         (STUDY.format("open_steps", "1"), "the study differs in open_steps: it has 1"),

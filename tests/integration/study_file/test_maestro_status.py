@@ -49,7 +49,7 @@ def test_commas_in_names_and_parameters_are_parts_of_them(tmp_path):
     [
         ([f"a,1,a,FINISHED,{ENDED},0,"], "has no line for b"),
         ([f"a,1,a,FINISHED,{ENDED},0,", "b,1,b,RUNN"], ":3: can't be read .*it is too short.*was the table truncated"),
-        ([f"x,1,x,FINISHED,{ENDED},0,"], "it begins with no step of this study"),
+        ([f"x,1,x,FINISHED,{ENDED},0,"], "it does not begin with a step of this study"),
         ([f"a,1,a,PERHAPS,{NEW},0,"], "'PERHAPS'"),
         ([f"a,1,a,RUNNING,{NEW},many,"], "many"),
         (["a,1,a,RUNNING,--:--:--,--:--:--,yesterday,--,--,0,"], "yesterday"),

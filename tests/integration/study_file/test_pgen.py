@@ -201,7 +201,7 @@ def get_custom_generator(env, OUTPUT_PATH, SPECROOT):
         ),
         (
             GENERATOR.replace("return generator", "return"),
-            "pg.py:1: get_custom_generator returned NoneType and no ParameterGenerator. ",
+            "pg.py:1: get_custom_generator returned NoneType, not a ParameterGenerator. ",
         ),
         (GENERATOR.replace("range(count)", "range(0)"), "pg.py:1: The parameter generator made parameters without "),
     ],

@@ -179,7 +179,7 @@ def test_no_step_has_the_name_of_the_root_of_a_graph():
 def test_steps_have_different_names():
     assert problems(steps("a: cmd: x", "a: cmd: y")) == (
         (
-            "study.yaml:4: The step name 'a' stands twice, first in line 3. Step names must be unique: "
+            "study.yaml:4: The step name 'a' appears twice, first in line 3. Step names must be unique: "
             "rename one of them."
         ),
     )

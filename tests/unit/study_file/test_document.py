@@ -53,11 +53,14 @@ def test_a_merge_key_takes_over_what_is_not_said():
         ("a: 1\nb: %x\n", "study.yaml:2: This is not valid YAML: "),
         ("a: 1\n--- \nb: 2\n", "study.yaml:2: This is not valid YAML: but found another document"),
         ("a: !!python/object:os.system {}\n", "study.yaml:1: This is not valid YAML: could not determine a constr"),
-        ("a: 1\nb:\n- 2024-13-45\n", "study.yaml:3: '2024-13-45' is to be read as a date, and is none. Correct it."),
-        ('a: 1\nb: !!timestamp "zz"\n', "study.yaml:2: 'zz' is to be read as a date, and is none. Correct it."),
-        ("a: 1\nb: {c: !!int zz}\n", "study.yaml:2: 'zz' is to be read as a number, and is none. Correct it."),
-        ("a: 1\nb: !!float '1,5'\n", "study.yaml:2: '1,5' is to be read as a number, and is none. Correct it."),
-        ("a: 1\nb: !!bool maybe\n", "study.yaml:2: 'maybe' is to be read as true or false, and is none. Correct"),
+        (
+            "a: 1\nb:\n- 2024-13-45\n",
+            "study.yaml:3: YAML reads '2024-13-45' as a date, but it is not valid. Correct it.",
+        ),
+        ('a: 1\nb: !!timestamp "zz"\n', "study.yaml:2: YAML reads 'zz' as a date, but it is not valid. Correct it."),
+        ("a: 1\nb: {c: !!int zz}\n", "study.yaml:2: YAML reads 'zz' as a number, but it is not valid. Correct it."),
+        ("a: 1\nb: !!float '1,5'\n", "study.yaml:2: YAML reads '1,5' as a number, but it is not valid. Correct it."),
+        ("a: 1\nb: !!bool maybe\n", "study.yaml:2: YAML reads 'maybe' as true or false, but it is not valid. Correct"),
         ("a: 1\n2: x\n", "study.yaml:2: The key '2' is read as a number. Put it in quotes."),
         ("on: x\n", "study.yaml:1: The key 'on' is read as true or false. Put it in quotes."),
         ("? [a]\n: x\n", "study.yaml:1: The key of this entry is read as no string. Put it in quotes."),
@@ -78,9 +81,9 @@ def test_all_values_that_are_not_what_they_are_to_be_read_as_are_reported():
     with pytest.raises(SpecError):
         read_document("a: &x 2024-13-45\nb: *x\nc: [!!int zz, 3]\n", findings)
 
-    assert [problem.partition(" is ")[0] for problem in findings.problems()] == [
-        "study.yaml:1: '2024-13-45'",
-        "study.yaml:3: 'zz'",
+    assert [problem.partition(" as ")[0] for problem in findings.problems()] == [
+        "study.yaml:1: YAML reads '2024-13-45'",
+        "study.yaml:3: YAML reads 'zz'",
     ]
 
 
@@ -92,7 +95,7 @@ def test_aliases_that_unfold_without_end_are_refused():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
 
-    assert "unfold into too many values" in refused("\n".join(lines))
+    assert "expand to too many values" in refused("\n".join(lines))
 
 
 def test_a_file_may_have_more_values_than_aliases_may_add(monkeypatch: pytest.MonkeyPatch):
@@ -101,7 +104,7 @@ def test_a_file_may_have_more_values_than_aliases_may_add(monkeypatch: pytest.Mo
 
     assert len(read(f"a: [{values}]").data["a"]) == 1000
     assert len(read(f"a: [&x {values}]\nb: *x").data["a"]) == 1000
-    assert "The aliases in this file unfold into too many values" in refused(f"a: &a [{values}]\nb: *a")
+    assert "The aliases in this file expand to too many values" in refused(f"a: &a [{values}]\nb: *a")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,7 @@ def test_a_file_may_have_more_values_than_aliases_may_add(monkeypatch: pytest.Mo
         ("a: 1\nb: [&x VALUES]", "study.yaml:2: A file of more than 100 values can't have a tag or an anchor."),
         (
             "a: 1\nb: [VALUES]\na: 2",
-            "study.yaml:3: A file of more than 100 values can't have a key that stands twice.",
+            "study.yaml:3: A file of more than 100 values can't have a key that appears twice.",
         ),
     ],
 )
@@ -125,5 +128,5 @@ def test_a_key_that_stands_twice_is_a_problem_with_both_lines():
     read_document("a: 1\nb: 2\na: 3\n", findings)
 
     assert findings.problems() == (
-        "study.yaml:3: The key 'a' stands twice, first in line 1. Remove one of the two: only the last would count.",
+        "study.yaml:3: The key 'a' appears twice, first in line 1. Remove one of the two: only the last would count.",
     )

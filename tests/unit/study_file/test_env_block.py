@@ -39,7 +39,7 @@ def test_names_that_hold_each_other_without_end_are_refused_where_it_begins():
     tenfold = [f"    A{n}: {f'$(A{n - 1})' * 10}\n" for n in range(1, 26)]
     assert problems(HEAD + STEP + "env:\n  variables:\n    A0: abc\n" + "".join(tenfold)) == (
         (
-            "study.yaml:11: The names in the value of 'A6' come to more than 1000000 characters. "
+            "study.yaml:11: The names in the value of 'A6' add up to more than 1000000 characters. "
             "Use a file for so much text."
         ),
     )
@@ -75,7 +75,7 @@ def test_an_output_path_that_is_defined_by_itself_is_refused():
 def test_an_output_path_that_needs_a_shell_gets_a_warning(path: str):
     (warning,) = read(HEAD + STEP + f"env: {{variables: {{OUTPUT_PATH: {path}}}}}").findings.warnings()
 
-    assert warning.startswith(f"study.yaml:3: OUTPUT_PATH '{path}' is taken as it stands")
+    assert warning.startswith(f"study.yaml:3: OUTPUT_PATH '{path}' is used unchanged")
 
 
 def test_the_directory_of_the_study_file_is_known_as_specroot():

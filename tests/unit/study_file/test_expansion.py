@@ -173,7 +173,7 @@ def test_ten_thousand_instances_may_funnel_into_ten_thousand():
         ),
         (
             steps("a_P.1: cmd: x", "a: cmd: $(P)") + "global.parameters: {P: {values: [1], label: P.%%}}",
-            "3: Study steps 'a' and 'a_P.1' both make 'a_P.1'. Rename one of them.",
+            "3: Study steps 'a' and 'a_P.1' both produce 'a_P.1'. Rename one of them.",
         ),
         (
             steps("events.db: cmd: x"),
@@ -185,14 +185,14 @@ def test_ten_thousand_instances_may_funnel_into_ten_thousand():
         (
             steps("//: cmd: x"),
             (
-                "3: '//' can't have a directory: its directory would be '', which is no name. "
+                "3: '//' can't have a directory: its directory would be '', which is not a name. "
                 "Rename it or change its label."
             ),
         ),
         (
             steps("a: cmd: $(P)") + "global.parameters: {P: {values: [..], label: '%%'}}",
             (
-                "3: 'a_..' can't have a directory: its directory would be 'a/..', which is no name. "
+                "3: 'a_..' can't have a directory: its directory would be 'a/..', which is not a name. "
                 "Rename it or change its label."
             ),
         ),
@@ -211,7 +211,7 @@ def test_names_that_are_too_long_for_a_file_system_are_refused_unless_shortened(
     assert not study.findings.problems()
 
     study.expansion()
-    assert "its names would be 319 characters long, and 255 is the most" in study.findings.problems()[0]
+    assert "its names would be 319 characters long; at most 255 are allowed" in study.findings.problems()[0]
 
 
 @pytest.mark.parametrize("name", ["logs", "meta"])

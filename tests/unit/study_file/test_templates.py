@@ -62,7 +62,7 @@ def test_names_of_steps_and_dependencies_may_hold_variables():
         (steps("a: cmd: x, depends: [a]"), "3: Study step 'a' depends on itself. Remove it from its depends."),
         (
             steps("z: cmd: x", "a: cmd: x, depends: [c, z]", "b: cmd: x, depends: [a_*]", "c: cmd: x, depends: [b]"),
-            "4: The dependencies of the study make a cycle: a -> b -> c -> a. Remove one of these dependencies.",
+            "4: The dependencies of the study form a cycle: a -> b -> c -> a. Remove one of these dependencies.",
         ),
         (
             steps("sim: cmd: x", "post: cmd: ls $(sin.workspace)"),

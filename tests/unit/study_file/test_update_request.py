@@ -18,16 +18,16 @@ def test_zero_is_a_value():
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "it holds no mapping of rlimit, sleep, throttle"),
-        ("- 1", "it holds no mapping of rlimit, sleep, throttle"),
-        ("{throttle: [1", "it is no YAML: did not find expected ',' or '\\]'|it is no YAML: expected ',' or '\\]'"),
-        ("throttle: many", "the value of throttle is no whole number: 'many'"),
-        ("throttle: true", "the value of throttle is no whole number: True"),
-        ("throttle: 1.5", "the value of throttle is no whole number: 1.5"),
+        ("", "it does not contain a mapping of rlimit, sleep, throttle"),
+        ("- 1", "it does not contain a mapping of rlimit, sleep, throttle"),
+        ("{throttle: [1", "it is not YAML: did not find expected ',' or '\\]'|it is not YAML: expected ',' or '\\]'"),
+        ("throttle: many", "the value of throttle is not a whole number: 'many'"),
+        ("throttle: true", "the value of throttle is not a whole number: True"),
+        ("throttle: 1.5", "the value of throttle is not a whole number: 1.5"),
         ("speed: 3", "it holds the key 'speed'; known are rlimit, sleep, throttle"),
-        ("throttle: !!python/name:os.system", "it is no YAML: could not determine a constructor"),
-        ("[" * 4000, "it is no YAML|it is nested too deeply"),
-        ("\0", "it is no YAML"),
+        ("throttle: !!python/name:os.system", "it is not YAML: could not determine a constructor"),
+        ("[" * 4000, "it is not YAML|it is nested too deeply"),
+        ("\0", "it is not YAML"),
     ],
 )
 def test_a_text_that_maestro_did_not_write_is_refused_with_what_is_wrong(text, complaint):

@@ -148,7 +148,7 @@ def test_a_value_for_a_path_takes_the_place_of_what_stood_there():
 
 
 def test_options_are_a_mapping():
-    with pytest.raises(ValueError, match="no mapping of options to values"):
+    with pytest.raises(ValueError, match="not a mapping of options to values"):
         header({}, allocation_args=["x"])
 
 
