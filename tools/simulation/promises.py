@@ -98,15 +98,16 @@ class Promises:
         if isinstance(event, e.HardwareFailed) and event.limit and event.number > event.limit:
             self._must_fail = recorded.step
         if isinstance(event, e.SubmissionRequested):
-            self._check_throttle(recorded.seq)
+            self._check_throttle(recorded.seq, is_job=self.graph.step(recorded.step or 0).scheduled)
 
-    def _check_throttle(self, seq: int) -> None:
+    def _check_throttle(self, seq: int, *, is_job: bool) -> None:
+        """Check the number of attempts in flight after the request of one. Others may have begun at a higher limit."""
         settings, in_flight = self.graph.study.settings, [*self.graph.in_flight()]
         scheduled = sum(step.scheduled for step in in_flight)
         local = len(in_flight) - scheduled
-        if settings.submission_throttle and scheduled > settings.submission_throttle:
+        if is_job and settings.submission_throttle and scheduled > settings.submission_throttle:
             self._ledger.blame(f"event {seq}: {scheduled} jobs, but the throttle is {settings.submission_throttle}")
-        if local > (settings.local_slots or _CORES):
+        if not is_job and local > (settings.local_slots or _CORES):
             self._ledger.blame(f"event {seq}: {local} local steps are more than the slots")
 
     # -- files --------------------------------------------------------------------------------------------------------
@@ -120,7 +121,8 @@ class Promises:
 
     def _check_status(self) -> None:
         """Compare the columns of ``status.csv`` that do not depend on the time."""
-        text = (self._site.root / "status.csv").read_text()
+        path = self._site.root / "status.csv"
+        text = path.read_text() if path.exists() else ""
         expected = maestro_text(self.graph.steps(), 0)
         if _columns(text) != _columns(expected) and not self.graph.study.cascading:
             self._ledger.blame(f"status.csv differs from the log:\n{text}\n-- expected:\n{expected}")

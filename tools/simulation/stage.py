@@ -19,7 +19,6 @@ from maestro_es.core import cascade
 from maestro_es.store.study_log import StudyLog
 from tools.simulation.controller import Controller
 from tools.simulation.machine import Machines
-from tools.simulation.timeline import Timeline
 
 #: The functions of `process` that are replaced.
 _REPLACED = (
@@ -47,15 +46,18 @@ class _Command:
 
 @contextlib.contextmanager
 def staged(
-    home: Path, timeline: Timeline, machines: Machines, controller: Controller, effect: Callable[..., None]
+    home: Path, machines: Machines, controller: Controller, effect: Callable[[str], None], wait: Callable[[int], None]
 ) -> Iterator[None]:
-    """Replace the outside world. `effect` is called before and after each effect that a tick has on it."""
+    """Replace the outside world.
+
+    `effect` is called before and after each effect that a tick has on it. `wait` lets a number of microseconds pass.
+    """
 
     def command(argv: Sequence[str], *, timeout: float | None = None, **_: Any) -> _Command:
         effect(f"calls {os.path.basename(argv[0])}")
         done = controller.run(argv)
         effect(f"has called {os.path.basename(argv[0])}")
-        return _Command(done, lambda: timeline.run_until(timeline.now + int((timeout or 60) * 1_000_000)))
+        return _Command(done, lambda: wait(int((timeout or 60) * 1_000_000)))
 
     def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Any = None) -> tuple[int, int]:
         effect("starts a runner")
@@ -66,7 +68,7 @@ def staged(
 
     def commits(log: StudyLog) -> None:
         if log.path.parent.exists():
-            effect("commits", in_transaction=True)
+            effect("commits")
         commit(log)
 
     functions = {name: getattr(machines, name) for name in _REPLACED} | {"spawn": spawn}

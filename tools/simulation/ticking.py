@@ -20,7 +20,8 @@ from maestro_es.errors import ConcurrentAppend, LogUnavailable, MaestroError
 from maestro_es.poller.performers import Live
 from maestro_es.poller.preview import Prediction, preview
 from maestro_es.poller.submit import submit_and_defer
-from maestro_es.poller.tick import advance
+from maestro_es.poller.tick import Submit, advance
+from maestro_es.store.study_log import StudyLog
 from maestro_es.study import last_tick
 from maestro_es.study.invocation import Driver, Runtime, open_as_it_is
 from maestro_es.study.session import Session
@@ -110,6 +111,7 @@ class Ticker:
         self._foreground: dict[str, tuple[Session, Machine]] = {}
         self._depth = 0
         self._current: Fault | None = None
+        self._log: StudyLog | None = None
         self._effects = 0
         self._disturbed = False
         self._suffixes: set[str] = set()
@@ -135,19 +137,21 @@ class Ticker:
 
     # -- effects ------------------------------------------------------------------------------------------------------
 
-    def effect(self, name: str, *, in_transaction: bool = False) -> None:
-        """Let the fault of the present tick happen if its time has come."""
+    def effect(self, name: str) -> None:
+        """Let the fault of the present tick happen if its time has come. Inside a transaction, a tick can only die."""
         if not self._depth:
             return
         self._effects += 1
         fault = self._current
-        if not fault or self._effects < fault.effect or (in_transaction and fault.kind in ("hangs", "ticks overlap")):
+        if not fault or self._effects < fault.effect:
+            return
+        if fault.kind in ("hangs", "ticks overlap") and self._log and self._log.in_transaction:
             return
         self._current = None
         self._disturbed = True
         self.log(f"the tick on {self._machines.here.name} {fault.kind} ({name})")
         if fault.kind == "hangs":
-            self._aside(lambda: self._timeline.run_until(self._timeline.now + fault.minutes * MINUTE))
+            self.wait(fault.minutes * MINUTE)
         elif fault.kind == "ticks overlap":
             other = self._machines.all[fault.minutes % len(self._machines.all)]
             self._aside(lambda: self.tick(other, Driver.PERSON))
@@ -156,14 +160,18 @@ class Ticker:
                 self._machines.reboot(self._machines.here, fault.minutes * MINUTE)
             raise Dies
 
+    def wait(self, micros: int) -> None:
+        """Let others go on for a time."""
+        self._aside(lambda: self._timeline.run_until(self._timeline.now + micros))
+
     def _aside(self, what: Callable[[], None]) -> None:
         """Let others go on while the present tick does nothing."""
-        kept = self._machines.here, self._depth, self._effects, self._suffixes
+        kept = self._machines.here, self._depth, self._effects, self._suffixes, self._log
         self._depth = 0
         try:
             what()
         finally:
-            self._machines.here, self._depth, self._effects, self._suffixes = kept
+            self._machines.here, self._depth, self._effects, self._suffixes, self._log = kept
             self._current, self._disturbed = None, True
 
     # -- ticks --------------------------------------------------------------------------------------------------------
@@ -178,7 +186,7 @@ class Ticker:
 
         def run() -> dict[str, str]:
             with Session(self._site.root, runtime) as study:
-                return advance(study, Mortal(self.effect))
+                return self._advance(study)
 
         self._run(run, predicted)
 
@@ -219,6 +227,10 @@ class Ticker:
             self.compare(*predicted, suffixes)
         return lives
 
+    def _advance(self, study: Session, submit: Submit | None = None) -> dict[str, str]:
+        self._log = study.log
+        return advance(study, Mortal(self.effect), submit=submit)
+
     def _judge(self, error: BaseException) -> None:
         """Blame an error that a tick may not have. Of the others, a command prints one line."""
         if isinstance(error, (Dies, ConcurrentAppend, LogUnavailable, OSError)):
@@ -245,7 +257,7 @@ class Ticker:
         self.ticks += 1
         self.prepare(machine, study.runtime.driver)
         is_same = study.runtime.host.boot_id == machine.boot_id and study.dir.root == self._site.root
-        if not is_same or not self._run(lambda: advance(study, Mortal(self.effect), submit=submit_and_defer)):
+        if not is_same or not self._run(lambda: self._advance(study, submit_and_defer)):
             study.log.close()
             return
         self._foreground[machine.name] = study, machine

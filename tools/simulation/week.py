@@ -79,7 +79,7 @@ class Week:
 
     def run(self) -> Result:
         """Run the week."""
-        with staged(self._home, self._timeline, self._machines, self._controller, self._ticker.effect):
+        with staged(self._home, self._machines, self._controller, self._ticker.effect, self._ticker.wait):
             self._create()
             runtime = self._ticker.prepare(self._cron, Driver.PERSON)
             self._promises = Promises(self._site, runtime, self._ledger, self._cluster)

@@ -11,6 +11,7 @@ from maestro_es.adapters.base import Adapters, JobInfo, QueueEntry
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
+from maestro_es.core import requests
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, StudyStatus, SubmissionKind
 from maestro_es.core.observations import Claim
 from maestro_es.errors import Unreachable
@@ -152,6 +153,29 @@ def test_a_job_that_appears_after_its_attempt_was_abandoned_starts_nothing(clust
     finish(cluster)
     assert cluster.signed() == [second]
     assert [event.token for event in cluster.events(e.ReportIgnored)] == [first]
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["goes on", "cancelled"])
+def test_a_job_that_runs_is_not_given_up_because_one_answer_does_not_list_it(cluster: Bench, is_cancelled: bool):
+    """Its submission got no answer, its grace time is over, and the first look at the queue misses it."""
+    cluster.create(sim(cluster, f"until [ -e '{cluster.root}/go' ]; do sleep 0.01; done"))
+    cluster.scheduler.plan("late")
+    cluster.tick()
+    cluster.scheduler.start()
+    wait_for(cluster.signed)
+    if is_cancelled:
+        with cluster.open() as study:
+            study.request(lambda graph: requests.cancel(graph, ["sim"]))
+    requested = cluster.step("sim").requested_at or 0
+
+    cluster.tick(now=lambda: requested + 2_000_000)  # the grace is 0.3 s
+
+    assert (cluster.step("sim").phase, cluster.step("sim").attempt) == (Phase.SUBMITTED, 1)
+    cluster.scheduler.deliver()
+    (cluster.root / "go").touch()
+    assert cluster.finish() is (StudyStatus.CANCELLED if is_cancelled else StudyStatus.FINISHED)
+    assert cluster.signed() == tokens(cluster)
+    cluster.check()
 
 
 def test_an_acknowledged_job_that_the_scheduler_lost_is_submitted_again(cluster: Bench):
