@@ -75,7 +75,8 @@ class Scenario(NamedTuple):
 #: The kinds of actions, and how often each is drawn relative to the others.
 KINDS = {
     # ticks
-    "tick dies": 6, "power cut": 2, "tick hangs": 3, "ticks overlap": 4, "cron moves": 3, "cron stops": 2,
+    "tick dies": 6, "dies at commit": 4, "dies at submission": 4,
+    "power cut": 2, "tick hangs": 3, "ticks overlap": 4, "cron moves": 3, "cron stops": 2,
     "foreground": 3, "scrontab": 1, "batch job drives": 2,
     # hosts
     "reboot": 3, "clock jumps": 2, "host goes down": 2, "runner killed": 3, "report lost": 3,

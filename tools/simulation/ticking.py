@@ -38,11 +38,15 @@ class Dies(BaseException):
 
 
 class Fault(NamedTuple):
-    """What happens to a tick, and at which of its effects: dies, power cut, hangs or ticks overlap."""
+    """What happens to a tick, and at which of its effects: dies, power cut, hangs or ticks overlap.
+
+    If the effect has a `name`, it is the next one with that name, in this tick or in a later one.
+    """
 
     kind: str
     effect: int
     minutes: int
+    name: str = ""
 
 
 class Mortal(Live):
@@ -143,7 +147,7 @@ class Ticker:
             return
         self._effects += 1
         fault = self._current
-        if not fault or self._effects < fault.effect:
+        if not fault or self._effects < fault.effect or fault.name not in ("", name):
             return
         if fault.kind in ("hangs", "ticks overlap") and self._log and self._log.in_transaction:
             return
@@ -219,13 +223,19 @@ class Ticker:
             self._judge(error)
         finally:
             self._depth = 0
-            self._current = None
+            self._keep_fault()
         clean = unreachable == {} and not self._disturbed
         suffixes = set(self._suffixes)
         self.seen(clean)
         if predicted and clean:
             self.compare(*predicted, suffixes)
         return lives
+
+    def _keep_fault(self) -> None:
+        """Keep a fault for the next tick if the present one did not come to its effect."""
+        if self._current and self._current.name:
+            self.faults.insert(0, self._current)
+        self._current = None
 
     def _advance(self, study: Session, submit: Submit | None = None) -> dict[str, str]:
         self._log = study.log

@@ -36,7 +36,11 @@ _ROUNDS = 400
 _SELDOM = 12
 
 #: The kinds of actions that are faults of the next tick, answers to the next submission, and moods of the cluster.
-_TICK_FAULTS = {"tick dies": "dies", "power cut": "power cut", "tick hangs": "hangs", "ticks overlap": "ticks overlap"}
+_TICK_FAULTS = {
+    "tick dies": ("dies", ""),
+    "dies at commit": ("dies", "commits"), "dies at submission": ("dies", "has called sbatch"),
+    "power cut": ("power cut", ""), "tick hangs": ("hangs", ""), "ticks overlap": ("ticks overlap", ""),
+}  # fmt: skip
 _ANSWERS = (
     "refuse", "full", "deaf", "doubt", "late", "lose", "garbage", "twice", "reuse", "no array", "full array",
 )  # fmt: skip
@@ -169,7 +173,9 @@ class Week:
         machine = self._machines.all[first % len(self._machines.all)]
         if kind in _TICK_FAULTS:
             # Faults come early in a tick or late.
-            self._ticker.faults.append(Fault(_TICK_FAULTS[kind], 1 + first % (5 + second % 30), 1 + second % 600))
+            what, effect = _TICK_FAULTS[kind]
+            number = 1 if effect else 1 + first % (5 + second % 30)
+            self._ticker.faults.append(Fault(what, number, 1 + second % 600, effect))
         elif kind in _ANSWERS:
             self._controller.answers += [kind] * (1 + second % 2)
         elif kind in _MOODS:
