@@ -16,10 +16,22 @@ from maestro_es.adapters import process
 from tests.fakes.faults import NOT_TRIED
 from tests.fakes.ids import short_id
 from tools.slurm_cluster.packages import NO_SLURM
+from tools.testbed.browsers import NO_BROWSER, NO_NPM
 from tools.testbed.processes import end_all_under
 
 #: The order of the directories. The first failure is then the most informative one.
-TIERS = ("unit", "contract", "integration", "crash", "property", "exploration", "differential", "slurm", "e2e")
+TIERS = (
+    "unit",
+    "contract",
+    "integration",
+    "crash",
+    "property",
+    "exploration",
+    "differential",
+    "slurm",
+    "e2e",
+    "browser",
+)
 HERE = Path(__file__).parent
 
 settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -46,8 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print a visible line about tests that were skipped, because there is no real Slurm or no faulty file system."""
-    for why in (NO_SLURM, NOT_TRIED):
+    """Print a visible line about tests that were skipped, because a program or a faulty file system is missing."""
+    for why in (NO_SLURM, NOT_TRIED, NO_BROWSER, NO_NPM):
         skipped = [report for report in terminalreporter.stats.get("skipped", []) if why in str(report.longrepr)]
         if skipped:
             words = f"{len(skipped)} TESTS WERE NOT RUN. {str(skipped[0].longrepr[2]).removeprefix('Skipped: ')}"

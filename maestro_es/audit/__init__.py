@@ -25,6 +25,7 @@ _OF_WHY = ("explain", "failures")
 
 __all__ = [
     "blame",
+    "chronicle",
     "consistent_view",
     "diagram",
     "diff",

@@ -80,6 +80,10 @@ def group_of(state: State) -> str:
     return _GROUP_OF.get(state, "failed")
 
 
+#: The kinds of states that pictures distinguish.
+KINDS = ("to submit", "queued", "running", "finished", "failed", "timed out", "not run", "cancelled")
+
+
 def kind_of(state: State, *, is_upstream: bool) -> str:
     """Return the kind of a state, for pictures: its group, but "not run" and "timed out" are not "failed".
 

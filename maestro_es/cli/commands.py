@@ -31,6 +31,7 @@ COMMANDS = {
     "show": "Show one step in detail.",
     "logs": "Print the output of steps.",
     "map": "Show the states over the values of parameters.",
+    "report": "Write a study as a page for a browser.",
     "graph": "Draw the steps of a study and their edges.",
     "diff": "Show what changed between two moments.",
     "why": "Say why a step is waiting, is running or has failed.",

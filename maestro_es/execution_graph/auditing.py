@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from maestro_es.audit.blame import Decision
     from maestro_es.audit.checkup import CheckResult
+    from maestro_es.audit.chronicle import Chronicle
     from maestro_es.audit.diagram import Diagram
     from maestro_es.audit.diff import Diff
     from maestro_es.audit.history import Entry, Query
@@ -235,6 +236,11 @@ class AuditableGraph(GraphBase):
         return (
             audit.diagram.diagram_of_steps(graph) if each_step else audit.diagram.diagram_of_templates(self._study.log)
         )
+
+    def chronicle(self) -> Chronicle:
+        """Return all steps, attempts and other events of the study as columns of numbers, in little memory."""
+        self._fresh()
+        return audit.chronicle.chronicle(self._study.log, self._study.log.head.seq)
 
     def blame(self, step: str) -> list[Decision]:
         """Return the decisions of users about a step, and about the study until the step ended: oldest first."""

@@ -188,3 +188,15 @@ def job_spans(log: StudyLog, job_id: str) -> list[Span]:
         " FROM event j WHERE j.type IN ('JobSubmitted', 'StepImported') AND json_extract(j.data, '$.job_id') = ?"
     )
     return [Span(*map(int, map(str, row))) for row in log.query(sql, (job_id,))]
+
+
+def writers(log: StudyLog, seqs: Sequence[int]) -> Iterator[str]:
+    """Yield for each event the user whose process wrote it (empty: unknown)."""
+    sql = (
+        "SELECT e.seq, coalesce(json_extract(i.data, '$.actor'), '') FROM event e"
+        " LEFT JOIN event i ON i.seq = e.invocation WHERE e.seq IN (SELECT value FROM json_each(?))"
+    )
+    for start in range(0, len(seqs), _BLOCK):
+        block = list(seqs[start : start + _BLOCK])
+        actors = {seq: str(actor) for seq, actor in log.query(sql, (json.dumps(block),))}
+        yield from (actors.get(seq, "") for seq in block)

@@ -60,6 +60,7 @@ READING = {
     "doctor": {"checkup"},
     "graph": {"diagram"},
     "map": {"as_of"},
+    "report": {"chronicle", "diagram", "failures", "show", "summary"},
     "watch": {"summary", "search", "show", "why", "follow"},
 }
 

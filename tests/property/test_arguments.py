@@ -131,6 +131,7 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "show": {"step": NAMES, "at": MOMENTS},
     "why": {"step": st.one_of(st.none(), NAMES), "at": MOMENTS, "utc": FLAGS},
     "blame": {"step": NAMES},
+    "chronicle": {},
     "diagram": {"each_step": FLAGS},
     "diff": {"since": MOMENTS, "until": MOMENTS},
     "query": {"sql": st.one_of(st.just("SELECT :a"), ODD), "values": ODD},

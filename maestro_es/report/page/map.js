@@ -1,0 +1,208 @@
+// The map of the parameters: one cell for each combination of the values of one or two parameters.
+
+const byId = (id) => document.getElementById(id);
+
+class ParameterMap {
+  constructor(story, section, open) {
+    Object.assign(this, { story, section, open, fits: null });
+    const hint = section.querySelector(".hint");
+    this.canvas = section.querySelector("canvas");
+    this.field = new Field(this.canvas, hint, (cell) => this.#tell(cell), (cell) => this.#open(cell));
+    this.#fill("map-down", story.params.map(({ key }) => key));
+    this.#fill("map-across", ["", ...story.params.map(({ key }) => key)]);
+    this.#fill("map-template", ["", ...story.data.templates], ["all steps", ...story.data.templates]);
+    byId("map-across").value = story.params[1]?.key ?? "";
+    byId("map-template").value = this.#widest();
+    for (const select of section.querySelectorAll("select")) {
+      select.addEventListener("change", () => {
+        this.group();
+        this.draw();
+      });
+    }
+    section.hidden = !story.params.length;
+    if (story.params.length) this.group();
+  }
+
+  #fill(id, values, texts = values) {
+    byId(id).replaceChildren(...values.map((value, at) => new Option(texts[at] || "-", value)));
+  }
+
+  // The template whose steps have the most parameters; of several, the one with the most failures.
+  #widest() {
+    const { story } = this;
+    const weight = new Float64Array(story.data.templates.length);
+    for (let step = 0; step < story.count; step++) {
+      weight[story.template[step]] += story.params.reduce((sum, param) => sum + (param.of[step] >= 0 ? 1 : 0), 0);
+      if (FAILURES.includes(story.state[step])) weight[story.template[step]] += 0.001;
+    }
+    return story.data.templates[weight.indexOf(Math.max(...weight))];
+  }
+
+  // The steps of each cell.
+  group() {
+    const { story } = this;
+    const [down, across] = ["map-down", "map-across"].map((id) => story.params.find(({ key }) => key === byId(id).value));
+    const template = story.data.templates.indexOf(byId("map-template").value);
+    this.down = down;
+    this.across = across === down ? undefined : across;
+    this.rows = sortedValues(down);
+    this.columns = this.across ? sortedValues(this.across) : null;
+    const [rowOf, columnOf] = [positions(this.rows), this.columns && positions(this.columns)];
+    const wide = this.columns ? this.columns.length : 1;
+    this.cells = new Array(this.rows.length * wide);
+    for (let step = 0; step < story.count; step++) {
+      const [row, column] = [down.of[step], this.across ? this.across.of[step] : 0];
+      if (row < 0 || column < 0 || (template >= 0 && story.template[step] !== template)) continue;
+      const cell = rowOf[row] * wide + (columnOf ? columnOf[column] : 0);
+      (this.cells[cell] ??= []).push(step);
+    }
+  }
+
+  // The number that the colour of a cell shows: the greatest of its steps; undefined if there is none.
+  #value(steps, what) {
+    const { story } = this;
+    const { requested, started, ended } = story.attempt;
+    let most;
+    for (const step of steps) {
+      let tried = 0;
+      let own;
+      for (const at of story.attemptsOf(step)) {
+        if (requested[at] > story.moment) break;
+        tried++;
+        const begun = started[at] >= 0 && started[at] <= story.moment;
+        if (what === "queue") own = (begun ? started[at] : story.moment) - requested[at];
+        else if (what === "run") own = begun ? Math.min(ended[at] < 0 ? story.moment : ended[at], story.moment) - started[at] : own;
+        else if (what === "exit" && ended[at] >= 0 && ended[at] <= story.moment) own = exitCode(story.data.ends[story.attempt.end[at]]);
+      }
+      if (what === "attempts") own = tried || undefined;
+      if (own !== undefined && (most === undefined || own > most)) most = own;
+    }
+    return most;
+  }
+
+  #worst(steps) {
+    let best = -1;
+    for (const step of steps) {
+      const kind = this.story.state[step];
+      if (kind !== UNBORN && (best < 0 || this.story.data.attention[kind] < this.story.data.attention[best])) best = kind;
+    }
+    return best;
+  }
+
+  draw() {
+    if (this.section.hidden) return;
+    const { palette, story } = this;
+    const what = byId("map-colour").value;
+    const values = what === "state" ? [] : this.cells.map((steps) => steps && this.#value(steps, what));
+    const greatest = values.reduce((most, value) => (value > most ? value : most), 0);
+    this.values = values;
+    const ramp = [palette.ramp[0], palette.ramp[1]];
+    const shown = (steps) => steps && (!this.fits || steps.some((step) => this.fits[step]));
+    const look = (cell) => {
+      const steps = this.cells[cell];
+      if (!shown(steps)) return steps ? [palette.line, palette.faint, ""] : undefined;
+      if (what === "state") {
+        const kind = this.#worst(steps);
+        return kind < 0 ? [palette.line, palette.faint, ""] : [palette.kind[kind], palette.onKind[kind], story.kinds[kind].letter];
+      }
+      const value = values[cell];
+      if (value === undefined) return [palette.line, palette.faint, ""];
+      if (what === "exit") return value ? [palette.kind[4], palette.onKind[4], String(value)] : [palette.kind[FINISHED], palette.onKind[FINISHED], "0"];
+      const share = greatest ? value / greatest : 0;
+      return [between(share, ramp), share > 0.5 ? palette.ramp[3] : palette.ramp[2], what === "attempts" ? String(value) : ""];
+    };
+    byId("map-legend").textContent =
+      what === "run" || what === "queue" ? `pale: 0 s; strong: ${showSpan(greatest)}` : what === "attempts" ? `pale: few; strong: ${greatest}` : "";
+    this.#layOut(look);
+    const title = `Map of ${this.down.key}${this.across ? ` and ${this.across.key}` : ""}, ${this.cells.length} cells, coloured by ${what}.`;
+    this.canvas.setAttribute("aria-label", `${title} Arrow keys move from cell to cell.`);
+  }
+
+  #layOut(look) {
+    const { palette } = this;
+    const room = this.section.clientWidth - 4;
+    if (!this.columns) { // the cells of one parameter fill lines
+      const size = cellSize(this.cells.length, room, 400, 30);
+      const columns = Math.max(Math.floor(room / size), 1);
+      const height = Math.ceil(this.cells.length / columns) * size + 2;
+      this.field.draw({ columns, count: this.cells.length, size: [size, size], width: room, height, cell: look, palette });
+      return;
+    }
+    const [rows, columns] = [this.rows.length, this.columns.length];
+    const texts = (param, order) => order.map((at) => param.values[at][0]);
+    const left = Math.min(Math.max(...texts(this.down, this.rows).map((text) => text.length), this.down.key.length) * 7 + 14, 160);
+    const tall = Math.max(Math.min(Math.floor(820 / rows), 26), 3);
+    const size = [Math.max(Math.min(Math.floor((room - left) / columns), 2 * tall), 3), tall];
+    const top = 34;
+    const before = (context) => {
+      context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
+      context.fillStyle = palette.ink;
+      context.textBaseline = "middle";
+      context.textAlign = "left";
+      context.fillText(`${this.across.key} \u2192`, left, 9, columns * size[0]);
+      context.fillText(`${this.down.key} \u2193`, 0, 24, left - 6);
+      context.fillStyle = palette.faint;
+      const skip = Math.ceil(16 / size[1]);
+      context.textAlign = "right";
+      this.rows.forEach((at, row) => {
+        if (row % skip === 0) context.fillText(this.down.values[at][0], left - 6, top + (row + 0.5) * size[1], left - 8);
+      });
+      context.textAlign = "left";
+      let free = 0;
+      this.columns.forEach((at, column) => {
+        const text = this.across.values[at][0];
+        const x = left + column * size[0];
+        if (x < free) return;
+        const wide = Math.min(context.measureText(text).width, 120);
+        context.fillText(text, x + 1, 24, 120);
+        free = x + wide + 8;
+      });
+    };
+    this.field.draw({
+      columns, count: this.cells.length, size, origin: [left, top], cell: look, palette, before,
+      width: Math.max(left + columns * size[0] + 2, 100), height: top + rows * size[1] + 2,
+    });
+  }
+
+  #tell(cell) {
+    const { story } = this;
+    const wide = this.columns ? this.columns.length : 1;
+    const names = [[this.down, this.rows[Math.floor(cell / wide)]]];
+    if (this.columns) names.push([this.across, this.columns[cell % wide]]);
+    const where = names.map(([param, at]) => `${param.key}=${param.values[at][0]}`).join(", ");
+    const steps = this.cells[cell];
+    if (!steps) return `${where}: no step`;
+    const counts = story.counts(steps).flatMap((count, kind) => (count ? [`${count} ${story.kinds[kind].name}`] : []));
+    const what = byId("map-colour").value;
+    const value = this.values[cell];
+    const number = value === undefined ? "" : what === "run" || what === "queue" ? showSpan(value) : what === "state" ? "" : value;
+    return `${where}: ${counts.join(", ") || "not added yet"}${number === "" ? "" : `; ${byId("map-colour").selectedOptions[0].text} ${number}`}`;
+  }
+
+  #open(cell) {
+    const steps = this.cells[cell];
+    if (!steps) return;
+    const worst = this.#worst(steps);
+    this.open(steps.find((step) => this.story.state[step] === worst) ?? steps[0]);
+  }
+}
+
+// The numbers of the values of a parameter in order: numbers by size, texts by letters.
+function sortedValues(param) {
+  const order = param.values.map((_, at) => at);
+  const value = (at) => param.values[at][0];
+  const numeric = order.every((at) => value(at).trim() && Number.isFinite(Number(value(at))));
+  if (numeric) return order.sort((one, other) => value(one) - value(other));
+  const { compare } = new Intl.Collator(undefined, { numeric: true });
+  return order.sort((one, other) => compare(value(one), value(other)));
+}
+
+function positions(order) {
+  const result = new Uint32Array(order.length);
+  order.forEach((at, position) => (result[at] = position));
+  return result;
+}
+
+function exitCode([type, , , code]) {
+  return type === "StepFinished" ? 0 : code ?? undefined;
+}

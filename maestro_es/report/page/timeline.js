@@ -1,0 +1,210 @@
+// The timeline of attempts. Each template has lanes, and an attempt is in the first free one. Bars are painted into the
+// pixels of an image: this is ten times faster than rectangles. Failures come last, so that nothing covers them.
+
+const LABEL = "12px system-ui, 'DejaVu Sans', sans-serif";
+
+class Timeline {
+  constructor(story, box, hint, open) {
+    Object.assign(this, { story, box, hint, open, transform: d3.zoomIdentity, fits: null, chosen: -1 });
+    this.canvas = box.querySelector("canvas");
+    this.axis = d3.select(box.querySelector("svg")).append("g");
+    this.#pack();
+    this.zoom = d3.zoom()
+      .filter((event) => (event.type === "wheel" ? event.ctrlKey || event.metaKey : !event.button))
+      .on("zoom", ({ transform }) => {
+        this.transform = transform;
+        this.draw();
+      });
+    this.selection = d3.select(this.canvas).call(this.zoom).on("dblclick.zoom", null);
+    this.canvas.addEventListener("pointermove", (event) => this.#point(event));
+    this.canvas.addEventListener("click", () => this.chosen >= 0 && open(story.attempt.step[this.chosen]));
+    this.canvas.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  // Give each attempt the first lane of its template that is free.
+  #pack() {
+    const { story } = this;
+    const { requested, ended, step } = story.attempt;
+    const free = story.data.templates.map(() => []); // heaps of [the time from which a lane is free, the lane]
+    const lanes = new Uint32Array(story.data.templates.length);
+    this.lane = new Uint32Array(story.attempts);
+    for (let at = 0; at < story.attempts; at++) {
+      const template = story.template[step[at]];
+      const heap = free[template];
+      const lane = heap.length && heap[0][0] <= requested[at] ? pop(heap)[1] : lanes[template]++;
+      push(heap, [ended[at] < 0 ? Infinity : ended[at], lane]);
+      this.lane[at] = lane;
+    }
+    this.first = [];
+    this.lanes = 0;
+    lanes.forEach((count, template) => {
+      this.first[template] = this.lanes;
+      this.lanes += count + (count ? 1 : 0); // an empty one separates templates
+    });
+    this.counts = lanes;
+    const context = this.canvas.getContext("2d");
+    context.font = LABEL;
+    const widths = story.data.templates.map((name, at) => (lanes[at] ? context.measureText(name).width : 0));
+    this.left = Math.min(Math.max(...widths, 0) + 10, 160); // the names of the templates are left of the bars
+    this.begin = requested.reduce((least, time) => Math.min(least, time), story.end);
+  }
+
+  resize() {
+    this.width = this.box.clientWidth;
+    this.height = Math.min(Math.max(this.lanes * 14, 60), 520);
+    const extent = [[this.left, 0], [this.width, this.height]];
+    this.zoom.extent(extent).translateExtent(extent).scaleExtent([1, Math.max(1000, this.story.attempts)]);
+  }
+
+  // How much lanes grow when the user zooms: not beyond the size at which a letter fits.
+  get #growth() {
+    return Math.min(this.transform.k, Math.max((16 * this.lanes) / this.height, 1));
+  }
+
+  #scales() {
+    const scale = d3.scaleTime()
+      .domain([this.story.data.start + this.begin, this.story.data.start + this.story.end])
+      .range([this.left, this.width]);
+    const growth = this.#growth;
+    const top = (this.transform.y / this.transform.k) * growth;
+    const least = this.height - this.height * growth;
+    return [this.transform.rescaleX(scale), (lane) => Math.max(top, least) + (lane * this.height * growth) / this.lanes];
+  }
+
+  draw() {
+    const { story, width, height, palette } = this;
+    if (!width || !this.lanes) return;
+    const context = sized(this.canvas, width, height);
+    const ratio = this.canvas.width / width;
+    const image = context.createImageData(this.canvas.width, this.canvas.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    const paint = (left, right, top, bottom, pixel) => {
+      const from = Math.max(Math.round(left * ratio), Math.round(this.left * ratio));
+      const to = Math.min(Math.max(Math.round(right * ratio), Math.round(left * ratio) + 1), image.width);
+      const last = Math.min(Math.max(Math.round(bottom * ratio), Math.round(top * ratio) + 1), image.height);
+      if (from < to) for (let y = Math.max(Math.round(top * ratio), 0); y < last; y++) pixels.fill(pixel, y * image.width + from, y * image.width + to);
+    };
+    const [scale, place] = (this.scales = this.#scales());
+    const [[from, to], start] = [scale.domain().map(Number), story.data.start];
+    const perMillisecond = (width - this.left) / (to - from);
+    const x = (time) => this.left + (start + time - from) * perMillisecond;
+    const solid = palette.kind.map((colour) => pixelOf(colour));
+    const light = pixelOf(palette.kind[QUEUED], 0.35, palette.paper);
+    const dim = pixelOf(palette.line, 1);
+    const { requested, started, ended, step } = story.attempt;
+    const thick = (place(1) - place(0)) * (place(1) - place(0) > 4 ? 0.86 : 1);
+    const letters = [];
+    for (const failing of [false, true]) {
+      for (let at = 0; at < story.attempts; at++) {
+        const kind = story.kindOfAttempt(at);
+        if (kind < 0 || FAILURES.includes(kind) !== failing) continue;
+        const top = place(this.first[story.template[step[at]]] + this.lane[at]);
+        if (top > height || top + thick < 0) continue;
+        const shown = !this.fits || this.fits[step[at]];
+        const done = ended[at] >= 0 && ended[at] <= story.moment ? ended[at] : story.moment;
+        const run = started[at] >= 0 && started[at] <= story.moment ? started[at] : done;
+        const [left, middle, right] = [x(requested[at]), x(run), x(done)];
+        if (right < this.left || left > width) continue;
+        if (run > requested[at]) paint(left, middle, top, top + thick, shown ? light : dim);
+        if (run < done || failing) {
+          paint(middle, Math.max(right, middle + (failing ? 2 : 1)), top, top + thick, shown ? solid[kind] : dim);
+          if (shown && thick > 10 && right - Math.max(middle, this.left) > 12) letters.push([kind, Math.max(middle, this.left) + 3, top + thick / 2 + 1]);
+        }
+      }
+    }
+    context.putImageData(image, 0, 0);
+    context.font = "600 11px ui-monospace, 'DejaVu Sans Mono', monospace";
+    context.textBaseline = "middle";
+    for (const [kind, left, y] of letters.slice(0, 2000)) {
+      context.fillStyle = palette.onKind[kind];
+      context.fillText(story.kinds[kind].letter, left, y);
+    }
+    this.#label(context, place);
+    context.fillStyle = palette.accent;
+    if (x(story.moment) >= this.left) context.fillRect(x(story.moment) - 1, 0, 2, height);
+    this.axis.call(d3.axisBottom(scale).ticks(Math.max(Math.floor(width / 110), 2)).tickFormat(showTick));
+    const shown = story.events ? `${story.attempts} attempts` : "no attempts";
+    this.canvas.setAttribute("aria-label", `Timeline of ${shown}. The list of events below has the same in words.`);
+  }
+
+  #label(context, place) {
+    context.font = LABEL;
+    context.fillStyle = this.palette.ink;
+    this.story.data.templates.forEach((name, template) => {
+      const top = Math.max(place(this.first[template]), 0);
+      const bottom = Math.min(place(this.first[template] + this.counts[template]), this.height);
+      if (this.counts[template] && bottom - top >= 10) context.fillText(name, 0, (top + bottom) / 2 + 1, this.left - 6);
+    });
+  }
+
+  // Find the attempt at a point. Of several on the same pixel, a failed one counts.
+  #point(event) {
+    if (!this.scales) return;
+    const [scale, place] = this.scales;
+    const { story } = this;
+    const time = Number(scale.invert(event.offsetX)) - story.data.start;
+    const slack = Number(scale.invert(event.offsetX + 2)) - story.data.start - time;
+    const { requested, ended, step } = story.attempt;
+    let found = -1;
+    for (let at = 0; at < story.attempts && requested[at] <= time + slack; at++) {
+      const done = ended[at] < 0 ? story.end : ended[at];
+      if (done < time - slack || requested[at] > story.moment) continue;
+      const top = place(this.first[story.template[step[at]]] + this.lane[at]);
+      const bottom = Math.max(place(this.first[story.template[step[at]]] + this.lane[at] + 1), top + 1);
+      if (event.offsetY < top || event.offsetY >= bottom) continue;
+      if (found < 0 || FAILURES.includes(story.kindOfAttempt(at))) found = at;
+    }
+    this.chosen = found;
+    this.hint.textContent = found < 0 ? "" : tellAttempt(story, found);
+    this.canvas.style.cursor = found < 0 ? "grab" : "pointer";
+  }
+
+  #key(event) {
+    const moves = { ArrowRight: [-80, 0], ArrowLeft: [80, 0], ArrowDown: [0, -60], ArrowUp: [0, 60] };
+    if (event.key in moves) {
+      const [x, y] = moves[event.key];
+      this.selection.call(this.zoom.translateBy, x / this.transform.k, y / this.transform.k);
+    } else if (event.key === "+" || event.key === "=") this.scale(1.6);
+    else if (event.key === "-") this.scale(1 / 1.6);
+    else if (event.key === "0") this.all();
+    else return;
+    event.preventDefault();
+  }
+
+  scale(factor) {
+    this.selection.call(this.zoom.scaleBy, factor);
+  }
+
+  all() {
+    this.selection.call(this.zoom.transform, d3.zoomIdentity);
+  }
+}
+
+function tellAttempt(story, at) {
+  const { requested, started, ended, number, step } = story.attempt;
+  const kind = story.kindOfAttempt(at);
+  const queue = (started[at] >= 0 ? started[at] : ended[at] >= 0 ? ended[at] : story.moment) - requested[at];
+  const run = started[at] >= 0 ? (ended[at] >= 0 ? ended[at] : story.moment) - started[at] : 0;
+  const how = kind >= 0 && ended[at] >= 0 && ended[at] <= story.moment ? story.data.ends[story.attempt.end[at]][1] : story.kinds[kind]?.name;
+  return `${story.name(step[at])}, attempt ${number[at]}: ${how}; waited ${showSpan(queue)}, ran ${showSpan(run)}${story.hostOf(at) && ` on ${story.hostOf(at)}`}`;
+}
+
+// A heap of pairs, the smallest first.
+function push(heap, pair) {
+  let at = heap.push(pair) - 1;
+  for (let up; at && heap[(up = (at - 1) >> 1)][0] > pair[0]; at = up) heap[at] = heap[up];
+  heap[at] = pair;
+}
+
+function pop(heap) {
+  const [first, last] = [heap[0], heap.pop()];
+  if (!heap.length) return first;
+  let at = 0;
+  for (let down; (down = 2 * at + 1) < heap.length; at = down) {
+    if (down + 1 < heap.length && heap[down + 1][0] < heap[down][0]) down++;
+    if (heap[down][0] >= last[0]) break;
+    heap[at] = heap[down];
+  }
+  heap[at] = last;
+  return first;
+}
