@@ -1,7 +1,7 @@
 """The whole story of a study as columns of numbers, in one reading of its log. The page of a report is drawn from it.
 
 A study may have a million steps, so nothing here is an object for each of them. `maestro_es.report.page_data` writes
-the columns. `maestro_es.audit.story_states` decides which states a step goes through.
+the columns. `maestro_es.audit.shown_states` decides which states a step goes through.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
 from maestro_es.audit.attempts import ENDS
-from maestro_es.audit.overview import KINDS, kind_of
 from maestro_es.audit.sentences import describe
-from maestro_es.audit.story_states import state_after
+from maestro_es.audit.shown_states import KINDS, kind_of, state_after
 from maestro_es.core import events as e
 from maestro_es.core.attempt_token import attempt_of
 from maestro_es.core.model import Micros, Param, State, SubmissionKind

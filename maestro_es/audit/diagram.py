@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from maestro_es.audit.overview import kind_of
+from maestro_es.audit.shown_states import kind_of
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph

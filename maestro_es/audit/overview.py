@@ -80,20 +80,6 @@ def group_of(state: State) -> str:
     return _GROUP_OF.get(state, "failed")
 
 
-#: The kinds of states that pictures distinguish.
-KINDS = ("to submit", "queued", "running", "finished", "failed", "timed out", "not run", "cancelled")
-
-
-def kind_of(state: State, *, is_upstream: bool) -> str:
-    """Return the kind of a state, for pictures: its group, but "not run" and "timed out" are not "failed".
-
-    `is_upstream`: the step has ended because of another step.
-    """
-    if state is State.TIMEDOUT:
-        return "timed out"
-    return "not run" if is_upstream and state is State.FAILED else group_of(state)
-
-
 def overview(steps: Iterable[StepRecord], now: Micros) -> Overview:
     """Return a study at a glance. The steps are read once, in any order."""
     templates: dict[str, TemplateCounts] = {}

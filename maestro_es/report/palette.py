@@ -1,4 +1,4 @@
-"""The letter and the colours of each kind of state in pictures. `maestro_es.audit.overview.kind_of` decides the kind.
+"""The letter and the colours of each kind of state in pictures. `audit.shown_states.kind_of` decides the kind.
 
 Any two colours differ for people with full colour vision and for those without red, green or blue cones (CIE76: 31 or
 more on a light page, 33 on a dark one). The exceptions are the kinds of failures: they share a colour and differ in

@@ -70,6 +70,7 @@ OTHERS = {"validate", "studies", "cron", "example", "completion"}
 #: What a module calls for a command that is not in the command's own module.
 _ELSEWHERE = {
     "tick": ("tick_preview.py", "../drivers/cron_tick.py"),
+    "report": ("../report/html_report.py",),
     "run": ("driving.py",),
     "drive": ("driving.py",),
 }

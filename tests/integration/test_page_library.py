@@ -17,7 +17,7 @@ LIBRARY = ROOT / "maestro_es" / "report" / "page" / "d3.js"
 def test_the_library_is_what_its_program_makes():
     if shutil.which("npm") is None:
         pytest.skip(NO_NPM)
-    program = [ROOT / "tools" / "page-library", "--check"]
+    program = [str(ROOT / "tools" / "page-library"), "--check"]
     done = subprocess.run(program, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

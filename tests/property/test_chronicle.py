@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from maestro_es.audit.attempts import ENDS, attempts
 from maestro_es.audit.chronicle import NOTHING, Chronicle, chronicle
-from maestro_es.audit.overview import kind_of
-from maestro_es.audit.story_states import state_after
+from maestro_es.audit.shown_states import kind_of, state_after
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import State

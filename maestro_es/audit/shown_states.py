@@ -1,4 +1,4 @@
-"""Says which state a step has after an event, without a record of the step.
+"""Decides which kinds of states pictures distinguish, and which state a step has after an event, without its record.
 
 `maestro_es.core.step_rules` decides this. Its rules need records, of which a million take gigabytes. The docstrings of
 the events have the same rules as lines ``Result: ...``, and a property test compares this module with the reducer.
@@ -6,8 +6,23 @@ the events have the same rules as lines ``Result: ...``, and a property test com
 
 from __future__ import annotations
 
+from maestro_es.audit.overview import group_of
 from maestro_es.core import events as e
 from maestro_es.core.model import State, SubmissionKind
+
+#: The kinds of states that pictures distinguish.
+KINDS = ("to submit", "queued", "running", "finished", "failed", "timed out", "not run", "cancelled")
+
+
+def kind_of(state: State, *, is_upstream: bool) -> str:
+    """Return the kind of a state, for pictures: its group, but "not run" and "timed out" are not "failed".
+
+    `is_upstream`: the step has ended because of another step.
+    """
+    if state is State.TIMEDOUT:
+        return "timed out"
+    return "not run" if is_upstream and state is State.FAILED else group_of(state)
+
 
 #: The state after an event that always gives the same one.
 _STATES: dict[type[e.Event], State] = {
