@@ -1,7 +1,7 @@
 """Replays a study in memory, up to a past moment.
 
-The result is the state that the log had at that moment. If the end of a step was recorded a minute late, the step
-still runs during this minute.
+The result is the state that the log had at that moment. If the end of a step was recorded a minute late, the step is
+still running during this minute.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Checks whether ticks can advance a study: its lock, environment and scheduler, the file system and the clocks.
 
-`maestro_es.drivers.tick_report` checks what starts the ticks.
+`maestro_es.drivers.tick_report` checks the drivers that start the ticks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CLOCK_SECONDS = 5
 
 
 class Level(enum.IntEnum):
-    """How good or bad a result is. The values are the exit codes of monitoring plugins, such as those of Nagios."""
+    """The severity of a result. The values are the exit codes of monitoring plugins, such as those of Nagios."""
 
     OK = 0
     WARNING = 1
@@ -50,7 +50,7 @@ def worst(results: Iterable[CheckResult]) -> Level:
 
 
 def checkup(study: Session, checked: set[str]) -> Iterator[CheckResult]:
-    """Check a study. `checked` are the file systems and clusters that were checked before; new ones are added."""
+    """Check a study. `checked` holds the file systems and clusters that were checked before; new ones are added."""
     yield from check_folder(study.dir.state if study.dir.state.is_dir() else study.dir.root, checked)
     if study.status is not StudyStatus.RUNNING:
         return
@@ -88,7 +88,7 @@ def check_folder(folder: Path, checked: set[str]) -> Iterator[CheckResult]:
 
 
 def _files(folder: Path, problems: list[str]) -> CheckResult:
-    """Return the result for a file system: what the processes have seen, and what the options of its mount imply."""
+    """Return the results for a file system, from what the processes have seen and from its mount options."""
     try:
         mount = mount_of(folder.resolve(), read(Path("/proc/self/mountinfo")).decode(errors="replace"))
     except OSError:

@@ -81,7 +81,7 @@ def _location(study: Session) -> Location:
 
 
 def _runs(study: Session, step: StepRecord) -> bool | None:
-    """Return whether a local step runs (None: this host can't see it).
+    """Return whether a local step is running (None: this host can't see it).
 
     If there is no answer, the step counts as running.
     """

@@ -69,7 +69,7 @@ WORDS: dict[type[e.Event], str] = {
 }
 
 
-#: The states by value, and what stands for a step that did not exist.
+#: The states by value, and the code for a step that did not exist.
 _STATES, _NOT_THERE = {state.value: state for state in State}, 255
 
 
@@ -87,7 +87,7 @@ class Change(NamedTuple):
 
 
 class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """The difference of a step: its states (`before` None: it did not exist), its counts, and why it failed."""
+    """The difference for one step: its states (`before` None: it did not exist), its counts, and why it failed."""
 
     name: str
     before: State | None
@@ -116,7 +116,7 @@ class StepDiffs(Mapping[int, StepDiff]):
         self._whys: dict[int, str] = {}
 
     def append(self, number: int, diff: StepDiff) -> None:
-        """Add the difference of a step, whose number is the highest so far."""
+        """Add the difference for a step, whose number is the highest so far."""
         if diff.why:
             self._whys[number] = diff.why
         self._numbers.append(number)
@@ -148,7 +148,7 @@ class StepDiffs(Mapping[int, StepDiff]):
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
-    """The difference of a study. It is false if nothing has changed.
+    """The difference for a study. It is false if nothing has changed.
 
     `changes` has the facts and settings of the study as a whole, by name. `happened` counts the events about it.
     """

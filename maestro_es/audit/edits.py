@@ -20,7 +20,7 @@ from maestro_es.study.scripts import digest_of, place_aside, written_digests
 from maestro_es.study.session import Session
 from maestro_es.study.workspace import JobPlan, ScriptOf, plan_job
 
-#: How many edited scripts get a line of their own. The others are counted.
+#: How many edited scripts get a line of their own. The others are only counted.
 _NAMED = 5
 
 

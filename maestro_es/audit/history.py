@@ -26,10 +26,10 @@ from maestro_es.study.invocation import Driver
 
 
 class Query(NamedTuple):
-    """A query for events. An event matches if it passes every filter. None and empty filters pass every event.
+    """A query for events. An event matches if it passes every filter. None and empty filters let every event through.
 
-    One of the `steps` must match, and one of the `types`, the `causes` and the `actors`. All of the `params` must
-    match. `after` is a seq. `limit` keeps only the last events.
+    One of the `steps` must match, one of the `types`, one of the `causes`, and one of the `actors`. All of the
+    `params` must match. `after` is a seq. `limit` keeps only the last events.
     """
 
     steps: Sequence[str] = ()
@@ -123,8 +123,8 @@ _FAILURES = 60
 def follow(log: StudyLog, query: Query, pause: Callable[[], None]) -> Iterator[Entry | None]:
     """Yield the events that match a query, and then new ones as they come. Yield None if there are no new events yet.
 
-    The iterator never ends. It calls `pause` after each None. It holds no lock meanwhile, and reads a busy log later.
-    LogUnavailable if the log can't be read many times in a row.
+    The iterator never ends. It calls `pause` after each None. It holds no lock meanwhile, and if the log is busy, it
+    reads the log later. LogUnavailable if the log can't be read many times in a row.
     """
     seen, failures = -1, 0
     while True:
@@ -285,7 +285,7 @@ class _Names:
         self._writers: dict[int, tuple[str, str]] = {}
 
     def look_up(self, events: Sequence[Recorded]) -> None:
-        """Look up the names of the steps that these events name, and forget all others."""
+        """Look up the names of the steps that these events mention, and forget all others."""
         numbers = {recorded.step for recorded in events if recorded.step}
         for recorded in events:
             if isinstance(recorded.event, StepAdded):

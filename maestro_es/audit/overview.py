@@ -1,7 +1,7 @@
 """A study at a glance, as data: the steps of each template by group of states, the rate, and the time left.
 
-The study as a whole is summarised in `maestro_es.audit.status`. How an overview is printed is decided in
-`maestro_es.report.glance`.
+`maestro_es.audit.status` summarises the study as a whole. `maestro_es.report.glance` decides how an overview is
+printed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ GROUPS = {
 }
 _GROUP_OF = {state: group for group, states in GROUPS.items() for state in states}
 
-#: At most this number of run times are kept for each template: those of the last steps.
+#: How many run times are kept for each template, at most: those of the last steps.
 _SAMPLES = 1000
 
-#: The rate is that of this last part of the study, in microseconds, or of the whole study if that is shorter.
+#: The rate is measured over this last part of the study, in microseconds, or over the whole study if that is shorter.
 _RECENT = 3600 * 1_000_000
 
 _SECOND = 1_000_000
@@ -55,7 +55,7 @@ class TemplateCounts(msgspec.Struct):
 class TimeLeft(msgspec.Struct, frozen=True):
     """An estimate of the time left, in seconds: from `least` to `most`.
 
-    `is_bound`: nothing is known about some templates, so it may take longer.
+    `is_bound` means that nothing is known about some templates, so it may take longer.
     """
 
     least: float
@@ -66,7 +66,7 @@ class TimeLeft(msgspec.Struct, frozen=True):
 class Overview(msgspec.Struct, frozen=True):
     """A study at a glance. `rate` is the number of steps that end in an hour; None if too few have ended.
 
-    `attention` maps what is the matter with steps that have not ended to their names.
+    `attention` maps each problem of steps that have not ended to the names of these steps.
     """
 
     templates: list[TemplateCounts]
@@ -122,9 +122,9 @@ def _rate(starts: Sequence[Micros], ends: Sequence[Micros], now: Micros) -> floa
 def _time_left(
     templates: Sequence[TemplateCounts], running: Sequence[tuple[str, float]], starts: Sequence[Micros], now: Micros
 ) -> TimeLeft | None:
-    """Return an estimate: the run times that are left, at the rate at which run times have passed so far.
+    """Estimate the time left from the remaining run times, and from the run time per second so far.
 
-    The run time of a step is that of a quarter, or of three quarters, of the finished steps of its template.
+    The run time of a step is estimated as the first, or the third, quartile of its template's finished steps.
     """
     quartiles = {one.name: _quartiles(one.run_times) for one in templates if one.run_times}
     remaining = {one.name: one.remaining for one in templates if one.remaining}

@@ -13,7 +13,7 @@ from maestro_es.audit.usage import usage_text
 from maestro_es.core import events as e
 from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, UNWATCHED, Cause, State
 
-#: How many steps a sentence names. It counts the others.
+#: How many steps a sentence names. The others are only counted.
 NAMED = 5
 
 

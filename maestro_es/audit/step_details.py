@@ -29,7 +29,7 @@ from maestro_es.study.session import Session
 from maestro_es.study.workspace import job_name, outputs_of, temporary_folder
 from maestro_es.study_file.render import safe
 
-#: How many names a list contains. The others are counted.
+#: How many names a list contains. The others are only counted.
 NAMED = 10
 
 
@@ -52,8 +52,8 @@ class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
     """The details of a step. `path` is its workspace.
 
     `script` is the key of the script that it runs, or would run after a retry. `runs_with` describes this script. For
-    a past moment, the files are unknown and `files` is None. `funnels` are the templates for which the step waits,
-    each with the number of unfinished instances. `environments` are the environments of its attempts, and the latest
+    a past moment, the files are unknown and `files` is None. `funnels` holds the templates for which the step waits,
+    each with the number of unfinished instances. `environments` holds the environments of its attempts, and the latest
     one of the study.
     """
 

@@ -52,7 +52,7 @@ def parse_time(text: str, now: Micros) -> Micros:
 
 
 def time_of(recorded: Recorded) -> Micros:
-    """Return the time of an event for tables that people read.
+    """Return the time of an event for tables that users read.
 
     This is the time at which the event was recorded. But if the fact itself happened just before, its time is used, so
     that all commands show the same second.

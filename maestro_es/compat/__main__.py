@@ -46,7 +46,7 @@ def _is_program(path: str) -> bool:
 
 
 def _check_module(name: str) -> None:
-    """Exit with a message of one line if there is no such module, or if it is a package that can't be run."""
+    """Exit with a one-line message if there is no such module, or if it is a package that can't be run."""
     try:
         spec = find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:

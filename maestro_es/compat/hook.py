@@ -1,7 +1,8 @@
 """The import hook. ``import maestrowf`` finds the modules of maestro-es, whether or not Maestro is installed.
 
 A small module replaces each module of Maestro. It imports the counterpart of a name at its first use. A name or module
-without a counterpart raises an ImportError of one line. `maestro_es.compat.modules` lists the names with counterparts.
+without a counterpart raises an ImportError with a one-line message. `maestro_es.compat.modules` lists the names with
+counterparts.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _WORDS = {
     "maestro_es.compat.abstracts": {"StepPriority", "SubmissionCode"},
     "maestro_es.core.model": {"CancelCode", "JobStatusCode", "State", "StudyStatus"},
 }
-#: The data classes of maestro-es. Making an object of them has no effects.
+#: The data classes of maestro-es. Creating an object of them has no effects.
 _DATA = {
     "maestro_es.compat.abstracts": {"Record"},
     "maestro_es.compat.environment": {"GitDependency", "PathDependency", "StudyEnvironment"},

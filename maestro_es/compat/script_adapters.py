@@ -20,7 +20,7 @@ from maestro_es.compat.tools import start_process
 from maestro_es.core.model import CancelCode, JobStatusCode, State
 from maestro_es.study_file.render import safe
 
-#: The keys of Maestro's adapters: the first ones of ours.
+#: The keys of Maestro's adapters: the first keys of ours.
 _LOCAL, _SLURM, _LSF, _FLUX = tuple(ADAPTERS)[:4]
 
 

@@ -49,9 +49,9 @@ _ERROR_LINES = 10
 class Why(NamedTuple):
     """Why a step is in its `state`: a sentence, and the events that prove it. An empty `step` stands for the study.
 
-    `errors` are the last lines on standard error of the step, if it has failed. If it has failed because of another
-    step, they are lines of that step. `written_by` is the step that wrote them. `failures` are the failed steps of the
-    study, in groups. They are empty if the question is about a step, or about the past.
+    `errors` holds the last lines on standard error of the step, if it has failed. If it has failed because of another
+    step, they are lines of that step. `written_by` is the step that wrote them. `failures` holds the failed steps of
+    the study, in groups. It is empty if the question is about a step, or about the past.
     """
 
     step: str
@@ -175,7 +175,7 @@ class AuditableGraph(GraphBase):
         return audit.status.summarise(self._study, past)
 
     def status_table(self) -> StatusTable:
-        """Return what a status shows of all steps, in Maestro's order, and why some of them did not succeed."""
+        """Return a row for each step, in Maestro's order, and why some of them did not succeed."""
         self._fresh()
         return audit.status.status_table(self._study)
 
@@ -216,7 +216,7 @@ class AuditableGraph(GraphBase):
         return audit.step_output.last_error(self._study, step)
 
     def _errors(self, step: StepRecord) -> tuple[Sequence[str], str]:
-        """Return the last errors of a step that has failed, or of the step because of which it was not run."""
+        """Return the last errors of a step that has failed, or of the step whose failure kept it from running."""
         origin = step
         while origin.blocker is not None:
             origin = self._study.graph.step(origin.blocker)
@@ -248,7 +248,7 @@ class AuditableGraph(GraphBase):
         return audit.blame.blame(self._study.log, audit.step_details.find_step(self._fresh(), pattern))
 
     def diff(self, since: Instant, until: Instant | None = None) -> Comparison:
-        """Return the changes between two moments. The second is now by default."""
+        """Return the changes between two moments. By default, the second is now."""
         self._fresh()
         log, now = self._study.log, self.runtime.now()
         last_moment = None if until is None else self._when(until)

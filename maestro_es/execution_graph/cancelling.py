@@ -32,10 +32,10 @@ class CancellableGraph(TickableGraph):
         """Cancel the study, or only `steps` (names or patterns), and tick until their jobs have ended.
 
         Steps that depend on a cancelled step are cancelled too. Returns the new events, including those of the ticks.
-        It waits at most `wait_s` seconds. Later ticks end the jobs that still run then; `steps_to_end` returns their
-        steps.
+        It waits at most `wait_s` seconds. Later ticks end the jobs that are still running then; `steps_to_end` returns
+        their steps.
 
-        Unreachable if jobs can't end before a scheduler, the file system or another host answers. The cancel is
+        Unreachable if jobs can't end before a scheduler, the file system or another host answers. The cancellation is
         recorded nevertheless, and later ticks end the jobs. RequestRefused if there is nothing to cancel, or inside a
         `batch`.
         """

@@ -43,8 +43,8 @@ class CreatableGraph(GraphBase):
         `site` is this directory if it was reserved before.
 
         The steps run in the environment of this process, or in the part of it that `around` has chosen. RequestRefused
-        if the directory has a study already. StudyError or OSError if the study can't be created. Then nothing of it
-        is left.
+        if the directory has a study already. StudyError or OSError if the study can't be created. In that case,
+        nothing of it is left.
         """
         from maestro_es.creation.create import create_study  # noqa: PLC0415 - for this only
 

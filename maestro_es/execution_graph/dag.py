@@ -33,8 +33,8 @@ class DAG(NodeGraph):
     """A graph. `adjacency_table` has the children of each node, and `values` has the value of each node.
 
     This class keeps both in memory. As in Maestro, some calls change nothing: adding a node or an edge twice, adding
-    an edge from a node to itself or to an unknown node, and removing an edge of an unknown node. All but the repeated
-    edge are logged.
+    an edge from a node to itself or to an unknown node, and removing an edge of an unknown node. All of these calls
+    are logged, except adding an edge twice.
     """
 
     adjacency_table: Any

@@ -27,9 +27,9 @@ class ExecutionGraph(
     """A graph of steps over an event log.
 
     `path` is the study's directory, which is created (default: a new temporary directory). `submission_attempts` (at
-    least 1) is how often a submission is tried if the scheduler refuses it. `submission_throttle` is how many jobs may
-    be in flight (0: no limit). With `use_tmp`, scripts are kept in a temporary directory. With `dry_run`, scripts are
-    written and nothing runs.
+    least 1) is how many times a submission is tried if the scheduler refuses it. `submission_throttle` is how many
+    jobs may be in flight (0: no limit). With `use_tmp`, scripts are kept in a temporary directory. With `dry_run`,
+    scripts are written and nothing runs.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ _FORM = re.compile(re.escape(_HEAD) + rb"V([^\n]*)\nV([0-9a-f]+)\ntR\.")
 #: Characters that protocol 0 escapes in addition to those that its encoding escapes.
 _ESCAPES = {character: f"\\u{ord(character):04x}" for character in "\\\0\n\r\x1a"}
 
-#: How many bytes of a file are read. No path is so long, and this part identifies a pickle of Maestro's.
+#: How many bytes of a file are read. No path is that long, and this part identifies a pickle of Maestro's.
 _LONGEST = 2**20
 
 

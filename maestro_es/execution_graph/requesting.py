@@ -85,10 +85,10 @@ class RequestableGraph(AuditableGraph):
         patterns, it selects all failed steps. A finished step is selected only by its full name. Steps that ended
         because of a selected step run again too. With `descendants`, so do all steps that depend on it.
 
-        The limits apply to the whole study. `restart_limit` is how often a step is restarted after a timeout, and
-        `hardware_limit` how often after a hardware failure (0: no limit). A study that has ended continues. If a step
-        had started and has a restart script, it resumes with this script, unless `from_scratch` is true. With
-        `keep_script`, a script that a user has edited in the workspace runs unchanged.
+        The limits apply to the whole study. `restart_limit` is how many times a step is restarted after a timeout, and
+        `hardware_limit` how many times it is resubmitted after a hardware failure (0: no limit). A study that has
+        ended continues. If a step had started and has a restart script, it resumes with this script, unless
+        `from_scratch` is true. With `keep_script`, a script that a user has edited in the workspace runs unchanged.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         only, all_after = arguments.flag("failed", failed), arguments.flag("descendants", descendants)
@@ -144,10 +144,10 @@ class RequestableGraph(AuditableGraph):
     ) -> list[Recorded]:
         """Change settings from the next tick on. Returns the new events: a SettingsChanged for each new value.
 
-        `submission_throttle` is how many jobs may be in flight. `restart_limit` is how often a step is restarted after
-        a timeout, and `hardware_limit` after a hardware failure. 0 means no limit. `sleep_seconds` is the time between
-        the ticks of `run_until_ended`. `array` says whether equal steps are submitted as a job array: ``auto`` (if
-        there are many), ``always`` or ``never``.
+        `submission_throttle` is how many jobs may be in flight. `restart_limit` is how many times a step is restarted
+        after a timeout, and `hardware_limit` how many times it is resubmitted after a hardware failure. 0 means no
+        limit. `sleep_seconds` is the time between the ticks of `run_until_ended`. `array` says whether steps with
+        equal keys are submitted as a job array: ``auto`` (if there are many), ``always`` or ``never``.
         """
         values: dict[str, int | str] = {
             **_settings(

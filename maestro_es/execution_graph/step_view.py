@@ -213,12 +213,12 @@ class StepView:
 
     @property
     def restarts(self) -> int:
-        """How often the step was restarted after a timeout."""
+        """How many times the step was restarted after a timeout."""
         return self._record().restarts
 
     @property
     def restart_limit(self) -> int:
-        """How often the step may be restarted after a timeout (0: no limit)."""
+        """How many times the step may be restarted after a timeout (0: no limit)."""
         return self._record().restart_limit
 
     @property

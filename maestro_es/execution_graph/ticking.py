@@ -1,4 +1,4 @@
-"""The part of the graph that runs ticks. A tick of cron imports this module and not the whole class.
+"""The part of the graph that runs ticks. A tick that cron starts imports only this module, not the whole class.
 
 `maestro_es.poller.tick` and `maestro_es.core.decide` decide what a tick does.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class SharedQueues:
     """Queue snapshots that many studies share, so that each scheduler is queried once.
 
-    It also notes which ones are down.
+    It also notes which schedulers are down.
     """
 
     def __init__(self, snapshots: Mapping[Path, QueueSnapshot]) -> None:
@@ -130,7 +130,7 @@ class TickableGraph(GraphBase):
     def _tick(self, queues: SharedQueues | None) -> bool:
         """Run one tick.
 
-        Returns whether it left steps that will not run for a later tick, to release the lock early.
+        Returns whether it left steps that will not run to a later tick, in order to release the lock early.
         """
         study = self._study
         before = study.log.head.seq

@@ -20,7 +20,10 @@ Paint = Callable[[str, int, int], str]
 
 
 class _Frame(NamedTuple):
-    """The characters of a frame: of the four horizontal lines the left end, the line, a crossing and the right end."""
+    """The characters of a frame.
+
+    For each of the four horizontal lines: the left end, the line, a crossing and the right end.
+    """
 
     top: str
     below_header: str
@@ -39,7 +42,7 @@ def framed_width(sizes: Sequence[int]) -> int:
 
 
 def is_plain(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether all characters in a table are one column wide for certain. One look at all cells together is quick."""
+    """Whether all characters in a table are certainly one column wide. Checking all cells together is quick."""
     return "".join(chain.from_iterable(rows)).isascii()
 
 

@@ -9,7 +9,7 @@ from maestro_es.audit.times import show_span
 from maestro_es.report.table import clean, width
 
 #: The letter of each group in a bar, and its colour in a terminal with 256 colours. Each differs from the others in
-#: both, also for people who see fewer colours, and on dark and light backgrounds.
+#: both, even for people who see fewer colours, and on dark and light backgrounds.
 MARKS = {
     "finished": ("#", 35),
     "failed": ("X", 124),

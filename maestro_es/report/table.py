@@ -1,6 +1,6 @@
 """Formats text for terminals without a library: clean cells, aligned columns, labelled values.
 
-Which values a table has is decided by the commands in `maestro_es.cli`.
+The commands in `maestro_es.cli` decide which values a table has.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, ruler: bool
     return texts
 
 
-# Tables may be long, so these functions look at all cells of a column together if possible.
+# Tables may be long, so these functions check all cells of a column together if possible.
 
 
 def _cleaned(cells: list[str]) -> list[str]:

@@ -17,7 +17,10 @@ _GAUGE = 12
 
 
 class StepEntry(msgspec.Struct, frozen=True):
-    """A step on the main page: `text` says how it is. `share` is the used part of its walltime; None if unknown."""
+    """A step on the main page: `text` describes its state.
+
+    `share` is the used part of its walltime; None if unknown.
+    """
 
     step: str
     text: str
@@ -25,7 +28,10 @@ class StepEntry(msgspec.Struct, frozen=True):
 
 
 class MainPage(msgspec.Struct, frozen=True):
-    """What the main page of a study shows. `chosen` is the index of the chosen entry: first running, then failed."""
+    """The contents of the main page of a study.
+
+    `chosen` is the index of the chosen entry: first running, then failed.
+    """
 
     title: str
     overview: Overview

@@ -40,9 +40,10 @@ class View:
 
     `events_of` returns the events of a step, oldest first. `study_events` returns the events of a type about the whole
     study, newest first. `author` returns the user who wrote an event. `grace` returns the grace time of a step in
-    microseconds. `host` is what the host that ticks has for local steps. `now` is the moment. `ticking` returns words
-    about the last tick, which are empty for the past. `runs` returns whether a local step runs (None: this host can't
-    see it). In this case `namesake` returns whether another host with the same name can see it. `show` formats a time.
+    microseconds. `host` says what the host that runs ticks can give to local steps. `now` is the moment. `ticking`
+    returns words about the last tick, which are empty for the past. `runs` returns whether a local step is running
+    (None: this host can't see it). In this case `namesake` returns whether another host with the same name can see it.
+    `show` formats a time.
     """
 
     graph: Graph
@@ -92,7 +93,7 @@ _Turn = (
     | e.StepReset | e.StepImported | e.StepRecovered
 )  # fmt: skip
 
-#: How many of these events an answer contains as evidence. It takes the latest.
+#: How many of these events an answer contains as evidence: the latest ones.
 _PROOFS = 5
 
 

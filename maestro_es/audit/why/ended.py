@@ -27,7 +27,7 @@ _MAESTROS = {
     State.CANCELLED: "was cancelled",
 }  # fmt: skip
 
-#: How many events of the last attempt an answer contains as evidence. It takes the latest.
+#: How many events of the last attempt an answer contains as evidence: the latest ones.
 _PROOFS = 6
 
 
@@ -72,7 +72,7 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
 
 
 def _when(view: View, event: e.StepFinished | e.StepTimedOut | e.StepFailed | e.StepCancelled) -> str:
-    """Return in words when a step ended. They say so if no exact time was reported."""
+    """Say when a step ended, and whether this time was reported or only noticed."""
     return f"(noticed at {view.show(event.at)})" if event.noticed else f"at {view.show(event.at)}"
 
 
@@ -114,7 +114,7 @@ def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Ex
 
 
 def _upstream(view: View, end: e.Recorded, blocker: int | None, how: str, message: str) -> Explanation:
-    """Return that a step has ended because of another step, and how that other step has ended."""
+    """Say that a step has ended because of another step, and how that other step has ended."""
     if blocker is None:
         return Explanation(f"{how} ({message})", (end,))
     root = ended(view, blocker, end.seq)

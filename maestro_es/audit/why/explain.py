@@ -1,4 +1,4 @@
-"""Explains why a step or a study is in its state, by one sentence and the events that prove it.
+"""Explains why a step or a study is in its state, with one sentence and the events that prove it.
 
 An answer is about the present or about a past moment. `maestro_es.audit.why.context` has its input.
 """

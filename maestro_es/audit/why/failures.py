@@ -17,7 +17,7 @@ from maestro_es.core.exit_codes import meaning
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Cause, State, StepRecord
 
-#: The number of steps whose error messages are read, at most.
+#: The largest number of steps whose error messages are read.
 _MESSAGES = 2000
 
 #: A parameter with more values than this does not describe a group.
@@ -96,7 +96,7 @@ def _outcome(step: StepRecord) -> str:
     return step.message + (f": {means}" if means else "")
 
 
-#: How often each value of each parameter occurs among the steps of a template.
+#: How many steps of a template have each value of each parameter.
 _Values = Mapping[str, Counter[str]]
 
 

@@ -35,7 +35,7 @@ def requested(view: View, step: StepRecord) -> Explanation:
 
 
 def submitted(view: View, step: StepRecord) -> Explanation:
-    """Return whether the job of a step waits or runs, since when, and which problems are known."""
+    """Return whether the job of a step is waiting or running, since when, and which problems are known."""
     events = view.events_of(step.number)
     begin = 1 + last_request(events)
     before = again(view, events[:begin])
@@ -90,7 +90,7 @@ def _state_unknown(view: View, step: StepRecord, events: Sequence[e.Recorded]) -
 
 
 def _unsupervised(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
-    """Return that the scheduler no longer watches a job, how long ticks wait for it, and the remedy."""
+    """Say that the scheduler no longer watches a job, how long ticks wait for it, and what to do."""
     proof = unsupervised(events)
     study, _, _ = view.location
     return Explanation(

@@ -17,7 +17,7 @@ from maestro_es.core.packing import counts_needs, local_steps, need, needs_runni
 from maestro_es.core.step_keys import amounts, exceeds
 from maestro_es.core.throttle import IN_DOUBT_BATCH, Slots, asked_again_at, count_slots
 
-#: At most this number of ready steps is counted to find the rank of a step. Only this many parents are examined to
+#: The largest number of ready steps that are counted to find the rank of a step, and of parents that are examined to
 #: find the one that ended last.
 _LINE = 1000
 
@@ -69,7 +69,7 @@ def held(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def _no_environment(view: View) -> list[Explanation]:
-    """Return that no step can start, if the environment file is missing or was changed."""
+    """Say that no step can start, if the environment file is missing or was changed."""
     message = view.graph.study.unreachable.get(ENVIRONMENT)
     return [] if message is None else [Explanation(message, unreachable_since(view, ENVIRONMENT))]
 
@@ -113,7 +113,7 @@ def _crowded(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def _no_room(view: View, step: StepRecord, next_tick: int) -> list[Explanation]:
-    """If the host has not enough free for a local step, return what it needs and what is free."""
+    """If a local step does not fit on the host now, return what the step needs and what is free."""
     graph = view.graph
     if step.number in [other.number for other in local_steps(graph, view.host, next_tick)]:
         return []
@@ -133,7 +133,7 @@ def _rank(before: int | None) -> str:
 
 
 def _in_doubt(view: View, step: StepRecord, rank: str) -> Explanation:
-    """Return that ticks request few jobs while the submission of another step is in doubt."""
+    """Say that ticks request few jobs while the submission of another step is in doubt."""
     in_flight = view.graph.in_flight()
     doubtful = next(other for other in in_flight if other.scheduled and other.phase is Phase.REQUESTED)
     message = (
@@ -178,7 +178,7 @@ def _made_ready(view: View, step: StepRecord) -> tuple[e.Recorded, ...]:
     return tuple(view.events_of(step.number)[:1])
 
 
-#: The search for unblocked steps ends after it has reached this number of steps.
+#: The search for unblocked steps ends after this number of steps.
 _LOOKED_AT = 10_000
 #: The search looks at no more than this number of instances of one funnel.
 _OF_A_FUNNEL = 1_000
