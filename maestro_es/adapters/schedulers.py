@@ -43,13 +43,20 @@ WITH_ADAPTER = {
     "lsf": JobEnvironment(
         of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD"),
         job_ids=("LSB_JOBID",),
-        still_running='[ "$(bjobs -noheader -o stat JOB)" = RUN ]',
+        still_running='bjobs -UF JOB | grep -q "Status <RUN>"',
+        time_left=("bjobs", "-UF", "JOB"),
+        resubmit=(
+            "sh", "-c", 'bsub -J "$1" -w "ended($2)" <"$3" | sed -n "s/^Job <\\([0-9]*\\)> is submitted.*/\\1/p"',
+            "sh", "NAME", "JOB",
+        ),
+        withdraw=("bkill", "JOB"),
+        name_variable="LSB_JOBNAME",
         settings=("LSB_DEFAULTQUEUE", "LSB_DEFAULTPROJECT", "LSB_DEFAULT_USERGROUP"),
         protocol=("BSUB_CHK_RESREQ", "BSUB_QUIET", "BSUB_QUIET2", "BSUB_BLOCK", "BSUB_STDERR"),
         stop_signals=("TERM", "INT", "USR2"),
     ),
     # Flux sends ALRM at the time limit. A job of `flux batch` also gets HUP, and has only the second of these
-    # variables.
+    # variables. In it, commands reach its own instance, which does not know the job itself.
     "flux": JobEnvironment(
         of_job=("FLUX_*",), job_ids=("FLUX_JOB_ID", "FLUX_ENCLOSING_ID"), stop_signals=("TERM", "ALRM", "HUP"),
         settings=("FLUX_URI",), always=("FLUX_URI",),
@@ -57,12 +64,22 @@ WITH_ADAPTER = {
             'case "$(flux jobs -no "{state}" JOB 2>/dev/null || flux --parent jobs -no "{state}" JOB)" in '
             "RUN) ;; *) false ;; esac"
         ),
+        time_left=("sh", "-c", "flux job timeleft JOB 2>/dev/null || flux --parent job timeleft JOB"),
+        resubmit=(
+            "sh", "-c", 'flux jobs JOB >/dev/null 2>&1 || parent=--parent; exec flux $parent batch "$@"',
+            "sh", "--dependency=afterany:JOB",
+        ),
+        withdraw=("sh", "-c", "flux cancel JOB 2>/dev/null || flux --parent cancel JOB"),
     ),
     # MoM sends TERM, both at the end of the walltime and after qdel.
     "pbs": JobEnvironment(
         of_job=("PBS_*",),
         job_ids=("PBS_JOBID",),
         still_running='qstat -f JOB | grep -q "job_state = R"',
+        time_left=("qstat", "-f", "JOB"),
+        resubmit=("qsub", "-N", "NAME", "-W", "depend=afterany:JOB"),
+        withdraw=("qdel", "JOB"),
+        name_variable="PBS_JOBNAME",
         settings=("PBS_CONF_FILE", "PBS_SERVER", "PBS_DEFAULT"),
     ),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from maestro_es.core.grace import JOB_GRACE_SECONDS
-from maestro_es.core.walltime import walltime_remedy
+from maestro_es.core.walltime import seconds_left, walltime_remedy
 
 #: The keys of the batch block that Maestro 1.2.1 or maestro-es reads for each scheduler.
 COMMON_KEYS = ("type", "shell", "host", "bank", "queue", "nodes", "args")
@@ -45,9 +45,9 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     word JOB in them stands for the id of the job. If they are empty, the scheduler can't be queried. `ends_all` is a
     shell command that succeeds only if the end of a job leaves no process behind. Three more commands are lists of
     words, and empty if the scheduler has none: `time_left` prints how much time a job has left, `resubmit` submits a
-    script to run after all jobs with the same NAME, and prints the id of its job, and `withdraw` cancels such a job.
-    The variable `name_variable` has the name of the present job. `stop_signals` are the names of the signals by which
-    the scheduler ends a job whose time is over or that a user cancels. TERM is always one of them.
+    script to run after this JOB, or after all jobs with the same NAME, and prints the id of its job, and `withdraw`
+    cancels such a job. The variable `name_variable` has the name of the present job. `stop_signals` are the names of
+    the signals by which the scheduler ends a job whose time is over or that a user cancels. They include TERM.
     """
 
     of_job: tuple[str, ...] = ()
@@ -84,8 +84,9 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     line of a script that contains options. `walltime_remedy` returns the remedy for a walltime that the scheduler
     can't read (empty: it can). `forgets_within` gets the result of the adapter's `cluster_info`, and a number of
     seconds. If the scheduler keeps no accounting and may forget an ended job within this time, it returns a warning.
-    `review` gets the batch block, and the index and the ``run`` block of each step. It returns remarks on all other
-    errors in a study file.
+    `seconds_left` gets what the command `time_left` of `jobs` has printed, and the present time. It returns how many
+    seconds the job may still run (None: no limit is known). `review` gets the batch block, and the index and the
+    ``run`` block of each step. It returns remarks on all other errors in a study file.
     """
 
     name: str
@@ -98,6 +99,7 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     jobs: JobEnvironment = JobEnvironment()
     walltime_remedy: Callable[[object], str] = walltime_remedy
     forgets_within: Callable[[Mapping[str, str], int], str] = _never
+    seconds_left: Callable[[str, float], float | None] = seconds_left
     review: Callable[[Mapping[str, Any], Sequence[tuple[int, Mapping[str, Any]]]], Iterable[Remark]] = _no_remarks
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 #: The names that Flux and Slurm use for "no limit", in lower case.
 _NO_LIMIT = ("inf", "infinite", "unlimited")
 
+_FLUX_NO_LIMIT = 2**32 - 1
+
 _UNITS = (1, 60, 3600, 86400)
 
 
@@ -41,3 +43,18 @@ def walltime_remedy(walltime: object) -> str:
     except ValueError:
         return "Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS."
     return ""
+
+
+def seconds_left(answer: str, _now: float) -> float | None:
+    """Return how many seconds a job may still run, from the answer of its scheduler (None: no limit is known).
+
+    This reads a number of seconds, as from Flux, and times such as ``0:59``, ``1:10:00`` or ``1-00:00:00`` from Slurm.
+    Slurm also prints words such as UNLIMITED, INVALID or NOT_SET. For "no limit", Flux prints the largest number.
+    """
+    text = answer.strip()
+    if text.isascii() and text.isdigit():
+        return float(text) if int(text) < _FLUX_NO_LIMIT else None
+    try:
+        return float(walltime_seconds(text)) if ":" in text else None
+    except ValueError:
+        return None

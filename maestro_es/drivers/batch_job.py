@@ -13,56 +13,54 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from maestro_es.adapters.command import run
+from maestro_es.adapters.registry import find_facts
 from maestro_es.adapters.schedulers import WITH_ADAPTER, job_around, jobs_like, outside_of
 from maestro_es.core.scheduler_facts import JobEnvironment
-from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import RequestRefused, Unreachable
 
-#: The time limit of a scheduler's command, and the interval between two questions, in seconds.
-_PATIENCE, _INTERVAL = 30.0, 60.0
-
-
-def seconds_left(answer: str) -> float | None:
-    """Return how many seconds a job has left, from the answer of its scheduler (None: no limit is known).
-
-    Slurm prints ``0:59``, ``1:10:00`` or ``1-00:00:00``, and words such as UNLIMITED, INVALID or NOT_SET.
-    """
-    text = answer.strip()
-    if not text or ":" not in text:
-        return None
-    try:
-        return float(walltime_seconds(text))
-    except ValueError:
-        return None
+#: The time limit of a scheduler's command, the interval between two questions, and that before the first answer, in
+#: seconds. In its first moments, a scheduler may not know that a job has started.
+_PATIENCE, _INTERVAL, _FIRST_INTERVAL = 30.0, 60.0, 5.0
 
 
 class JobClock:
     """Says when the job around this process is about to end: `margin` seconds before its walltime.
 
-    `ask` returns the answer of the scheduler. Unreachable if there is none.
+    `ask` returns for how many seconds the job may still run (None: no limit is known). Unreachable if there is no
+    answer.
     """
 
-    def __init__(self, margin: float, ask: Callable[[], str], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, margin: float, ask: Callable[[], float | None], now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._margin, self._ask, self._now = margin, ask, now
-        self._asked = self._end = float("inf")
+        self._next, self._end = -float("inf"), float("inf")
+        self._interval = _FIRST_INTERVAL
 
     def is_over(self) -> bool:
         """Return whether the time is over. At most once a minute, the scheduler is asked."""
         now = self._now()
-        if self._asked == float("inf") or now - self._asked >= _INTERVAL:
-            self._asked = now
+        if now >= self._next:
             with contextlib.suppress(Unreachable):
-                left = seconds_left(self._ask())
+                left = self._ask()
                 self._end = float("inf") if left is None else now + left
+                self._interval = _INTERVAL
+            self._next = now + self._interval
         return self._now() >= self._end - self._margin
 
 
 def clock(margin: float) -> JobClock:
     """Return the clock of the job around us. Without a job, or if its scheduler can't tell, the time is never over."""
-    job = job_around()
-    jobs = jobs_like(job)
-    command = jobs.time_left if jobs else ()
-    return JobClock(margin, lambda: _answer(_filled(command, JOB=job.partition(":")[2])) if command else "")
+    return JobClock(margin, _seconds_left)
+
+
+def _seconds_left() -> float | None:
+    """Return for how many seconds the job around this process may still run. Unreachable if there is no answer."""
+    kind, _, job_id = job_around().partition(":")
+    facts = find_facts(kind) if kind else None
+    if not facts or not facts.jobs.time_left:
+        return None
+    return facts.seconds_left(_answer(_filled(facts.jobs.time_left, JOB=job_id)), time.time())
 
 
 def check_script(script: Path) -> None:
@@ -79,13 +77,16 @@ def check_script(script: Path) -> None:
 def resubmit(script: Path) -> str:
     """Submit a script, to run after the job around this process, and return the id of its job.
 
-    Its job has the name of the present job, because a singleton waits for all jobs with its name. Unreachable if the
-    scheduler does not answer or refuses it.
+    Its job has the name of the present job if the scheduler tells us this name. A singleton of Slurm waits for all
+    jobs with its name. Unreachable if the scheduler does not answer or refuses it.
     """
-    jobs = _resubmitting()
-    name = os.environ.get(jobs.name_variable, "") if jobs else ""
-    argv = _filled(jobs.resubmit if jobs else (), NAME=name or script.name)
-    return _answer([*argv, str(script)]).strip().partition(";")[0]
+    jobs = _resubmitting() or JobEnvironment()
+    name = os.environ.get(jobs.name_variable, "") if jobs.name_variable else ""
+    argv = _filled(jobs.resubmit, NAME=name or script.name, JOB=job_around().partition(":")[2])
+    job_id = _answer([*argv, str(script)]).strip().partition(";")[0]
+    if not job_id:
+        raise Unreachable("the scheduler has named no job")
+    return job_id
 
 
 def withdraw(job_id: str) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import NOT_TRIED
-from tools.kill_matrix.clusters import CLUSTERS, Cluster
+from tools.kill_matrix.clusters import SCHEDULERS
+from tools.kill_matrix.real_scheduler import RealScheduler
 
 HERE = Path(__file__).parent
 
@@ -27,38 +28,47 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("schedulers"))
 
 
-@pytest.fixture(scope="session", params=CLUSTERS, ids=lambda name: CLUSTERS[name].kind)
-def shared(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+@pytest.fixture(scope="session", params=SCHEDULERS, ids=lambda name: SCHEDULERS[name].kind)
+def shared(request: pytest.FixtureRequest) -> Iterator[RealScheduler]:
     """A scheduler, if it is installed here."""
     prefix = os.environ.get(request.param)
     if not prefix:
-        pytest.skip(f"{NOT_TRIED}: no real PBS or LSF (set {' and '.join(CLUSTERS)} to where they are installed)")
+        pytest.skip(
+            f"{NOT_TRIED}: no real Flux, PBS or LSF (set {' and '.join(SCHEDULERS)} to where they are installed)"
+        )
+    path = os.environ["PATH"]
     folder = Path(tempfile.mkdtemp(prefix="scheduler-"))  # where daemons of other users may look
-    cluster = CLUSTERS[request.param](Path(prefix), folder)
+    cluster = SCHEDULERS[request.param](Path(prefix), folder)
     try:
         cluster.start()
         yield cluster
     finally:
         cluster.stop()
+        os.environ["PATH"] = path
 
 
 @pytest.fixture
-def cluster(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+def cluster(shared: RealScheduler, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealScheduler]:
     """A scheduler whose commands are on the PATH."""
     for name in [*os.environ]:
-        if name.startswith(("PBS_", "LSF_", "LSB_", "BSUB_")):
+        if name.startswith(shared.prefixes):
             monkeypatch.delenv(name)
+    for name, value in shared.variables().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("maestro_es.adapters.flux.output._SHUTDOWN_SECONDS", 2)
     monkeypatch.setenv("PATH", f"{shared.bin}:{os.environ['PATH']}")
-    return shared
+    yield shared
+    shared.recover()
 
 
 @pytest.fixture
-def launch(tmp_path: Path, cluster: Cluster) -> Callable[..., Path]:
+def launch(tmp_path: Path, cluster: RealScheduler) -> Callable[..., Path]:
     """Launch a study of these steps."""
 
     def start(*steps: str, more: str = "", options: Sequence[str] = (), queue: str = "") -> Path:
-        head = cluster.head.replace("workq", queue).replace("normal", queue) if queue else cluster.head
+        head = cluster.head.replace(cluster.queue, queue) if queue else cluster.head
         text = f"description: {{name: study, description: d}}\n{head}study:\n{''.join(steps)}{more}"
+        text = text.replace("procs: 1", f"procs: 1{cluster.keys}")
         (tmp_path / "study.yaml").write_text(text)
         done = maestro_es("run", "-y", *options, "-o", tmp_path / "study", tmp_path / "study.yaml")
         assert done.returncode == 0, done

@@ -28,17 +28,18 @@ from tests.slurm.studies import (
     local_step,
     states,
     step,
+    tick_until,
     until,
     wait_for_states,
 )
-from tools.kill_matrix.clusters import Cluster
+from tools.kill_matrix.real_scheduler import RealScheduler
 from tools.testbed.processes import running_under, wait_for
 
 Launch = Callable[..., Path]
 
 
 def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(
-    cluster: Cluster, launch: Launch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cluster: RealScheduler, launch: Launch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.delenv("MAESTRO_ES_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -64,7 +65,7 @@ def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(
     assert f'prepared\n{root}/sim/N.2\nit\'s "rich" $HOME\n' in output.read_text()  # LSF writes more around it
 
 
-def test_a_step_ends_with_its_own_exit_code(cluster: Cluster, launch: Launch):
+def test_a_step_ends_with_its_own_exit_code(cluster: RealScheduler, launch: Launch):
     root = launch(step("three", "exit 3"), step("killed", "kill -9 $$"), step("well"))
 
     assert finish(root) is StudyStatus.FAILURE
@@ -73,7 +74,7 @@ def test_a_step_ends_with_its_own_exit_code(cluster: Cluster, launch: Launch):
     assert len(ledger(root)) == 3
 
 
-def test_a_job_that_is_refused_was_not_queued(cluster: Cluster, launch: Launch):
+def test_a_job_that_is_refused_was_not_queued(cluster: RealScheduler, launch: Launch):
     root = launch(step("a"), queue="nosuch", options=["--attempts", "1"])
 
     assert finish(root) is StudyStatus.FAILURE
@@ -84,8 +85,10 @@ def test_a_job_that_is_refused_was_not_queued(cluster: Cluster, launch: Launch):
 
 
 @pytest.mark.parametrize("save", ["exit 0", "exit 1"])
-def test_a_step_that_saves_its_work_at_the_end_of_its_time_is_restarted(cluster: Cluster, launch: Launch, save: str):
-    command = f'trap "touch saved; {save}" TERM USR2; sleep 300 & wait'
+def test_a_step_that_saves_its_work_at_the_end_of_its_time_is_restarted(
+    cluster: RealScheduler, launch: Launch, save: str
+):
+    command = f'trap "touch saved; {save}" TERM USR2 ALRM; sleep 300 & wait'
     root = launch(step("a", command, walltime=f'"{cluster.shortest}"', restart='"cat saved"'))  # fmt: skip
 
     assert finish(root, seconds=200) is StudyStatus.FINISHED
@@ -93,7 +96,7 @@ def test_a_step_that_saves_its_work_at_the_end_of_its_time_is_restarted(cluster:
     assert (root / "a" / "saved").exists()
 
 
-def test_a_cancelled_study_ends_its_running_and_its_waiting_jobs(cluster: Cluster, launch: Launch):
+def test_a_cancelled_study_ends_its_running_and_its_waiting_jobs(cluster: RealScheduler, launch: Launch):
     root = launch(step("a", "sleep 300"), step("b", "sleep 300"))
     wait_for_states(root, a=State.RUNNING, b=State.RUNNING)
     assert maestro_es("cancel", "-y", root).returncode == 0
@@ -103,17 +106,17 @@ def test_a_cancelled_study_ends_its_running_and_its_waiting_jobs(cluster: Cluste
     wait_for(lambda: not running_under(root))
 
 
-def test_a_job_that_somebody_cancels_by_hand_is_a_cancelled_step(cluster: Cluster, launch: Launch):
+def test_a_job_that_somebody_cancels_by_hand_is_a_cancelled_step(cluster: RealScheduler, launch: Launch):
     root = launch(step("a", "sleep 300"))
     wait_for_states(root, a=State.RUNNING)
     [submitted] = events(root, e.JobSubmitted)
-    assert cluster.run(cluster.cancels, submitted.job_id).returncode == 0
+    assert cluster.cancel(submitted.job_id) == 0
 
     assert finish(root) is StudyStatus.CANCELLED
     assert len(ledger(root)) == 1
 
 
-def test_a_submission_whose_answer_is_lost_runs_once(cluster: Cluster, launch: Launch):
+def test_a_submission_whose_answer_is_lost_runs_once(cluster: RealScheduler, launch: Launch):
     cluster.fault("lost")
     root = launch(step("a"))
     assert len(events(root, e.SubmissionUncertain)) == 1
@@ -123,7 +126,7 @@ def test_a_submission_whose_answer_is_lost_runs_once(cluster: Cluster, launch: L
     assert {submitted.adopted for submitted in events(root, e.JobSubmitted)} == {True}
 
 
-def test_a_submission_that_is_sent_twice_runs_once(cluster: Cluster, launch: Launch):
+def test_a_submission_that_is_sent_twice_runs_once(cluster: RealScheduler, launch: Launch):
     cluster.fault("twice")
     root = launch(step("a", until("go")))
     wait_for_states(root, a=State.RUNNING)
@@ -133,7 +136,7 @@ def test_a_submission_that_is_sent_twice_runs_once(cluster: Cluster, launch: Lau
     assert len(ledger(root)) == 1
 
 
-def test_a_server_that_is_killed_after_a_submission_loses_nothing(cluster: Cluster, launch: Launch):
+def test_a_server_that_is_killed_after_a_submission_loses_nothing(cluster: RealScheduler, launch: Launch):
     root = launch(step("a", until("go")), step("b", depends=["a"]))
     cluster.signal_server(signal.SIGKILL)
     cluster.restart_server()
@@ -143,7 +146,7 @@ def test_a_server_that_is_killed_after_a_submission_loses_nothing(cluster: Clust
     assert len(ledger(root)) == 2
 
 
-def test_a_server_that_is_killed_while_a_job_runs_does_not_fail_it(cluster: Cluster, launch: Launch):
+def test_a_server_that_is_killed_while_a_job_runs_does_not_fail_it(cluster: RealScheduler, launch: Launch):
     root = launch(step("a", until("go")))
     wait_for_states(root, a=State.RUNNING)
     cluster.signal_server(signal.SIGKILL)
@@ -160,7 +163,7 @@ def test_a_server_that_is_killed_while_a_job_runs_does_not_fail_it(cluster: Clus
     assert len(ledger(root)) == 1
 
 
-def test_a_server_that_hangs_says_nothing_of_any_job(cluster: Cluster, launch: Launch):
+def test_a_server_that_hangs_says_nothing_of_any_job(cluster: RealScheduler, launch: Launch):
     root = launch(step("a", until("go")))
     wait_for_states(root, a=State.RUNNING)
     cluster.signal_server(signal.SIGSTOP)
@@ -185,7 +188,7 @@ def _is_uncertain(root: Path) -> bool:
 
 
 def test_a_submission_to_a_server_that_hangs_is_in_doubt_and_runs_once(
-    cluster: Cluster, launch: Launch, monkeypatch: pytest.MonkeyPatch
+    cluster: RealScheduler, launch: Launch, monkeypatch: pytest.MonkeyPatch
 ):
     root = launch(local_step("prep", until("start")), step("a", depends=["prep"]))
     cluster.signal_server(signal.SIGSTOP)
@@ -202,7 +205,7 @@ def test_a_submission_to_a_server_that_hangs_is_in_doubt_and_runs_once(
     assert len(ledger(root)) == 1
 
 
-def test_a_lost_log_is_recovered_with_its_running_job(cluster: Cluster, launch: Launch, tmp_path: Path):
+def test_a_lost_log_is_recovered_with_its_running_job(cluster: RealScheduler, launch: Launch, tmp_path: Path):
     root = launch(step("a", until("go")), step("b", depends=["a"]))
     wait_for_states(root, a=State.RUNNING)
     assert maestro_es("export", root, "-o", tmp_path / "export").returncode == 0
@@ -213,3 +216,124 @@ def test_a_lost_log_is_recovered_with_its_running_job(cluster: Cluster, launch: 
 
     assert finish(root) is StudyStatus.FINISHED
     assert len(ledger(root)) == 2
+
+
+#: A driver in a batch job. It stops 50 s before the end of its job, which has a minute.
+_DRIVER = """#!/bin/sh
+#flux: -n1 -t60s -q debug
+#PBS -l walltime=00:01:00 -o /dev/null -j oe
+#BSUB -W 1 -o /dev/null
+echo job >>{folder}/jobs
+PATH={path}
+export PATH MAESTRO_ES_HOME={home}
+{python} -m maestro_es drive --stop-before 50 {options} {root} >>{folder}/said 2>&1
+"""
+
+
+def _driver(folder: Path, root: Path, options: str = "") -> Path:
+    """Write a script for a job that drives a study."""
+    script = folder / "drive.sh"
+    variables = {"home": os.environ["MAESTRO_ES_HOME"], "path": os.environ["PATH"], "python": sys.executable}
+    script.write_text(_DRIVER.format(folder=folder, root=root, options=options, **variables))
+    script.chmod(0o755)
+    return script
+
+
+def test_a_driver_stops_before_its_job_ends(cluster: RealScheduler, launch: Launch, tmp_path: Path):
+    root = launch(step("a", until("go")))
+    assert cluster.batch(_driver(tmp_path, root))
+    wait_for(lambda: (tmp_path / "said").exists() and "is about to end" in (tmp_path / "said").read_text())
+    (tmp_path / "go").touch()
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 1
+
+
+@pytest.mark.timeout(400)
+def test_a_chain_of_jobs_drives_a_study_to_its_end_and_leaves_no_job_behind(
+    cluster: RealScheduler, launch: Launch, tmp_path: Path
+):
+    root = launch(step("a", until("go")), step("b", depends=["a"]))
+    assert cluster.batch(_driver(tmp_path, root, f"--resubmit {tmp_path}/drive.sh"))
+    wait_for(lambda: (tmp_path / "jobs").exists() and len((tmp_path / "jobs").read_text().split()) == 2, 150)
+    (tmp_path / "go").touch()
+    wait_for(lambda: set(states(root).values()) == {"FINISHED"}, 60)
+    wait_for(lambda: not cluster.queued(), 60)
+    said = (tmp_path / "said").read_text()
+
+    assert "continues after this one" in said
+    assert len(ledger(root)) == 2
+    if cluster.kind != "lsf":  # volclava 2.2-beta starts jobs at once, whatever -w says
+        assert said.count("continues after this one") == len((tmp_path / "jobs").read_text().split())
+        assert "is about to end" in said
+
+
+def test_a_job_that_was_put_back_in_the_queue_by_hand_does_not_start_another_time(
+    cluster: RealScheduler, launch: Launch
+):
+    if cluster.kind == "flux":
+        pytest.skip("Flux puts no job back in its queue")
+    root = launch(step("only", until("go")))
+    wait_for_states(root, only=State.RUNNING)
+    wait_for((root / "ledger").exists)
+    [submitted] = events(root, e.JobSubmitted)
+    cluster.requeue(submitted.job_id)
+    if cluster.kind == "lsf":  # without exit reasons, the signal INT means that a user has cancelled the job
+        assert finish(root) is StudyStatus.CANCELLED
+        wait_for(lambda: not cluster.queued())
+        assert ledger(root) == [submitted.token]
+        return
+    tick_until(root, e.HardwareFailed)
+    (root.parent / "go").touch()
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 2
+    assert {event.token for event in events(root, e.SubmissionRequested)} == set(ledger(root))
+
+
+def test_a_step_whose_node_is_lost_for_a_while_runs_on_and_counts(cluster: RealScheduler, launch: Launch):
+    root = launch(step("only", until("go")), step("after", depends=["only"]))
+    wait_for_states(root, only=State.RUNNING)
+    cluster.lose_node()
+    with contextlib.suppress(Unreachable), Session(root, RUNTIME) as study:
+        tick(study)
+    assert running_under(root)
+    (root.parent / "go").touch()
+    wait_for(lambda: [*(root / ".maestro-es" / "inbox").glob("*.exit.0")])
+    cluster.repair_node()
+
+    assert finish(root, seconds=200) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 2
+
+
+def test_a_dry_tick_shows_the_command_and_submits_nothing(cluster: RealScheduler, launch: Launch):
+    root = launch(step("one"), step("two", depends=["one"]))
+    wait_for(lambda: [*(root / ".maestro-es" / "inbox").glob("*.exit.0")])
+    before = cluster.queued()
+    done = maestro_es("tick", "--dry", root)
+
+    assert done.returncode == 0, done
+    assert {"flux": "flux submit", "pbs": "qsub", "lsf": "bsub"}[cluster.kind] in done.stdout
+    assert f"{root}/two" in done.stdout
+    assert cluster.queued() == before
+    assert len(events(root, e.JobSubmitted)) == 1
+    assert finish(root) is StudyStatus.FINISHED
+
+
+def test_why_names_the_job_and_its_state(cluster: RealScheduler, launch: Launch):
+    root = launch(step("runs", until("go")), step("fails", "exit 3"), step("waits", depends=["runs"]))
+    wait_for_states(root, runs=State.RUNNING, fails=State.FAILED)
+    [job_id] = [event.job_id for event in events(root, e.JobSubmitted) if event.token in _of(root)]
+    why = {name: " ".join(maestro_es("why", root, name).stdout.split()) for name in ("runs", "fails", "waits")}
+
+    assert job_id in why["runs"]
+    assert "exit code 3" in why["fails"]
+    assert "runs" in why["waits"]
+    (root.parent / "go").touch()
+    assert finish(root) is StudyStatus.FAILURE
+
+
+def _of(root: Path) -> list[str]:
+    """Return the tokens of the step "runs"."""
+    with Session(root, RUNTIME) as study:
+        return [study.graph.step(study.graph.number_of("runs") or 0).token]

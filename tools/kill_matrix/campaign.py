@@ -9,8 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools.kill_matrix.clusters import SCHEDULERS, RealScheduler
+from tools.kill_matrix.clusters import SCHEDULERS
 from tools.kill_matrix.matrix import CLIENT, FAILED, TICK, Row, play_apart
+from tools.kill_matrix.real_scheduler import RealScheduler
 
 
 def make_scheduler(kind: str, folder: Path) -> RealScheduler:

@@ -1,8 +1,8 @@
 """Real schedulers other than Slurm: Flux, OpenPBS, and volclava, a free descendant of LSF.
 
-They must be installed: `MAESTRO_ES_FLUX`, `MAESTRO_ES_OPENPBS` and `MAESTRO_ES_VOLCLAVA` name their directories. The
-daemons of PBS and LSF listen on all addresses, so they run in a network namespace of their own. Programs outside of it
-enter it by wrappers around the scheduler's commands. A test can also let a wrapper lose or double a submission.
+`SCHEDULERS` has the variables that name the directories where they are installed. The daemons of PBS and LSF listen on
+all addresses, so they run in a network namespace of their own. Programs outside of it enter it by wrappers around the
+commands. A test can also let a wrapper lose or double a submission.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import shutil
 import signal
 import subprocess
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from tools.kill_matrix.instance import Instance
+from tools.kill_matrix.flux_scheduler import FluxScheduler
+from tools.kill_matrix.real_scheduler import RealScheduler
 from tools.testbed.processes import wait_for
 
 _START = 120.0
@@ -44,72 +45,14 @@ printf '127.0.0.1 localhost\\n10.77.0.1 %s\\n' "$(hostname)" >/etc/hosts
 """
 
 
-class RealScheduler(ABC):
-    """A scheduler with one node. `kind` is its batch type, `queue` a queue, and `head` the head of a study for it."""
-
-    kind: ClassVar[str]
-    head: ClassVar[str]
-    queue: ClassVar[str]
-    #: The shortest walltime.
-    shortest: ClassVar[str]
-    #: The commands that a tick calls, each as often as it is to be killed. The second word is a subcommand.
-    killed: ClassVar[tuple[str, ...]]
-    #: The directory of the scheduler's commands.
-    bin: Path
-
-    @abstractmethod
-    def __init__(self, prefix: Path, folder: Path) -> None:
-        """Take the directory where it is installed, and one for its files."""
-
-    @abstractmethod
-    def start(self) -> None:
-        """Start the daemons, and wait until they answer."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """End everything, and remove the files."""
-
-    def variables(self) -> dict[str, str]:
-        """Return the variables that lead to the scheduler."""
-        return {}
-
-    @abstractmethod
-    def version(self) -> str:
-        """Return the name and the version of the scheduler."""
-
-
-class FluxScheduler(RealScheduler):
-    """An instance of Flux with queues."""
-
-    kind, queue, shortest = "flux", "debug", "00:00:03"
-    head = "batch: {type: flux, host: here, bank: mine, queue: debug}\n"
-    killed = (*["flux job-submit"] * 6, "flux job-list", "flux ping", "flux batch", "flux submit", "flux python")
-
-    def __init__(self, prefix: Path, folder: Path) -> None:
-        self.bin = prefix / "bin"
-        os.environ["PATH"] = f"{self.bin}:{os.environ['PATH']}"
-        self.instance = Instance(folder / "instance", queues=True)
-
-    def start(self) -> None:
-        self.instance.start()
-
-    def stop(self) -> None:
-        self.instance.stop()
-        shutil.rmtree(self.instance.folder, ignore_errors=True)
-
-    def variables(self) -> dict[str, str]:
-        return {"FLUX_URI": self.instance.uri}
-
-    def version(self) -> str:
-        return f"flux-core {self.instance.run('getattr', 'version').stdout.strip()}"
-
-
 class Cluster(RealScheduler):
     """A scheduler in a network namespace of its own."""
 
     commands: ClassVar[tuple[str, ...]]
     submits: ClassVar[str]
     server: ClassVar[str]
+    #: The daemon that watches the jobs of the node.
+    node: ClassVar[str]
     #: The command that cancels a job.
     cancels: ClassVar[str]
 
@@ -176,9 +119,26 @@ class Cluster(RealScheduler):
             [str(self.bin / name), *arguments], capture_output=True, text=True, check=False, timeout=60
         )
 
-    def fault(self, word: str) -> None:
-        """Let the next submission be "lost" (there is a job, but no answer) or sent "twice"."""
-        (self.folder / "fault").write_text(word)
+    def cancel(self, job_id: str) -> int:
+        return self.run(self.cancels, job_id).returncode
+
+    def lose_node(self) -> None:
+        for pid in self.pids(self.node):
+            os.kill(pid, signal.SIGKILL)
+
+    def repair_node(self) -> None:
+        self.enter(self.node_script())
+
+    @abstractmethod
+    def node_script(self) -> str:
+        """Return a shell command that starts the daemon of the node."""
+
+    def enter(self, script: str) -> None:
+        """Run a shell command in the namespace."""
+        subprocess.run(
+            ["nsenter", "-t", str(self._holder.pid), "-n", "-m", "env", *self.settings().split(), "sh", "-c", script],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, timeout=60,
+        )  # fmt: skip
 
     # -- the daemons ------------------------------------------------------------------------------------------------
 
@@ -226,8 +186,9 @@ class Cluster(RealScheduler):
 class PbsCluster(Cluster):
     """OpenPBS."""
 
-    kind, submits, server, cancels = "pbs", "qsub", "pbs_server.bin", "qdel"
-    commands = ("qsub", "qstat", "qselect", "qdel", "qmgr", "qrerun")
+    kind, submits, server, node, cancels = "pbs", "qsub", "pbs_server.bin", "pbs_mom", "qdel"
+    prefixes = ("PBS_",)
+    commands = ("qsub", "qstat", "qselect", "qdel", "qmgr", "qrerun", "qalter")
     queue, head = "workq", "batch: {type: pbs, queue: workq}\n"
     killed = (*["qsub"] * 6, "qselect", "qstat")
     shortest = "00:00:04"
@@ -266,18 +227,22 @@ export PBS_CONF_FILE={self.folder}/pbs.conf PATH={self.prefix}/bin:{self.prefix}
         ):  # fmt: skip
             self.run("qmgr", "-c", line)
 
+    def batch(self, script: Path) -> str:
+        return self.run("qsub", str(script)).stdout.strip()
+
+    def queued(self) -> list[str]:
+        return self.run("qselect").stdout.split()
+
+    def requeue(self, job_id: str) -> None:
+        assert self.run("qrerun", job_id).returncode != 0  # it is not rerunnable
+        assert self.run("qalter", "-r", "y", job_id).returncode == 0
+        assert self.run("qrerun", job_id).returncode == 0
+
+    def node_script(self) -> str:
+        return f"{self.prefix}/sbin/pbs_mom"
+
     def restart_server(self) -> None:
-        subprocess.run(
-            [
-                *("nsenter", "-t", str(self._holder.pid), "-n", "-m"),
-                *("env", self.settings(), f"{self.prefix}/sbin/pbs_server"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
-            timeout=60,
-        )
+        self.enter(f"{self.prefix}/sbin/pbs_server")
         super().restart_server()
 
 
@@ -314,7 +279,8 @@ End User
 class LsfCluster(Cluster):
     """volclava. It has no -rn, -Q, -G and -cwd, so its wrapper removes them."""
 
-    kind, submits, server, cancels = "lsf", "bsub", "mbatchd", "bkill"
+    kind, submits, server, node, cancels = "lsf", "bsub", "mbatchd", "sbatchd", "bkill"
+    prefixes = ("LSF_", "LSB_", "BSUB_")
     commands = ("bsub", "bjobs", "bkill", "lsid", "bhosts", "brequeue")
     queue, head = "normal", "batch: {type: lsf, host: here, bank: mine, queue: normal, launcher: mpirun}\n"
     killed = (*["bsub"] * 6, "bjobs", "bjobs", "lsid")
@@ -322,6 +288,22 @@ class LsfCluster(Cluster):
 
     def settings(self) -> str:
         return f"LSF_ENVDIR={self.folder}/conf LSB_NTRIES=1"
+
+    def batch(self, script: Path) -> str:
+        done = subprocess.run(
+            [str(self.bin / "bsub")],
+            input=script.read_text(), capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        return done.stdout.partition("<")[2].partition(">")[0]
+
+    def queued(self) -> list[str]:
+        return [line.split()[0] for line in self.run("bjobs", "-w").stdout.splitlines()[1:]]
+
+    def requeue(self, job_id: str) -> None:
+        assert self.run("brequeue", job_id).returncode == 0
+
+    def node_script(self) -> str:
+        return f"{self.prefix}/sbin/sbatchd"
 
     def dropped(self, name: str) -> str:
         if name != self.submits:
@@ -376,6 +358,3 @@ export LSF_ENVDIR={conf}
 SCHEDULERS: dict[str, type[RealScheduler]] = {
     "MAESTRO_ES_FLUX": FluxScheduler, "MAESTRO_ES_OPENPBS": PbsCluster, "MAESTRO_ES_VOLCLAVA": LsfCluster,
 }  # fmt: skip
-
-#: Those in a namespace of their own.
-CLUSTERS: dict[str, type[Cluster]] = {"MAESTRO_ES_OPENPBS": PbsCluster, "MAESTRO_ES_VOLCLAVA": LsfCluster}

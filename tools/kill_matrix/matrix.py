@@ -35,7 +35,7 @@ from tools.crash_matrix.calls import Point
 from tools.crash_matrix.study import BEGIN, END, SETTINGS, judge
 from tools.crash_matrix.ticks import How
 from tools.kill_matrix.clusters import SCHEDULERS as REAL
-from tools.kill_matrix.clusters import RealScheduler
+from tools.kill_matrix.real_scheduler import RealScheduler
 from tools.testbed.processes import running_under
 
 TICK, CLIENT, FAILED = "tick", "client", "failed call"
@@ -70,7 +70,7 @@ for found in "$here"/points/{name}*; do
     rm "$found" 2>/dev/null || continue
     note=$here/traces/${{found##*/}}
     export TRACER="strace -f -q -o $note -e trace=$call -e inject=$call:$fault:when=$number"
-    {run} "$@"
+    {real} "$@"
     code=$?
     ! grep -q "INJECTED\\|killed by SIGKILL" "$note" || echo "$fault: $command" >>"$here/hit"
     [ $code != 137 ] || kill -KILL $$
@@ -142,9 +142,8 @@ class Trial:
             (folder / "bin" / name).mkdir(parents=True)
         for name in {command.partition(" ")[0] for command in self.scheduler.killed}:
             real = shutil.which(name)
-            run = f"$TRACER {real}" if kind == "flux" else real
             script = folder / "bin" / name
-            script.write_text(_CLIENT.format(folder=folder / "bin", name=name, real=real, run=run))
+            script.write_text(_CLIENT.format(folder=folder / "bin", name=name, real=real))
             script.chmod(0o755)
         os.environ["MAESTRO_ES_HOME"] = str(folder / "home")
         os.environ["PATH"] = f"{folder}/bin:{os.environ['PATH']}"

@@ -22,6 +22,7 @@ from typing import Any
 from maestro_es.adapters import schedulers
 from maestro_es.adapters.launcher import Resources, custom_launch, fill_in, per_node, whole_number
 from maestro_es.adapters.lsf.client import LsfJobs, lsf_environment
+from maestro_es.adapters.lsf.output import seconds_left
 from maestro_es.adapters.one_dash import OneDashAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
@@ -69,6 +70,7 @@ FACTS = SchedulerFacts(
     passes_options=True,
     directive="#BSUB",
     jobs=schedulers.WITH_ADAPTER["lsf"],
+    seconds_left=seconds_left,
     # The name of a host may follow after a slash.
     walltime_remedy=lambda walltime: walltime_remedy(str(walltime or "").partition("/")[0]),
 )

@@ -7,6 +7,7 @@ free descendant of an early LSF. `maestro_es.adapters.lsf.client` decides which 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 from maestro_es.adapters.base import QueueEntry
@@ -99,7 +100,9 @@ _OLD = re.compile(r"not a valid field name|[Ii]llegal option|[Uu]nknown option|i
 _BLOCK = re.compile(r"^Job <([0-9]+)(?:\[[0-9]+\])?>,.*?Status <(\w+)>(.*)", re.MULTILINE)
 _EXIT_CODE = re.compile(r"^.*: Exited with exit code ([0-9]+)\.", re.MULTILINE)
 _SIGNAL = re.compile(r"^.*: Exited by signal ([0-9]+)\.", re.MULTILINE)
-_STARTED = re.compile(r"^.*: (Started|Dispatched|\[[0-9]+\] [Ss]tarted)\b", re.MULTILINE)
+_STARTED = re.compile(r"^(.*): (?:Started|Dispatched|\[[0-9]+\] [Ss]tarted)\b", re.MULTILINE)
+_RUN_LIMIT = re.compile(r"RUNLIMIT\s+([0-9.]+) min\b")
+_DAY = 86400
 _COMMAND, _NAME = re.compile(r"Command <(.*)"), re.compile(r"^Job <[^>]*>, Job Name <([^>]*)>")
 
 _FACT = {
@@ -236,3 +239,24 @@ def read_facts(text: str) -> dict[str, str]:
 def _unreadable(done: Completed) -> Unreachable:
     message = " ".join(done.err.split()) or f"its answer can't be read; it ends with {done.out[-60:]!r}"
     return Unreachable(f"bjobs: {message}")
+
+
+def seconds_left(text: str, now: float) -> float | None:
+    """Return how many seconds a job may still run, from the output of ``bjobs -UF`` (None: no limit is known).
+
+    LSF prints the time of the start without a year [V]. Unreachable if it does not show the start.
+    """
+    limit, starts = _RUN_LIMIT.search(text), _STARTED.findall(text)
+    if not limit:
+        return None
+    if not starts:
+        raise Unreachable("bjobs does not show yet when the job has started")
+    this_year = time.localtime(now).tm_year
+    began = _moment(starts[-1], this_year)
+    if began > now + _DAY:
+        began = _moment(starts[-1], this_year - 1)
+    return began + float(limit[1]) * 60 - now
+
+
+def _moment(text: str, year: int) -> float:
+    return time.mktime(time.strptime(f"{text} {year}", "%a %b %d %H:%M:%S %Y"))

@@ -30,6 +30,7 @@ from maestro_es.adapters.base import noting, stop_if
 from maestro_es.adapters.launcher import Resources, custom_launch, fill_in, whole_number
 from maestro_es.adapters.one_dash import OneDashAdapter
 from maestro_es.adapters.pbs.client import PbsJobs, pbs_environment
+from maestro_es.adapters.pbs.output import seconds_left
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
@@ -77,6 +78,7 @@ FACTS = SchedulerFacts(
     passes_options=True,
     directive="#PBS",
     jobs=schedulers.WITH_ADAPTER["pbs"],
+    seconds_left=seconds_left,
     forgets_within=lambda info, _: (
         "PBS keeps no history of ended jobs (job_history_enable)" if info.get("job_history_enable") == "False" else ""
     ),

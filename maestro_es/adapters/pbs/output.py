@@ -7,12 +7,14 @@ which commands are run, and when.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from maestro_es.adapters.base import QueueEntry
 from maestro_es.adapters.command import Completed
 from maestro_es.core.model import JobState
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
+from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import Unreachable
 
 #: The letters of job_state in job_obit(7B) and job.h. A letter that is missing here is UNKNOWN: M (another server has
@@ -30,6 +32,10 @@ _STATES = {
     "F": JobState.FINISHED,
 }
 _HELD, _ENDED = "H", "F"
+
+#: The walltime of a job, and when it has started, in local time.
+_WALLTIME = re.compile(r"Resource_List\.walltime = ([0-9]+:[0-9:]+)")
+_START = re.compile(r"\bstime = (\w+ \w+ +[0-9]+ [0-9:]+ [0-9]{4})")
 
 #: The substate of a job that was deleted, whatever its exit code is.
 _DELETED = 91
@@ -218,3 +224,12 @@ def unreadable(command: str, done: Completed) -> Unreachable:
     """Return the error of a command that has not answered."""
     message = " ".join(done.err.split()) or f"its answer can't be read; it ends with {done.out[-60:]!r}"
     return Unreachable(f"{command}: {message}")
+
+
+def seconds_left(text: str, now: float) -> float | None:
+    """Return how many seconds a job may still run, from the output of ``qstat -f`` (None: no limit is known)."""
+    limit, start = _WALLTIME.search(text), _START.search(text)
+    if not limit or not start:
+        return None
+    began = time.mktime(time.strptime(start[1], "%a %b %d %H:%M:%S %Y"))
+    return began + walltime_seconds(limit[1]) - now

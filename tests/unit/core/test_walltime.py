@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.adapters.registry import find_facts
-from maestro_es.core.walltime import walltime_seconds
+from maestro_es.core.walltime import seconds_left, walltime_seconds
 from tests.fakes.walltimes import NO_TIMES_TO_SLURM, TIMES_TO_SLURM
 
 
@@ -83,3 +83,15 @@ def test_others_take_what_their_scripts_can_say(scheduler: str, walltime: str):
 )
 def test_others_refuse_what_no_script_of_theirs_can_say(scheduler: str, walltime: str):
     assert remedy(scheduler, walltime) == "Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS."
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        ("0:59\n", 59), ("1:10:00\n", 4200), ("1-00:00:00\n", 86400), ("0:00\n", 0), ("3599\n", 3599),
+        ("UNLIMITED\n", None), ("INVALID\n", None), ("NOT_SET\n", None), ("\n", None), ("0:59\n1:00\n", None),
+        ("4294967295\n", None),
+    ],
+)  # fmt: skip
+def test_the_time_left_is_read(answer: str, seconds: float | None):
+    assert seconds_left(answer, 0) == seconds

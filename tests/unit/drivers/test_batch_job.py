@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
-
-from maestro_es.drivers.batch_job import JobClock, seconds_left
+from maestro_es.drivers.batch_job import JobClock
 from maestro_es.errors import Unreachable
 
 
-@pytest.mark.parametrize(
-    ("answer", "seconds"),
-    [
-        ("0:59\n", 59), ("1:10:00\n", 4200), ("1-00:00:00\n", 86400), ("0:00\n", 0),
-        ("UNLIMITED\n", None), ("INVALID\n", None), ("NOT_SET\n", None), ("\n", None), ("0:59\n1:00\n", None),
-    ],
-)  # fmt: skip
-def test_the_time_left_is_read(answer: str, seconds: float | None):
-    assert seconds_left(answer) == seconds
-
-
 class Scheduler:
-    """Answers with `left`, or not at all if that is empty. It counts the questions."""
+    """Answers with `left`, or not at all. It counts the questions."""
 
     def __init__(self) -> None:
-        self.left, self.asked, self.now = "10:00", 0, 0.0
+        self.left: float | None = 600
+        self.silent, self.asked, self.now = False, 0, 0.0
 
-    def ask(self) -> str:
+    def ask(self) -> float | None:
         self.asked += 1
-        if not self.left:
+        if self.silent:
             raise Unreachable("squeue: no answer")
         return self.left
 
@@ -38,16 +26,33 @@ def test_the_scheduler_is_asked_once_a_minute_and_its_last_answer_counts():
     assert not any(clock.is_over() for _ in range(9))
     assert scheduler.asked == 1
 
-    scheduler.left = ""
+    scheduler.silent = True
     scheduler.now = 539.9
     assert not clock.is_over()
     assert scheduler.asked == 2
     scheduler.now = 540
     assert clock.is_over()
 
-    scheduler.left, scheduler.now = "1:00:00", 600
+    scheduler.silent, scheduler.left, scheduler.now = False, 3600, 600
     assert not clock.is_over()
-    scheduler.left, scheduler.now = "UNLIMITED", 660
+    scheduler.left, scheduler.now = None, 660
     assert not clock.is_over()
-    scheduler.left, scheduler.now = "0:10", 720
+    scheduler.left, scheduler.now = 10, 720
     assert clock.is_over()
+
+
+def test_until_the_first_answer_the_scheduler_is_asked_every_five_seconds():
+    scheduler = Scheduler()
+    scheduler.silent, scheduler.left = True, 70
+    clock = JobClock(60, scheduler.ask, lambda: scheduler.now)
+    assert not clock.is_over()
+    scheduler.silent, scheduler.now = False, 4.9
+    assert not clock.is_over()
+    assert scheduler.asked == 1
+
+    scheduler.now = 5
+    assert not clock.is_over()
+    assert scheduler.asked == 2
+    scheduler.now = 15
+    assert clock.is_over()
+    assert scheduler.asked == 2

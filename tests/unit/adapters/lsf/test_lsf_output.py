@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pytest
 from msgspec import structs
@@ -17,6 +18,7 @@ from maestro_es.adapters.lsf.output import (
     read_json,
     read_submission,
     read_text,
+    seconds_left,
 )
 from maestro_es.adapters.queue_entries import by_token
 from maestro_es.core.model import JobState, Phase, StepRecord
@@ -169,13 +171,13 @@ UF = """
 Job <7>, Job Name <s>, User <you>, Project <default>, Status <{status}>, Queue <q>, Command <{command}>, Job Description <d>
 Mon Nov 30 12:14:25: Submitted from host <n1>, CWD </a b/s_1>, Output File </a b/s_1/s.%J.out>;
 {details}
- RUNLIMIT                
- 1.0 min                 
+ RUNLIMIT
+ 1.0 min
 ------------------------------------------------------------------------------
 
 Job <8[2]>, User <you>, Project <default>, Status <RUN>, Queue <q>, Command <sh -c 'exit 3'>
 Mon Nov 30 12:14:27: Started 1 Task(s) on Host(s) <n1>, Allocated 1 Slot(s) on Host(s) <n1>;
-"""  # noqa: E501, W291
+"""  # noqa: E501
 STARTED = "Mon Nov 30 12:14:27: Started 1 Task(s) on Host(s) <n1>, Allocated 1 Slot(s) on Host(s) <n1>;\n"
 
 
@@ -263,3 +265,26 @@ def test_a_job_of_maestro_is_known_by_its_id_and_its_name(stat: str):
     assert [*by_token(listed, [step])] == [step.token]
     assert by_token(listed, [structs.replace(step, name="other_N.1", workspace="other/N.1")]) == {}
     assert by_token(listed, [structs.replace(step, job_id="10")]) == {}
+
+
+#: What ``bjobs -UF`` prints [V].
+RUNNING = """
+Job <1>, Job Name <first>, User <root>, Project <default>, Status <RUN>, Queue <normal>, Command </tmp/s.sh>
+Thu Dec 31 23:58:00: Submitted from host <vm>, CWD </>;
+Thu Dec 31 23:59:00: Started 1 Task(s) on Host(s) <vm>, Allocated 1 Slot(s) on Host(s) <vm>, Execution Home </root>;
+
+ RUNLIMIT
+ 8.0 min
+
+"""
+
+
+def test_the_time_left_of_a_job_is_its_run_limit_from_its_start_also_after_the_end_of_a_year():
+    start = datetime(2026, 12, 31, 23, 59).astimezone().timestamp()
+
+    assert seconds_left(RUNNING, start + 30) == 450
+    assert seconds_left(RUNNING, start + 120) == 360
+    assert seconds_left(RUNNING.replace("RUNLIMIT", "LIMIT"), start) is None
+    assert seconds_left("", start) is None
+    with pytest.raises(Unreachable, match="does not show yet"):
+        seconds_left(RUNNING.replace("Started", "Waits"), start)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from maestro_es.adapters.command import Completed
@@ -13,6 +15,7 @@ from maestro_es.adapters.pbs.output import (
     read_ids,
     read_jobs,
     read_submission,
+    seconds_left,
 )
 from maestro_es.core.model import JobState
 from maestro_es.core.submission import Accepted, InDoubt, QueueFull, Rejected
@@ -211,3 +214,12 @@ def test_commands_that_ask_lead_to_the_recorded_server():
 
     assert pbs_environment(ours, recorded) == recorded
     assert pbs_environment(ours, {}) == {"PATH": "/bin", "PBS_SERVER": "ours"}
+
+
+def test_the_time_left_of_a_job_is_its_walltime_from_its_start():
+    text = "Job Id: 0.vm\n    Resource_List.walltime = 00:08:09\n    stime = Mon Nov 30 15:32:33 2026\n"
+    start = datetime(2026, 11, 30, 15, 32, 33).astimezone().timestamp()
+
+    assert seconds_left(text, start + 9) == 480
+    assert seconds_left(text.replace("00:08:09", ""), start) is None
+    assert seconds_left("", start) is None
