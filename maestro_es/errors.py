@@ -2,26 +2,17 @@
 
 ::
 
-    MaestroError
-    ├── SpecError             the study file is wrong; `problems` lists all of it
-    ├── RequestRefused        what was asked for makes no sense in this state
-    │   ├── UnknownStep       there is no step of that name
-    │   ├── NoSuchEdge        a step does not wait for another
-    │   └── NotAcquired       a dependency of a study could not be had
-    ├── StudyError            something is wrong with a study directory
-    │   ├── NotAStudy         there is no event log here
-    │   ├── StudyElsewhere    the study that a pickle points to is not where it was
-    │   ├── NotAPointer       a file is no pickle of ours
-    │   ├── DamagedLog        the log can't be read, or was changed by another hand
-    │   ├── InvalidTransition an event that can't follow from the state before it
-    │   ├── NewerLog          the log was written by a later version
-    │   ├── LogUnavailable    the file system does not let us read or write the log now; nothing was changed
-    │   ├── ConcurrentAppend  somebody else appended first; nothing was written
-    │   ├── NotRecordable     an event holds a value that no reader could read; nothing was written
-    │   ├── LogNotUsable      the log was closed, or belongs to another thread or process
-    │   ├── NotOurs           another user owns the directory, or can change it
-    │   └── StudyCopied       this is a copy, and the original is alive
-    └── SchedulerError        something is wrong with a scheduler
+    MaestroError ├── SpecError the study file is wrong; `problems` lists all of it ├── RequestRefused what was asked
+    for makes no sense in this state │ ├── UnknownStep there is no step of that name │ ├── NoSuchEdge a step does not
+    wait for another │ └── NotAcquired a dependency of a study could not be had ├── StudyError something is wrong with
+    a study directory │ ├── NotAStudy there is no event log here │ ├── StudyElsewhere the study that a pickle points to
+    is not where it was │ ├── NotAPointer a file is not a pickle of ours │ ├── DamagedLog the log can't be read, or was
+    changed by another hand │ ├── InvalidTransition an event that can't follow from the state before it │ ├── NewerLog
+    the log was written by a later version │ ├── LogUnavailable the file system does not let us read or write the log
+    now; nothing was changed │ ├── ConcurrentAppend somebody else appended first; nothing was written │ ├──
+    NotRecordable an event holds a value that no reader could read; nothing was written │ ├── LogNotUsable the log was
+    closed, or belongs to another thread or process │ ├── NotOurs another user owns the directory, or can change it │
+    └── StudyCopied this is a copy, and the original is alive └── SchedulerError something is wrong with a scheduler
         ├── UnknownAdapter    no adapter goes by that name
         ├── NoAdapter         none was chosen
         └── Unreachable       it did not answer: nothing may be concluded

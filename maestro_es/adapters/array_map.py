@@ -1,8 +1,8 @@
 """The map of a job array: a file in the study directory that says which attempt each of its elements runs.
 
 All jobs of an array have the same arguments, so the runner of an element finds its token, workspace and script in this
-file, by its index. Each line is ``INDEX TOKEN WORKSPACE SCRIPT NAME end``, separated by tabs; NAME is that of the job
-and of its output files. Only this module and ``runner.sh`` know the format. The line of an index is found by its
+file, by its index. Each line is ``INDEX TOKEN WORKSPACE SCRIPT NAME end``, separated by tabs; NAME is the name of the
+job and of its output files. Only this module and ``runner.sh`` know the format. The line of an index is found by its
 number, and the words at its ends show that it is the right one and complete. A runner that finds no such line starts
 nothing.
 

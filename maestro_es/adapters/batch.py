@@ -154,7 +154,7 @@ class BatchJobs(ABC):
     def run(
         self, command: str, *arguments: str, timeout: float = 0, more: Mapping[str, str] | None = None
     ) -> Completed:
-        """Run a command. `more` are variables for it. Unreachable if it has not answered in time."""
+        """Run a command. `more` holds additional variables for it. Unreachable if it has not answered in time."""
         return completed(self.start(command, *arguments, timeout=timeout, more=more))
 
     def begin(

@@ -221,7 +221,10 @@ class LocalAdapter:
         return question in self._true
 
     def _may_be_ending(self, job: str) -> bool:
-        """Return whether a job that may have ended a process is not known to run on. Then a later tick decides."""
+        """Return whether a job that may have ended a process is not known to be still running.
+
+        Then a later tick decides.
+        """
         can_ask = self._is_other(job) and has_ended(job, with_all=False) != UNABLE
         return can_ask and not self._is_true(still_running(job))
 

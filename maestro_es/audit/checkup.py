@@ -81,7 +81,7 @@ def check_folder(folder: Path, checked: set[str]) -> Iterator[CheckResult]:
     yield _files(folder, problems)
     if abs(behind) > _CLOCK_SECONDS:
         seconds = f"{abs(behind):.0f} s {'behind' if behind > 0 else 'ahead of'}"
-        text = f"the clock of this host is {seconds} that of the file system of {folder}"
+        text = f"the clock of this host is {seconds} the clock of the file system of {folder}"
         yield CheckResult(Level.WARNING, "clock", text, "have both set by NTP; until then, times in the log are wrong")
     else:
         yield CheckResult(Level.OK, "clock", f"this host and the file system of {folder} agree")

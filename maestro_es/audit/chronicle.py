@@ -28,7 +28,7 @@ _MILLISECOND = 1000
 #: A number in a column that stands for nothing.
 NOTHING = -1
 
-#: Which fields of the usage of an attempt are columns, if the log has them.
+#: The fields of an attempt's usage that become columns, if the log has them.
 USAGE = ("cpu", "memory", "nodes", "walltime", "memory_limit")
 
 KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
@@ -36,7 +36,7 @@ _SUBMISSIONS = {kind: number for number, kind in enumerate(SubmissionKind)}
 
 
 class Numbered(Generic[_Value]):
-    """Different values, numbered in the order in which they came."""
+    """Different values, numbered in the order in which they first appear."""
 
     def __init__(self) -> None:
         self._numbers: dict[_Value, int] = {}
@@ -197,7 +197,7 @@ class Chronicle:
             self._note(event, step, at, seq, kind if has_changed else NOTHING)
 
     def _use(self, event: Any, step: int) -> bool:  # noqa: ANN401 - any event
-        """Add what an attempt has used, and return whether the event says it."""
+        """Add what an attempt has used. Return whether the event contains this."""
         usage = getattr(event, "usage", None)
         attempt = NOTHING if usage is None else self._attempt_of(step, attempt_of(event.token))
         for name in USAGE if attempt != NOTHING else ():

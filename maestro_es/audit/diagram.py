@@ -85,7 +85,7 @@ def diagram_of_steps(graph: Graph) -> Diagram:
 
 
 def diagram_of_plan(name: str, new_events: Iterable[NewEvent], *, steps: bool) -> Diagram:
-    """Return the diagram of a study that is not created, from the events that would add its steps."""
+    """Return the diagram of a study that has not been created, from the events that would add its steps."""
     counts: Counter[str] = Counter()
     templates: list[str] = []  # by the numbers of the steps
     names: list[str] = []

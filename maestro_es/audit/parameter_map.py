@@ -16,7 +16,7 @@ from maestro_es.audit.overview import GROUPS, group_of
 from maestro_es.core.model import Micros, State, StepRecord
 from maestro_es.errors import RequestRefused
 
-#: The groups of states, worst first. The worst group of the steps in a cell is that of the cell.
+#: The groups of states, worst first. A cell has the worst group of its steps.
 WORST = ("failed", "cancelled", "running", "queued", "to submit", "finished")
 
 _SECOND = 1_000_000
@@ -34,8 +34,8 @@ def _seconds(start: Micros | None, end: Micros | None) -> float | None:
     return None if start is None or end is None else max(end - start, 0) / _SECOND
 
 
-#: What a map may show of a step, and how it is computed from the step and the present time. The largest value of the
-#: steps in a cell is that of the cell.
+#: The quantities that a map can show, and how each is computed from a step and the present time. A cell has the
+#: largest value of its steps.
 QUANTITIES: Mapping[str, Callable[[StepRecord, Micros], float | None]] = {
     "state": lambda _step, _now: None,
     "run": _run,
@@ -63,7 +63,7 @@ class MapCell(msgspec.Struct):
 
 
 class ParameterMap(NamedTuple):
-    """The steps by the values of `parameters`: `rows` are those of the first one, and `columns` those of the second.
+    """The steps by the values of `parameters`: `rows` holds those of the first one, and `columns` those of the second.
 
     With one parameter, the only column is empty. `others` counts the steps without these parameters, by group.
     """

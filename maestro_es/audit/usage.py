@@ -1,4 +1,4 @@
-"""What an attempt used, for people and for programs. `maestro_es.core.usage` defines the data."""
+"""Describes what an attempt used, for users and for programs. `maestro_es.core.usage` defines the data."""
 
 from __future__ import annotations
 

@@ -118,9 +118,9 @@ def check(other: str | None, *, every: bool) -> None:
     If the scrontab or systemd runs your ticks, the report is about that. It mentions a scrontab entry that was
     disabled.
 
-    With --all, the report is about all drivers on all hosts, and about each running study. The first line is for a
-    monitoring system, and so is the exit code: 0 if all is well, 1 after a warning, 2 if a study is overdue, 3 if a
-    study can't be read.
+    With --all, the report is about all drivers on all hosts, and about each running study. The first line and the exit
+    code are for a monitoring system: 0 if all is well, 1 after a warning, 2 if a study is overdue, 3 if a study can't
+    be read.
     """
     runtime = Runtime()
     if every:

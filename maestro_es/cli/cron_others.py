@@ -1,4 +1,4 @@
-"""What ``maestro-es cron`` prints about the scrontab, systemd, and all drivers."""
+"""Installs, shows and checks the scrontab and systemd for ``maestro-es cron``, and reports all drivers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``maestro-es doctor``: checks whether ticks come, and whether they can advance the studies."""
+"""``maestro-es doctor``: checks whether ticks run, and whether they can advance the studies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from maestro_es.study.layout import has_log
 @click.argument("folders", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY|DIRECTORY]...")
 @json_option
 def command(folders: tuple[Path, ...], *, as_json: bool) -> None:
-    """Check whether ticks come, and whether they can advance your studies. Each check prints one line.
+    """Check whether ticks run, and whether they can advance your studies. Each check prints one line.
 
     The checks are about the drivers of ticks on all hosts, the last tick of each running study, file systems, clocks,
     schedulers, locks and the environment of the steps. Without arguments, all your studies are checked. A DIRECTORY

@@ -89,7 +89,7 @@ class _Source(NamedTuple):
 class _Printer:
     """Prints each file from the point where it stopped.
 
-    If there are several files, each part begins with a line that names the file. `shown` are the names of the steps
+    If there are several files, each part begins with a line that names the file. `shown` holds the names of the steps
     that have a file.
     """
 

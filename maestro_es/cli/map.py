@@ -26,7 +26,13 @@ _MOST = 2
 @click.command()
 @click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, metavar="[STUDY] [PARAMETER [PARAMETER]]")
 @click.option("--by", type=click.Choice([*QUANTITIES]), default="state", help="What the cells show.")
-@click.option("--step", "patterns", multiple=True, metavar="STEP", help="Show only steps like this; may be repeated.")
+@click.option(
+    "--step",
+    "patterns",
+    multiple=True,
+    metavar="STEP",
+    help="Show only steps that match this name or glob; may be repeated.",
+)
 @click.option(
     "--param", "params", multiple=True, type=Assignment(), metavar="NAME=VALUE",
     help="Show only steps with this parameter value or label; VALUE may be a glob.",
@@ -46,8 +52,8 @@ def command(
 
     Without PARAMETER, the first two parameters with several values are shown. The letter of a cell is the worst state
     of its steps: failed (X), cancelled (c), running (R), queued (q), not submitted yet (.) or finished (#). With --by,
-    a cell shows the longest run time, the exit code, the longest time in the queue or the number of attempts; the
-    letter of a failure stays before it. If there are too many values, neighbouring ones share a row or column.
+    a cell shows the longest run time, the exit code, the longest time in the queue or the number of attempts; a
+    failure is marked with its letter before it. If there are too many values, neighbouring ones share a row or column.
     """
     roots, parameters = split_arguments(arguments)
     if len(roots) > 1 or len(parameters) > _MOST:

@@ -208,7 +208,7 @@ def _as_json(standing: Standing) -> dict[str, object]:
 
 
 def _drawn(standing: Standing, form: Form) -> str:
-    """Return a study for people."""
+    """Return a study for users."""
     if form.layout:
         return _in_layout_of_maestro(standing, form)
     page = page_width() or int(os.environ.get("COLUMNS") or 0) or None

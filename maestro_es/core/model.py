@@ -219,7 +219,7 @@ class StepRecord(msgspec.Struct, gc=False):
     Times are microseconds in UTC, or None. `unmet` counts the parents and funnels that are not finished. A `held` step
     is not submitted. A user has marked a `skipped` step as finished. `blocker` is the step whose failure ended this
     one. A `doubted` step has finished, but its output may be incomplete. With `keep_script`, the script in the
-    workspace runs even if it was edited. `usage` is that of the last attempt, once it is known.
+    workspace runs even if it was edited. `usage` is what the last attempt used, once it is known.
     """
 
     number: int

@@ -54,7 +54,7 @@ class ReportKind(enum.Enum):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One report of a runner. `at` is the time of the file, `file` is its name, and `usage` is that of a USED."""
+    """One report of a runner. `at` is the time of the file, `file` is its name, and `usage` is what a USED reports."""
 
     token: str
     kind: ReportKind

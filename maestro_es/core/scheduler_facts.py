@@ -35,12 +35,12 @@ class Remark(msgspec.Struct, frozen=True):
 class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """The variables and signals by which a process recognises that it runs in a job of a scheduler.
 
-    Most fields are names of variables, in which ``*`` stands for any text. `of_job` are variables of one job, or of
+    Most fields are names of variables, in which ``*`` stands for any text. `of_job` holds variables of one job, or of
     one task of a job. `options` are variables with the options of a job. Commands in other jobs would use these
     options by mistake. `settings` are exceptions: their names match `of_job` or `options`, but they are neither. A
     process is in a job if one of `job_ids` is set, and the first one that is set contains the id of the job.
-    `protocol` are variables that change how often a step runs, where its job is queued, or which files it sees.
-    `always` are variables that each environment contains, even without ALL. `still_running` is a shell command that
+    `protocol` holds variables that change how often a step runs, where its job is queued, or which files it sees.
+    `always` holds variables that each environment contains, even without ALL. `still_running` is a shell command that
     succeeds while a job runs, and `has_ended` is one that succeeds only if it is certain that a job has ended. The
     word JOB in them stands for the id of the job. If they are empty, the scheduler can't be queried. `ends_all` is a
     shell command that succeeds only if the end of a job leaves no process behind. Three more commands are lists of

@@ -35,7 +35,7 @@ NO_SCRIPT = SubmittedScript()
 class Accepted(msgspec.Struct, frozen=True):
     """The scheduler has accepted the job. A local process has a `host` and an `instance`, and is running.
 
-    `left_out` are options with which the scheduler refused the job. `script_digest` is the digest of the script
+    `left_out` holds options with which the scheduler refused the job. `script_digest` is the digest of the script
     without these options.
     """
 

@@ -1,4 +1,4 @@
-"""What an attempt used: CPU time, memory and nodes. What it was allowed to use is next to it.
+"""What an attempt used (CPU time, memory and nodes), and what it was allowed to use.
 
 The scheduler reports it or, for a local step, the runner or the process that started the runner. It may become known
 some time after the end of the attempt. No rule of a tick depends on it.
@@ -17,8 +17,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What an attempt used, and what it was allowed to use. Null means unknown.
 
     cpu: the CPU time of all its processes, in microseconds
-    memory: the largest resident memory in bytes. For a local step it is that of one process. A scheduler may report
-        that of a task, or of the whole job
+    memory: the largest resident memory in bytes. For a local step, it is the memory of one process. A scheduler may
+        report the memory of a task, or of the whole job
     nodes: on how many nodes it ran
     cores: how many cores it had
     walltime: how long it was allowed to run, in seconds

@@ -50,9 +50,9 @@ def may_be_in_doubt(study: Session) -> bool:
 def _last_boot(study_dir: StudyDir, host: Host) -> LastBoot:
     """Return the facts about the last boot of this host.
 
-    The last tick of cron certainly ran on this host. The last tick of the study may have run on another host. So it
-    counts only if it is earlier than cron's tick or, without such a tick, if cron runs on no other host. A time after
-    the boot proves nothing about the time before.
+    Cron's last tick certainly ran on this host. The last tick of the study may have run on another host. So it counts
+    only if it is earlier than cron's tick or, without such a tick, if cron runs on no other host. A time after the
+    boot proves nothing about the time before.
     """
     from maestro_es.study import registry  # noqa: PLC0415 - a host boots seldom
 

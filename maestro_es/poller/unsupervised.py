@@ -1,7 +1,7 @@
 """Finds out whether a step still runs although its scheduler no longer watches its job.
 
-If a scheduler or the daemon on a node crashes, the processes of a job may run on, and nothing ends them at their time
-limit. The runner reports their end. Without a report, only the host where they were started can tell.
+If a scheduler or the daemon on a node crashes, the processes of a job may keep running, and nothing ends them at their
+time limit. The runner reports their end. Without a report, only the host where they were started can tell.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Finds out what attempts have used whose end is recorded already.
+"""Finds out what attempts have used, after their end was recorded.
 
-A tick never waits for this. A runner of a local step, and the process that has started it, know it soon after the end.
-A scheduler with accounting is asked, with one command, by a tick that has recorded the end of a job, and by those of
-the next minutes, because the accounting may be behind. The end of a job that only the accounting explains, and the
-list of a scheduler that shows what ended jobs have used, bring it at once (`maestro_es.poller.observe`).
+A tick never waits for this. The runner of a local step, and the process that started the runner, know it soon after
+the end. For jobs, a tick that has recorded an end queries the accounting, with one command. So do the ticks of the
+next minutes, because the accounting may be late. In two cases the usage is known at once
+(`maestro_es.poller.observe`): if only the accounting explains the end of a job, or if the scheduler's list shows what
+ended jobs have used.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from maestro_es.poller.performers import Performer
 from maestro_es.study.reports import read_reports
 from maestro_es.study.session import Session
 
-#: How long after an event about a step the accounting may still be asked, in microseconds.
+#: How long after an event about a step the accounting may still be queried, in microseconds.
 _WINDOW: Micros = 180 * 1_000_000
 
-#: How many of the last events are searched for ends, besides those of this tick, and how many attempts one query has.
+#: How many of the last events are searched for ends, in addition to those of this tick, and how many attempts one
+#: query can have.
 _EVENTS, _MOST = 2_000, 1_000
 
 #: The events that end an attempt which may have run.
@@ -41,18 +43,18 @@ _WITHOUT_USAGE = f"""
 
 
 def may_come(study: Session) -> bool:
-    """Return whether it may still become known what the last attempts of a study that has ended have used."""
+    """Return whether the usage of the last attempts of an ended study may still become known."""
     return study.runtime.now() - study.graph.study.written_at < _WINDOW
 
 
 def known_usages(study: Session) -> Mapping[str, Usage]:
-    """Return what the local steps have used that this process has started and that have ended since the last pass."""
+    """Return the usage of the local steps that this process has started and that have ended since the last pass."""
     study.usages.update(take_usages())
     return study.usages
 
 
 def record_of_ended(study: Session, performer: Performer) -> None:
-    """Record what runners of a study that has ended report, and what its accounting says."""
+    """Record the usage that the runners and the accounting of an ended study report."""
     if not may_come(study):
         return
     reports = [report for report in read_reports(study.dir.inbox) if report.usage]
@@ -65,7 +67,7 @@ def record_of_ended(study: Session, performer: Performer) -> None:
 
 
 def ask(study: Session, before: int) -> None:
-    """Ask the accounting what ended jobs have used, and record it. `before` is the last event before this pass.
+    """Query the accounting for what ended jobs have used, and record it. `before` is the last event before this pass.
 
     The tick has done its work already, and is not delayed if the answer is missing.
     """
@@ -84,7 +86,7 @@ def ask(study: Session, before: int) -> None:
     try:
         usages = adapter.query_usage(jobs, since, scheduler_facts(study.log))
     except SchedulerError:
-        return  # it is asked again, or never known
+        return  # it is queried again, or stays unknown
     if usages:
         study.request(lambda graph: late_usages(graph, usages))
 

@@ -1,8 +1,8 @@
 """Decides where the nodes and the edges of a diagram are, in pixels.
 
 Each node is in the column after the last of its parents. Within the columns, nodes are sorted four times by the mean
-place of their neighbours, so that few edges cross. An edge over several columns gets a place in each of them, so that
-it does not run under a node. (Libraries for layouts are larger than the rest of a report: elkjs has 1.4 MB.)
+position of their neighbours, so that few edges cross. An edge over several columns gets a place in each of them, so
+that it does not run under a node. (Libraries for layouts are larger than the rest of a report: elkjs has 1.4 MB.)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST_NAME = int((_WIDEST - _PADDING) / _CHARACTER)
 
 _SWEEPS = 4
 
-#: What has a place in a column: a node by its name, or an edge in one of the columns that it crosses.
+#: An item of a column: a node by its name, or an edge in one of the columns that it crosses.
 _Item = Union[str, tuple[str, str, int]]
 
 
@@ -48,7 +48,7 @@ class Layout(NamedTuple):
 
 
 def lay_out(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> Layout:
-    """Return the positions of nodes and edges. If edges form a circle, some of them point backwards."""
+    """Return the positions of nodes and edges. If edges form a cycle, some of them point backwards."""
     pairs = [pair for pair in dict.fromkeys(edges) if pair[0] != pair[1]]
     order = {name: at for at, name in enumerate(_in_order(names, pairs))}
     forward = {pair: pair if order[pair[0]] < order[pair[1]] else pair[::-1] for pair in pairs}
@@ -64,7 +64,7 @@ def lay_out(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> Layout:
 
 
 def _in_order(names: Sequence[str], pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the nodes with parents before children. In a circle, the first node in the given order comes first."""
+    """Return the nodes with parents before children. In a cycle, the first node in the given order comes first."""
     children: dict[str, list[str]] = defaultdict(list)
     missing = dict.fromkeys(names, 0)
     for parent, child in pairs:
@@ -95,7 +95,7 @@ def _columns(order: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str
 def _with_crossings(
     names: Sequence[str], column_of: Mapping[str, int], forward: Mapping[tuple[str, str], tuple[str, str]]
 ) -> tuple[list[list[_Item]], dict[tuple[str, str], list[_Item]]]:
-    """Return what is in each column, and for each edge what it connects, in its direction."""
+    """Return the items of each column, and for each edge the items that it connects, in its direction."""
     columns: list[list[_Item]] = [[] for _ in range(max(column_of.values(), default=-1) + 1)]
     for name in names:
         columns[column_of[name]].append(name)
@@ -111,7 +111,7 @@ def _with_crossings(
 
 
 def _sort(columns: list[list[_Item]], chains: Mapping[tuple[str, str], Sequence[_Item]]) -> None:
-    """Sort each column by the mean place of the neighbours in the column before or after it."""
+    """Sort each column by the mean position of the neighbours in the column before or after it."""
     column_of = {item: at for at, column in enumerate(columns) for item in column}
     neighbours: dict[tuple[_Item, int], list[_Item]] = defaultdict(list)
     for chain in chains.values():

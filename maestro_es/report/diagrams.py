@@ -35,7 +35,7 @@ def templates() -> Environment:
 
 
 def drawn(diagram: Diagram) -> dict[str, Any]:
-    """Return what the template of a picture draws."""
+    """Return the values that the template of a picture draws."""
     layout = lay_out([node.name for node in diagram.nodes], [(edge.parent, edge.child) for edge in diagram.edges])
     title = f"The steps of {clean(diagram.name) or 'the study'}"
     return {
@@ -122,12 +122,15 @@ def _label(node: Node, separator: str, *, of_steps: bool) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as a string of DOT. Its escapes are those of JSON. Names stay unique, so they are not cleaned."""
+    """Return a text as a string of DOT. The escapes are the same as in JSON.
+
+    Names stay unique, so they are not cleaned.
+    """
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def _mermaid_character(character: str) -> str:
-    """Return a character as Mermaid needs it: what is not plain is given by its number."""
+    """Return a character as Mermaid needs it: special characters are given by their numbers."""
     if character == "\n":
         return "<br/>"
     is_plain = character.isalnum() or character in " ._-,:"

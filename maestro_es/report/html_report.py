@@ -1,8 +1,9 @@
 """Writes a study as a page in one file, which loads nothing else. `report/page` has its template, style and scripts.
 
-Names and messages are texts of anybody, so they can't become markup, style or script: Jinja2 escapes them, the data is
-in base64, the scripts only set texts, and a browser runs only the scripts and the style whose digests are in the page
-(Content-Security-Policy). Control characters, also those that change the direction of text, become question marks.
+Names and messages may come from anybody, so they must not become markup, style or script: Jinja2 escapes them, the
+data is in base64, the scripts only set texts, and a browser runs only the scripts and the style whose digests are in
+the page (Content-Security-Policy). Control characters, including those that change the direction of text, become
+question marks.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ _ERROR_LINES = 30
 
 
 class ReportData(msgspec.Struct, frozen=True):
-    """What a page shows. `errors` are the last lines that the first step of each group of failures wrote.
+    """The contents of a page. `errors` holds the last lines that the first step of each group of failures wrote.
 
-    `walltimes` are those of templates in seconds.
+    `walltimes` holds the walltimes of templates, in seconds.
     """
 
     summary: Summary
@@ -57,7 +58,7 @@ class ReportData(msgspec.Struct, frozen=True):
 
 
 def report_data(graph: AuditableGraph) -> ReportData:
-    """Read what a page shows of a study."""
+    """Read the contents of a page from a study."""
     failures = graph.failures()
     story = graph.chronicle()
     state = graph.state
@@ -134,7 +135,7 @@ def _others(data: ReportData, diagram: Diagram, numbers: Mapping[str, int]) -> d
 
 
 def _with_kinds(diagram: Diagram, story: Chronicle) -> Diagram:
-    """Return the diagram with the states of the story: the study may have gone on since it was read."""
+    """Return the diagram with the states of the story, because the study may have continued since it was read."""
     names = list(story.templates)
     counts: dict[str, dict[str, int]] = {name: {} for name in names}
     for number, template in enumerate(story.steps["template"], 1):

@@ -1,7 +1,7 @@
 """Draws a map of a parameter space with letters, numbers and colours. `maestro_es.audit.parameter_map` has the data.
 
-Values that find no room are folded: a row or column then stands for several neighbouring values, and its cells for all
-of their steps. The worst group of states determines the letter of a cell, so no failure disappears.
+If there is no room for all values, they are folded: a row or column then stands for several neighbouring values, and
+its cells for all of their steps. The worst group of states determines the letter of a cell, so no failure disappears.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from maestro_es.audit.times import clock
 from maestro_es.report.glance import MARKS, painted, shortened
 from maestro_es.report.table import clean, counted, width, wrap
 
-#: The most rows of a map. More are folded.
+#: The largest number of rows of a map. If there are more, they are folded.
 _ROWS = 40
 
 #: The widest names of rows, and of columns that are still written above each column.
@@ -25,7 +25,7 @@ _SHORTENED = 6
 #: The groups whose letter stands before a number.
 _MARKED = ("failed", "cancelled")
 
-#: The most lines in which the names of all columns are listed, if they have no room above the columns.
+#: The largest number of lines in which the names of all columns are listed, if they have no room above the columns.
 _LIST_LINES = 3
 
 #: The quantities with a scale of colours, and the scale for a terminal with 256 colours, from small to large.
@@ -75,7 +75,7 @@ def _title(space: ParameterMap) -> str:
 
 
 class _Paint:
-    """The colours of cells: that of the group, or one of a scale for the finished cells of a quantity."""
+    """The colours of cells: the colour of the group, or a colour of a scale for the finished cells of a quantity."""
 
     def __init__(self, space: ParameterMap) -> None:
         values = [cell.value for cell in space.cells.values() if cell.value is not None]
@@ -100,7 +100,7 @@ class _Paint:
 
 
 def _folded(values: Sequence[str], most: int) -> list[_Range]:
-    """Return at most this many ranges of neighbouring values, all of the same length but the last."""
+    """Return at most this many ranges of neighbouring values, all of the same length except the last."""
     length = -(-len(values) // most)
     return [values[begin : begin + length] for begin in range(0, len(values), length)]
 

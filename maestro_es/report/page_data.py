@@ -29,7 +29,7 @@ _encode = msgspec.json.encode
 
 
 def page_data(story: Chronicle, others: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the data of a page in parts. `others` are more values for its script."""
+    """Yield the data of a page in parts. `others` holds more values for its script."""
     return _base64(_compressed(_object({**others, **_fields(story)})))
 
 

@@ -135,7 +135,7 @@ def _find_spec(root: Path) -> tuple[Path, str]:
         name = _study_name(path)
         if name:
             candidates[path] = name
-    if len(candidates) > 1:  # the name of Maestro's pickle contains that of the study
+    if len(candidates) > 1:  # the name of Maestro's pickle contains the name of the study
         candidates = {
             path: name for path, name in candidates.items() if (root / safe(f"{name}.study.pkl")).exists()
         } or candidates

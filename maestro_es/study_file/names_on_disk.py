@@ -20,8 +20,8 @@ def check_names(
 ) -> None:
     """Report instances that would share a name or a directory, and directories that can't be created.
 
-    The second instance with the same name gets another name. `taken` are names of other files in the study directory,
-    and `extension` is the extension of the scripts. With `hashed`, directories have short names.
+    The second instance with the same name gets another name. `taken` holds the names of other files in the study
+    directory, and `extension` is the extension of the scripts. With `hashed`, directories have short names.
     """
     names: dict[str, str] = {}  # by name, with the templates of their instances
     directories: dict[str, str] = {}  # by path, with the names of their instances

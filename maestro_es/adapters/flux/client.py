@@ -1,4 +1,4 @@
-"""Runs the commands of Flux that submit, query and cancel jobs.
+"""Runs Flux's commands that submit, query and cancel jobs.
 
 The commands find an instance of Flux by FLUX_URI. Its value comes from the batch block or from the shell in which
 `run` was called. Without it, they find the system's instance. So cron needs no other settings.

@@ -36,7 +36,7 @@ _OF_ENVIRONMENT = ("--env", "-x=")
 class Request(NamedTuple):
     """The commands that describe and submit a job.
 
-    `command` prints the template, if the path of a script follows. `submission` are the options of its submission.
+    `command` prints the template, if the path of a script follows. `submission` holds the options of its submission.
     """
 
     command: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Runs the commands of Slurm that submit, query and cancel jobs.
+"""Runs Slurm's commands that submit, query and cancel jobs.
 
 A job is identified by the token in its command. The id of the job alone does not suffice, because Slurm may assign an
 id twice after a crash of its controller. Since 23.02, squeue shows only the path of the script. So the runner is

@@ -251,8 +251,8 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
 
     If a submission has made several jobs, `preference` chooses one of them.
 
-    `maestros` are the steps whose jobs Maestro submitted, by job id. A cancelled job with an earlier run was requeued:
-    see `cancelled_after`.
+    `maestros` holds the steps whose jobs Maestro submitted, by job id. A cancelled job with an earlier run was
+    requeued: see `cancelled_after`.
     """
     attempts = AttemptsByJob(tokens)
     seen: dict[str, JobInfo] = {}

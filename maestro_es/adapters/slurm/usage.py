@@ -1,6 +1,6 @@
-"""Reads from the accounting of Slurm what ended jobs have used. Facts refer to Slurm 22.05 unless stated otherwise.
+"""Reads from Slurm's accounting what ended jobs have used. Facts refer to Slurm 22.05 unless stated otherwise.
 
-sacct has a line for each job, and after it one for each of its steps, such as ``17.batch``. Only the lines of steps
+sacct prints a line for each job, followed by one for each of its steps, such as ``17.batch``. Only the lines of steps
 have a peak memory, and only those of jobs have the token. A site that gathers no such data
 (``JobAcctGatherType=jobacct_gather/none``) still records nodes, cores and limits.
 """
@@ -30,7 +30,7 @@ _UNITS = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T"
 
 
 def read_usage(text: str, tokens: Collection[str]) -> dict[str, Usage]:
-    """Return by token what ended jobs have used, in the output of ``sacct -P`` with `USAGE_FORMAT`."""
+    """Return what ended jobs have used, by token, from the output of ``sacct -P`` with `USAGE_FORMAT`."""
     attempts = AttemptsByJob(tokens)
     usages: dict[str, Usage] = {}
     ours: list[str] = []
@@ -55,7 +55,7 @@ def read_usage(text: str, tokens: Collection[str]) -> dict[str, Usage]:
 
 
 def _add_memory(usages: dict[str, Usage], ours: list[str], memory: int | None) -> None:
-    """Raise the peak memory of these attempts to that of a step of their job."""
+    """Raise the peak memory of these attempts to the peak memory of a step of their job."""
     for token in ours if memory else ():
         usages[token] = structs.replace(usages[token], memory=max(usages[token].memory or 0, memory or 0))
 
