@@ -18,6 +18,7 @@ from maestro_es.core import file_names
 from maestro_es.core.environment import Environment
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.observations import Claim
+from maestro_es.core.step_keys import Allocation
 from maestro_es.core.submission import Outcome
 from maestro_es.core.usage import Usage
 
@@ -278,6 +279,30 @@ class SubmitsTogether(Protocol):
 
         A scheduler's answer never raises an error.
         """
+
+
+@runtime_checkable
+class RunsInside(Protocol):
+    """An adapter that can run jobs inside the job around this process, without submitting them."""
+
+    def enter(self, margin: float) -> None:
+        """From now on, jobs with a placement are started in the job around this process.
+
+        The job counts as over `margin` seconds before its end. RequestRefused if this process is not in a job of this
+        scheduler.
+        """
+
+    def allocation(self) -> Allocation:
+        """Return what the job has now. `Unreachable` if the scheduler does not answer and never has."""
+
+    def wait_inside(self, seconds: float) -> list[str]:
+        """Wait for news of jobs inside, at most so long. Returns the tokens of those that seem to have ended.
+
+        An empty token stands for other news. All of these are only hints.
+        """
+
+    def leave(self) -> None:
+        """Start no more jobs inside. Those that run go on."""
 
 
 class Adapters(msgspec.Struct, frozen=True):

@@ -201,7 +201,7 @@ class BatchJobs(ABC):
         environment: Mapping[str, str] = self._environment
         if of_job:
             environment = for_runner(of_job.variables) | for_node(of_job)
-        path = self._path(command)
+        path = self.path_of(command)
         try:
             return Command(
                 [path, *arguments],
@@ -230,7 +230,7 @@ class BatchJobs(ABC):
             why = message or f"{names} of this process lead to cluster {cluster!r}, {to}"
             raise NotAsked(f"its jobs are neither watched nor cancelled: {why}")
 
-    def _path(self, command: str) -> str:
+    def path_of(self, command: str) -> str:
         """Return the path of a command. It is searched once, in the recorded PATH and then in that of this process."""
         if command not in self._paths:
             recorded = self._environment.get("PATH")

@@ -133,6 +133,29 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Environment | 
     return pid, our_end
 
 
+def spawn_piped(
+    argv: Sequence[str], env: Mapping[str, str], inherited: Environment | None = None
+) -> tuple[int, int, int]:
+    """Start a process in its own session, and return its id, its standard input and its standard output.
+
+    The caller must close both, and `reap` collects the process. Its errors are lost.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    (its_input, our_end), (our_output, its_output) = os.pipe(), os.pipe()
+    try:
+        ends = (its_input, its_output, null)
+        actions = [(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(ends)]
+        pid = start_process(argv, env, actions, session=True, inherited=inherited)
+    except OSError:
+        os.close(our_end)
+        os.close(our_output)
+        raise
+    finally:
+        for end in (null, its_input, its_output):
+            os.close(end)
+    return pid, our_end, our_output
+
+
 def _wait_for_arguments(pid: int, last: str) -> None:
     """Wait until /proc shows the arguments of a process, which identify it.
 

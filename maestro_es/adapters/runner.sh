@@ -2,6 +2,7 @@
 # Runs one step of a study, at most once for its token, and reports how it ended. POSIX sh; needs ln and readlink.
 #
 #   runner.sh TOKEN WORKSPACE SCRIPT STUDY [SECONDS OUTPUT HOST BOOT [AROUND]]
+#   runner.sh TOKEN WORKSPACE SCRIPT STUDY SECONDS OUTPUT HOST AGENT '' JOB
 #   runner.sh ARRAY array STUDY ID INDEX JOBNAME [VARIABLE...]
 #
 # SCRIPT is relative to the workspace and contains a slash, or it is absolute. The optional arguments are for a local
@@ -9,7 +10,10 @@
 # HOST and BOOT are the host and its boot id. If the runner is inside a job, AROUND is a command that succeeds while
 # that job runs. For a scheduled step, the scheduler does all this.
 #
-# The second form runs one element of the job array ARRAY. ID and INDEX are the variables with the id of the array and
+# The second form runs a step inside an allocation. An agent of the allocation starts it. JOB is the id of the agent's
+# job step, and AGENT is the agent's name. The runner makes the claim itself and enforces the walltime.
+#
+# The last form runs one element of the job array ARRAY. ID and INDEX are the variables with the id of the array and
 # the index of the element. The map of the array (see array_map.py) then gives TOKEN, WORKSPACE, SCRIPT, and the name
 # of the job and its output files, which are opened once the step may start. The variable JOBNAME gets this name. The
 # step gets neither ID nor INDEX nor the other VARIABLEs, so it runs as in a job of its own.
@@ -20,16 +24,17 @@
 #
 # A report is an empty file in the study's inbox. Its name is its content, so it is complete as soon as it exists:
 #   TOKEN.started  TOKEN.exit.CODE  TOKEN.stopped.CODE  TOKEN.timeout  TOKEN.used.CPU-MEMORY-WALLTIME
-#   TOKEN.refused.JOB  TOKEN.unclaimed  TOKEN.dropped  ARRAY.unindexed
+#   TOKEN.refused.JOB  TOKEN.unclaimed  TOKEN.dropped  ARRAY.unindexed  TOKEN.lost (by an agent)
 # The runner uses a relative path from the workspace to the inbox if there is one. So the study may be moved while the
 # step runs.
 #
 # A local step has its own process group, in the session of the runner if the shell supports that (set -m). Debian's
 # dash does not without a terminal. So a tick starts this script with /bin/bash if there is one. Otherwise a dash becomes
 # bash, or setsid(1) gives the step its own session.
-token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-} around=${9-}
-array= job= outputs=
-[ "$workspace" != array ] || array=$token study=$3 limit=0 output= around=
+token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-} around=${9-} inside=${10-}
+array= job=$inside outputs=
+[ "$workspace" != array ] || array=$token study=$3 limit=0 output= around= job= inside=
+[ -z "$inside" ] || outputs=$output
 state=$study/.maestro-es near= group=
 kill_wait=10
 try_again=75 # maestro_es.errors.EXIT_TRY_AGAIN: the step was not started
@@ -81,8 +86,8 @@ find_element() { # find_element ID INDEX JOBNAME [VARIABLE...]: become the eleme
     job=${job}_$index token=$2 workspace=$3 script=$4 outputs=$5
     export "$job_name=$outputs"
 }
-can_write() { # whether an element can open its output files; otherwise it does not start, as in a job of its own
-    [ -z "$array" ] || { printf '' >>"$outputs.out" && printf '' >>"$outputs.err"; }
+can_write() { # whether a step can open its output files; otherwise it does not start, as in a job of its own
+    [ -z "$outputs" ] || { printf '' >>"$outputs.out" && printf '' >>"$outputs.err"; }
 }
 # A user may export BASH_VERSION, and dash has no such option.
 [ -z "${BASH_VERSION-}" ] || command set -o posix 2>/dev/null
@@ -98,6 +103,8 @@ if [ -n "$output" ]; then
             ! command -v setsid >/dev/null || group=setsid
             ;;
     esac
+fi
+if [ -n "$output" ] && [ -z "$inside" ]; then
     read -r go
     [ "$go" = go ] || { report dropped; exit "$try_again"; }
     cd "$workspace" || { report dropped; exit "$try_again"; }
@@ -111,8 +118,10 @@ else
         [ -n "$job" ] || eval "job=\${$name-}"
     done
     job=${job:-$$}
-    host=$(uname -n)
-    boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid)
+    if [ -z "$inside" ]; then
+        host=$(uname -n)
+        boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid)
+    fi
     # A requeued job can get the same process id again within a second. In a container it usually does.
     { read -r nonce </proc/sys/kernel/random/uuid; } 2>/dev/null || nonce=$$.$(date +%s)
     owner="$job $host $boot $nonce"
@@ -241,7 +250,9 @@ if [ -z "$output" ]; then
     for name in TERM $stop_signals; do trap "on_stop $name" "$name"; done
 fi
 [ "$group" != 'set -m' ] || set -m
-if [ -n "$output" ]; then
+if [ -n "$inside" ]; then
+    (become_step) </dev/null >>"$outputs.out" 2>>"$outputs.err" &
+elif [ -n "$output" ]; then
     (become_step) </dev/null >"$output.$$.out" 2>"$output.$$.err" &
 else
     report started
@@ -324,7 +335,10 @@ may_tick() { # whether the surrounding job, if any, still runs: a tick and the s
     [ -z "$around" ] || { [ -z "$stopped" ] && eval "$around"; }
 } 2>/dev/null
 if [ -n "$near" ] && ! [ "$near" -ef "$state" ] && [ -d "$near" ]; then state=$near; fi # the study was moved
-if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
+if [ -n "$inside" ]; then
+    echo "ended $token" 2>/dev/null # a hint for the driver
+    code=0 stopped= # for the agent, a code above 128 means that the runner was killed
+elif [ -n "$output" ] && [ -x "$state/next-tick" ]; then
     # One waiting tick is enough. But after a forced end, a tick must also see that this runner is gone.
     next= waited=
     ! is_waited_for || waited=$waiting_pid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,16 +13,20 @@ from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import say, say_done
 from maestro_es.cli.progress import Progress
 from maestro_es.core.model import StudyStatus
+from maestro_es.drivers import batch_job
 from maestro_es.errors import EXIT_INTERRUPTED, EXIT_TRY_AGAIN
 from maestro_es.execution_graph import ExecutionGraph
 from maestro_es.study.invocation import Driver, Runtime
 
 #: The options of `run` that make sense for an existing study.
-_FOR_ANY = ("spec", "wait", "autoyes", "autono")
+_FOR_ANY = ("spec", "wait", "autoyes", "autono", "in_allocation", "stop_before")
 
 
-def continue_study(root: Path) -> int:
-    """Run ticks of an existing study until it has ended, for ``run --wait DIRECTORY``. Returns the exit code."""
+def continue_study(root: Path, inside: float | None = None) -> int:
+    """Run ticks of an existing study until it has ended, for ``run --wait DIRECTORY``. Returns the exit code.
+
+    For `inside` see `stay`.
+    """
     context = click.get_current_context()
     options = [
         parameter.opts[-1]
@@ -35,7 +40,20 @@ def continue_study(root: Path) -> int:
             " update' changes settings"
         )
     with ExecutionGraph.open_ours(root, Runtime(driver=Driver.WAIT)) as graph:
-        return drive_to_end(graph)
+        return stay(graph, inside=inside)
+
+
+def stay(graph: ExecutionGraph, on_tick: Callable[[], None] = lambda: None, inside: float | None = None) -> int:
+    """Run ticks in this process until the study has ended. Returns the exit code.
+
+    With `inside`, steps run in the job around this process, up to so many seconds before its end, or until TERM.
+    """
+    if inside is None:
+        return drive_to_end(graph, on_tick)
+    signals: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: signals.append(number))
+    time_is_over = batch_job.clock(inside).is_over
+    return drive_to_end(graph, on_tick, lambda: bool(signals) or time_is_over(), inside=inside)
 
 
 def drive_to_end(
@@ -43,6 +61,7 @@ def drive_to_end(
     on_tick: Callable[[], None] = lambda: None,
     must_stop: Callable[[], bool] = lambda: False,
     name: str = "",
+    inside: float | None = None,
 ) -> int:
     """Run ticks until the study has ended, or until it must stop. Returns the exit code.
 
@@ -56,7 +75,7 @@ def drive_to_end(
         progress.show(graph.state.study)
 
     try:
-        status = graph.run_until_ended(show, must_stop)
+        status = graph.run_until_ended(show, must_stop, inside)
     except KeyboardInterrupt:
         progress.close()
         how = f"'maestro-es tick {graph.path}'"

@@ -15,7 +15,7 @@ import click
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
 from maestro_es.cli.common import ARRAY_HELP, COUNT, example, limit_options
 from maestro_es.cli.creating import CreationProgress, Reservation, removing_if_ended
-from maestro_es.cli.driving import continue_study, drive_to_end
+from maestro_es.cli.driving import continue_study, stay
 from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.output import confirm, say, say_done, warn
 from maestro_es.core import file_names
@@ -66,6 +66,14 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 @click.option(
     "-fg", "--wait", "wait", is_flag=True, help="Stay in the foreground, and run ticks until the study has ended."
 )
+@click.option("--in-allocation", is_flag=True, help="In a batch job: stay, and run all steps inside this job.")
+@click.option(
+    "--stop-before",
+    type=click.FloatRange(min=0),
+    default=60,
+    metavar="SECONDS",
+    help="With --in-allocation: stop so long before the walltime of the job.",
+)
 @click.option("--hashws", is_flag=True, help="Use short names (hashes) for the workspaces of parameterised steps.")
 @click.option("--usetmp", is_flag=True, help="Keep the scripts of local steps in a temporary directory.")
 @export_option
@@ -87,6 +95,8 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     *,
     dry: bool,
     wait: bool,
+    in_allocation: bool,
+    stop_before: float,
     hashws: bool,
     usetmp: bool,
     group_read: bool,
@@ -96,19 +106,24 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     """Create a study from the Maestro YAML file SPEC and start it.
 
     After this command, ticks advance the study. 'maestro-es cron install' makes cron run them. With --wait, this
-    command runs them itself. Its exit code is then 0 if the study finished, 3 if a step was cancelled, and 2 if a step
-    failed and none was cancelled. If SPEC is the directory of a study, --wait continues that study. 'maestro-es drive'
-    does so for several studies, and in batch jobs.
+    command runs them itself. With --in-allocation, it also runs all steps inside the batch job from which it was
+    called. Its exit code is then 0 if the study finished, 3 if a step was cancelled, and 2 if a step failed and none
+    was cancelled. If SPEC is the directory of a study, --wait and --in-allocation continue that study. 'maestro-es
+    drive' does so for several studies, and in batch jobs.
 
     Every step runs in the environment of this command: variables, exported functions, umask, soft limits and niceness.
     'maestro-es env' shows and changes this environment.
     """
     answers = _answers(autoyes=autoyes, autono=autono, dry=dry)
-    driver = Driver.WAIT if wait else Driver.PERSON
+    inside, wait = (stop_before, True) if in_allocation else (None, wait)
     if wait and spec.is_dir():
-        sys.exit(continue_study(spec))
+        sys.exit(continue_study(spec, inside))
     progress = CreationProgress()
-    runtime = Runtime(tell=lambda line: say(f"maestro-es: {line}", err=True), driver=driver, on_progress=progress.show)
+    runtime = Runtime(
+        tell=lambda line: say(f"maestro-es: {line}", err=True),
+        driver=Driver.WAIT if wait else Driver.PERSON,
+        on_progress=progress.show,
+    )
     around = surroundings(export)
     settings = Settings(
         submission_attempts=attempts,
@@ -148,7 +163,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         with ExecutionGraph.from_plan(plan, settings, runtime, site, around) as graph:
             progress.clear()
             _complete(graph, previous, group_read=group_read)
-            sys.exit(_stay(graph, creation.close) if wait else _launch(graph, creation.close, dry=dry))
+            sys.exit(_stay(graph, creation.close, inside) if wait else _launch(graph, creation.close, dry=dry))
 
 
 def _check(plan: StudyPlan, findings: Findings, settings: Settings, runtime: Runtime, around: Surroundings) -> None:
@@ -192,10 +207,10 @@ def _complete(graph: ExecutionGraph, earlier: Path | None, *, group_read: bool) 
         say_done(f"The earlier files of {graph.path} are in {earlier}")
 
 
-def _stay(graph: ExecutionGraph, launched: Callable[[], None]) -> int:
+def _stay(graph: ExecutionGraph, launched: Callable[[], None], inside: float | None) -> int:
     """Run ticks until the study has ended. Each tick calls `launched`."""
     say_done(f"Study launched in {graph.path}")
-    return drive_to_end(graph, launched)
+    return stay(graph, launched, inside)
 
 
 def _launch(graph: ExecutionGraph, launched: Callable[[], None], *, dry: bool) -> int:

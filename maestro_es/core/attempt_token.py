@@ -9,11 +9,18 @@ If several attempts are submitted as one job array, the SUFFIX of each ends with
 first step in the array, and the index of the attempt. So a token names its array, ``STUDY-array-SUFFIX_FIRST``, and no
 token can belong to two arrays.
 
+The suffix of an attempt that runs inside an allocation ends with its placement, ``jJOBnNODEkCOUNTgGPUS``: the id of
+the job, the first of its nodes, the number of nodes, and a mask of GPUs in hexadecimal. So the placement is committed
+with the request, and no other record of it is needed.
+
 `maestro_es.core.decide` decides when an attempt gets a new token. The claim of an attempt decides whether it may start
 (`maestro_es.study.claims`).
 """
 
 from __future__ import annotations
+
+import re
+from typing import NamedTuple
 
 #: The variable in which a step finds its token.
 TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
@@ -50,6 +57,29 @@ def element_of(token: str) -> tuple[str, int] | None:
     if len(parts) != _PARTS or not separator or not _is_number(index):
         return None
     return f"{parts[0]}-{_ARRAY}-{suffix}", int(index)
+
+
+class Placement(NamedTuple):
+    """Where an attempt runs inside an allocation: job, first node, number of nodes, and a mask of GPUs on each."""
+
+    job: str
+    node: int
+    nodes: int = 1
+    gpus: int = 0
+
+
+_PLACEMENT = re.compile(r"j([0-9]+)n([0-9]+)k([0-9]+)g([0-9a-f]+)$")
+
+
+def placed_suffix(suffix: str, at: Placement) -> str:
+    """Return the suffix of an attempt that runs inside an allocation."""
+    return f"{suffix}j{at.job}n{at.node}k{at.nodes}g{at.gpus:x}"
+
+
+def placement_of(token: str) -> Placement | None:
+    """Return where an attempt runs inside an allocation (None: it runs in none)."""
+    match = _PLACEMENT.search(token) if "k" in token else None
+    return Placement(match[1], int(match[2]), int(match[3]), int(match[4], 16)) if match else None
 
 
 def is_array(name: str) -> bool:

@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from maestro_es.core import events as e
-from maestro_es.core.attempt_token import attempt_of, element_suffix, is_of_study, make_token, step_of
+from maestro_es.core.attempt_token import (
+    attempt_of,
+    element_suffix,
+    is_of_study,
+    make_token,
+    placed_suffix,
+    placement_of,
+    step_of,
+)
 from maestro_es.core.cascade import Part, ended_badly, fail_descendants, fail_the_rest
 from maestro_es.core.doubt import doubt_outputs
 from maestro_es.core.events import NewEvent
@@ -29,8 +37,9 @@ from maestro_es.core.model import (
     SubmissionKind,
 )
 from maestro_es.core.observations import Observations
-from maestro_es.core.packing import local_steps
+from maestro_es.core.packing import inside, local_steps
 from maestro_es.core.reconcile import reconcile_attempts
+from maestro_es.core.step_keys import Allocation
 from maestro_es.core.throttle import ROUND_STEPS, count_slots
 from maestro_es.core.usage import Usage
 
@@ -215,6 +224,8 @@ def start_ready(
         or seen.leaving
     ):
         return []
+    if seen.allocation:
+        return [*_start_inside(graph, seen, seen.allocation)]
     local, scheduled = count_slots(graph, seen.cores, seen.now, seen.submitted)
     new_events: list[NewEvent] = []
     most = study_record.open_steps
@@ -225,9 +236,17 @@ def start_ready(
         starting = local_steps(graph, room, local.requests(most), seen.ahead)
         new_events.extend((step.number, _request(study_record.study_id, step, seen.token_suffix)) for step in starting)
     ready = [*graph.ready(scheduled=True, limit=jobs)] if jobs else []
-    if ready:
+    if ready and not any(placement_of(step.token) for step in graph.in_flight()):
         new_events.extend(_request_jobs(graph, seen, ready, arrays))
     return new_events
+
+
+def _start_inside(graph: Graph, seen: Observations, allocation: Allocation) -> Iterator[NewEvent]:
+    """Request the steps that fit in the allocation of the driver. While any of them runs, other ticks start no job."""
+    study_id = graph.study.study_id
+    for step, placement in [*inside(graph, allocation, seen.ahead)]:
+        suffix = placed_suffix(seen.token_suffix, placement) if placement else seen.token_suffix
+        yield step.number, _request(study_id, step, suffix)
 
 
 def _request_jobs(

@@ -14,6 +14,9 @@ from maestro_es.core.model import Micros, Phase, StepRecord
 #: may start.
 JOB_GRACE_SECONDS = 60.0
 
+#: The same for an attempt inside an allocation, in microseconds. No queue is between its driver and its runner.
+INSIDE_GRACE: Micros = 10_000_000
+
 #: The number of grace times for which a tick trusts the accounting if that lists a missing job as open. After that,
 #: the absence from the queue decides, because the accounting lists a job that the controller has lost for ever.
 LISTED_GRACES = 60

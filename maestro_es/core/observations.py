@@ -14,7 +14,7 @@ from msgspec import structs
 from maestro_es.core.attempt_token import step_of
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Boot, JobState, Micros, StepRecord
-from maestro_es.core.step_keys import Need
+from maestro_es.core.step_keys import Allocation, Need
 from maestro_es.core.usage import Usage
 
 #: An exit code above this number means that a signal killed the step. The scheduler may explain why.
@@ -49,6 +49,7 @@ class ReportKind(enum.Enum):
     REFUSED = "refused"  # another process owns the claim
     UNCLAIMED = "unclaimed"  # the claim could not be created, so nothing was run
     DROPPED = "dropped"  # the tick ended before it wrote "go", so nothing was run
+    LOST = "lost"  # inside an allocation: the runner was killed, and the agent has ended the processes of its step
     USED = "used"  # what the step used, reported after its end
     UNINDEXED = "unindexed"  # a job did not find out which element of its array it is, so nothing was run
 
@@ -198,6 +199,7 @@ class Observations(msgspec.Struct, frozen=True):
     memory: int = 0
     gpus: int = 0
     usages: Mapping[str, Usage] = msgspec.field(default_factory=dict)
+    allocation: Allocation | None = None
 
     def room(self, local_slots: int) -> Need:
         """Return what this host has for local steps. `local_slots` is the setting of the study."""
@@ -230,6 +232,17 @@ def stale_reports(graph: Graph, reports: Iterable[Report], current: Collection[s
             pass
         stale.append((report.token, report.file))
     return tuple(stale)
+
+
+def of_runner(observed: AttemptObservation, *, is_new: bool) -> AttemptObservation:
+    """Return what follows about a runner inside an allocation, because the queue shows only its agent.
+
+    The runner may have ended before its agent. If it is not `is_new` and has no claim, it has not begun.
+    """
+    not_begun = observed.claim.state is ClaimState.NONE and not is_new
+    if observed.queue is JobState.RUNNING and (observed.end or observed.report(ReportKind.LOST) or not_begun):
+        return structs.replace(observed, queue=JobState.GONE)
+    return observed
 
 
 def without_forced_end(observed: AttemptObservation) -> AttemptObservation:

@@ -10,48 +10,93 @@ flight.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 
+from maestro_es.core.attempt_token import Placement, placement_of
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord
-from maestro_es.core.step_keys import PLAIN, Need, need_of
+from maestro_es.core.step_keys import PLAIN, Allocation, Need, amounts, need_of, walltime_of
 
 #: How many ready steps are considered if the first ones do not fit.
 _LOOKED_AT = 200
 
 
 class Packing:
-    """Hosts and their free parts. A reservation may make a free part negative."""
+    """Hosts and their free parts. A reservation may make a free part negative.
+
+    A step on several nodes gets neighbouring ones, and the same GPUs on each.
+    """
 
     def __init__(self, hosts: Sequence[Need]) -> None:
         self.hosts = tuple(hosts)
         self.free = [*hosts]
+        self._gpus = [(1 << host.gpus) - 1 for host in hosts]
         self._is_reserved = False
 
-    def capped(self, need: Need) -> Need:
-        """Return a need, or all that the first host has if that is less. So such a step runs there alone."""
-        host = self.hosts[0]
+    def capped(self, need: Need, index: int = 0) -> Need:
+        """Return a need, or all that a host has if that is less. So such a step runs there alone."""
+        host = self.hosts[index]
         return Need(min(need.cpus, host.cpus), min(need.memory, host.memory), min(need.gpus, host.gpus))
 
-    def take(self, host: int, need: Need) -> None:
-        """Note that a step takes its part of a host."""
-        free = self.free[host]
-        self.free[host] = Need(free.cpus - need.cpus, free.memory - need.memory, free.gpus - need.gpus)
+    def take(self, first: int, need: Need, gpus: int = 0) -> None:
+        """Note that a step takes its part of a host, or of several from the `first` one on. `gpus` is a mask."""
+        for index in range(first, min(first + need.nodes, len(self.hosts))):
+            free = self.free[index]
+            self.free[index] = Need(free.cpus - need.cpus, free.memory - need.memory, free.gpus - need.gpus)
+            self._gpus[index] &= ~gpus
 
-    def fit(self, need: Need) -> int | None:
-        """Return the first host on which a step fits, and take its part. None if it has to wait.
+    def fit(self, need: Need, only: int | None = None) -> tuple[int, int] | None:
+        """Return the first host on which a step fits, and a mask of its GPUs, and take its part.
 
-        The first step that has to wait gets a reservation.
+        None if it has to wait. The first step that has to wait gets a reservation. With `only`, other hosts don't
+        count.
         """
-        for index, free in enumerate(self.free):
-            if _fits(need, free):
-                self.take(index, need)
-                return index
-        able = [index for index, host in enumerate(self.hosts) if _fits(need, host)]
+        firsts = range(len(self.hosts) - need.nodes + 1) if only is None else (only,)
+        for first in firsts:
+            gpus = self._choose(first, need)
+            if gpus is not None and self.has_room(first, need):
+                self.take(first, need, gpus)
+                return first, gpus
+        able = [first for first in firsts if self._could(first, need)]
         if able and not self._is_reserved:
             self._is_reserved = True
-            self.take(max(able, key=lambda index: self.free[index].cpus), need)
+            self.take(
+                max(able, key=lambda first: min(free.cpus for free in self.free[first : first + need.nodes])), need
+            )
         return None
+
+    def emptiest(self) -> int:
+        """Return the host with the most free CPUs, which may be a negative number."""
+        return max(range(len(self.free)), key=lambda index: self.free[index].cpus)
+
+    def give_back(self, first: int, need: Need) -> None:
+        """Note that a step has ended."""
+        self.take(first, Need(-need.cpus, -need.memory, -need.gpus, need.nodes))
+
+    def has_room(self, first: int, need: Need) -> bool:
+        """Return whether a step fits on hosts now."""
+        return all(_fits(need, free) for free in self.free[first : first + need.nodes])
+
+    def is_too_small(self, need: Need) -> bool:
+        """Return whether a step never fits, even if nothing else runs."""
+        return not any(self._could(first, need) for first in range(len(self.hosts) - need.nodes + 1))
+
+    def _could(self, first: int, need: Need) -> bool:
+        return all(_fits(need, host) for host in self.hosts[first : first + need.nodes])
+
+    def _choose(self, first: int, need: Need) -> int | None:
+        """Return a mask of GPUs that are free on each of the nodes (None: there are too few)."""
+        free = -1
+        for mask in self._gpus[first : first + need.nodes]:
+            free &= mask
+        chosen = 0
+        for _ in range(need.gpus):
+            lowest = free & -free
+            if not lowest:
+                return None
+            chosen, free = chosen | lowest, free ^ lowest
+        return chosen
 
 
 def _fits(need: Need, free: Need) -> bool:
@@ -86,6 +131,72 @@ def counts_needs(graph: Graph, limit: int) -> bool:
 def needs_running(graph: Graph) -> list[Need]:
     """Return what the local steps in flight need."""
     return [need(graph, step) for step in graph.in_flight() if not step.scheduled]
+
+
+def inside(graph: Graph, allocation: Allocation, ahead: int = 0) -> Iterator[tuple[StepRecord, Placement | None]]:
+    """Yield the ready steps that start inside an allocation, and where. Local steps start on the node of the driver.
+
+    A step starts only if its walltime ends before the job does. `ahead` more of the smallest steps are requested than
+    fit.
+    """
+    if allocation.seconds_left is not None and allocation.seconds_left <= 0:
+        return
+    packing = busy_nodes(graph, allocation)
+    limit = sum(node.cpus for node in allocation.nodes) + _LOOKED_AT
+    lines = (graph.ready(scheduled=scheduled, limit=limit) for scheduled in (True, False))
+    for step in heapq.merge(*lines, key=lambda step: step.number):
+        asked = need(graph, step, spread=step.scheduled)
+        if ends_too_late(graph, step, allocation) or (step.scheduled and packing.is_too_small(asked)):
+            continue
+        if not step.scheduled:
+            asked = packing.capped(asked, allocation.ours)
+        fitting = packing.fit(asked, None if step.scheduled else allocation.ours)
+        if fitting:
+            yield step, Placement(allocation.job, fitting[0], asked.nodes, fitting[1]) if step.scheduled else None
+        elif ahead > 0 and step.scheduled and asked == PLAIN:
+            ahead -= 1
+            node = packing.emptiest()
+            packing.take(node, asked)
+            yield step, Placement(allocation.job, node)
+
+
+def obstacle(graph: Graph, allocation: Allocation) -> str:
+    """Return why no step can start inside an allocation in which none runs (empty: one can, or none is ready)."""
+    reason = ""
+    packing = Packing(allocation.nodes)
+    for scheduled in (True, False):
+        for step in graph.ready(scheduled=scheduled, limit=_LOOKED_AT):
+            asked = need(graph, step, spread=scheduled)
+            if ends_too_late(graph, step, allocation):
+                reason = reason or f"the walltime of {step.name} is longer than job {allocation.job} still lasts"
+            elif scheduled and packing.is_too_small(asked):
+                nodes = f" on each of {asked.nodes} nodes" if asked.nodes > 1 else ""
+                reason = (
+                    reason
+                    or f"{step.name} needs {amounts(asked)}{nodes}, which the job {allocation.job} does not have"
+                )
+            else:
+                return ""
+    return reason
+
+
+def busy_nodes(graph: Graph, allocation: Allocation) -> Packing:
+    """Return the nodes of an allocation with the steps that run there."""
+    packing = Packing(allocation.nodes)
+    for step in graph.in_flight():
+        placement = placement_of(step.token)
+        if placement and placement.job == allocation.job:
+            packing.take(placement.node, need(graph, step, spread=True), placement.gpus)
+        elif not step.scheduled:
+            packing.take(allocation.ours, packing.capped(need(graph, step), allocation.ours))
+    return packing
+
+
+def ends_too_late(graph: Graph, step: StepRecord, allocation: Allocation) -> bool:
+    """Return whether the job may end before a step that starts now has reached its walltime."""
+    if allocation.seconds_left is None:
+        return False
+    return walltime_of(graph.template(step.template).run, step.params) > allocation.seconds_left
 
 
 def occupied(host: Need, running: Iterable[Need]) -> Packing:

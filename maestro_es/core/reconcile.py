@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from maestro_es.core import events as e
 from maestro_es.core import resubmission_limits
-from maestro_es.core.attempt_token import is_imported
+from maestro_es.core.attempt_token import is_imported, placement_of
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause, JobState, Micros, Phase, State, StepRecord
@@ -116,7 +116,7 @@ def _adopt(step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> 
 def _abandon(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdict) -> list[e.AnyEvent]:
     events: list[e.AnyEvent] = [e.AttemptAbandoned(token=step.token, evidence=verdict.evidence)]
     message = resubmission_limits.after_abandoning(graph.study.settings, step)
-    if message:
+    if message and not placement_of(step.token):
         events.append(e.StepFailed(at=seen.now, cause=Cause.LOST, message=message, evidence=verdict.evidence))
     return events
 
@@ -226,16 +226,18 @@ def _fail_hardware(
 ) -> list[e.AnyEvent]:
     """Record a hardware failure. If the limit allows it, the step is then resubmitted.
 
-    This does not count towards the limit if a local step has ended with the job around it, or if our driver stopped it
-    because this job was about to end.
+    This does not count towards the limit if a step has ended with the job around it, or if it was stopped because
+    this job was about to end.
     """
     at, noticed = end
     settings = graph.study.settings
-    stopped = seen.leaving and not step.scheduled and verdict.conclusion in (Conclusion.STOPPED, Conclusion.LOST)
+    stopped = _is_stopped_in_time(seen, step, verdict.conclusion)
     put_back = stopped or verdict.conclusion is Conclusion.PUT_BACK
     reason = verdict.raw_state or _HWFAILURE[verdict.conclusion]
     if put_back:
-        reason = _STOPPED_IN_TIME.format(seen.job) if stopped else _ENDED_WITH_JOB.format(reason)
+        placement = placement_of(step.token)
+        job = placement.job if placement else seen.job
+        reason = _STOPPED_IN_TIME.format(job) if stopped else _ENDED_WITH_JOB.format(reason)
     failure = e.HardwareFailed(
         token=step.token,
         at=at,
@@ -252,6 +254,13 @@ def _fail_hardware(
         evidence = verdict.evidence
         return [failure, e.StepFailed(at=at, cause=cause, message=message, evidence=evidence, noticed=noticed)]
     return [failure]
+
+
+def _is_stopped_in_time(seen: Observations, step: StepRecord, conclusion: Conclusion) -> bool:
+    """Return whether a step was stopped only because the job around it ends."""
+    if placement_of(step.token):
+        return conclusion is Conclusion.STOPPED
+    return seen.leaving and not step.scheduled and conclusion in (Conclusion.STOPPED, Conclusion.LOST)
 
 
 #: The state that each conclusion about an attempt gives to its step.

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from maestro_es.core.model import Param
+from maestro_es.core.walltime import walltime_seconds
 
 #: The keys that determine what a step needs.
 KEYS = ("nodes", "procs", "cores per task", "memory", "gpus")
@@ -52,6 +53,26 @@ def need_of(run: Mapping[str, object], params: Sequence[Param], *, spread: bool 
     on = max(nodes, 1) if spread else 1
     cpus = -(-max(procs, 1) // on) * max(_count(values.get("cores per task")), 1)
     return Need(cpus, megabytes(values.get("memory", "")) or 0, _count(values.get("gpus")), on)
+
+
+class Allocation(NamedTuple):
+    """The job in which a driver runs steps: its id, its nodes, the node of the driver, and the seconds that are left.
+
+    Without a limit, `seconds_left` is None.
+    """
+
+    job: str
+    nodes: tuple[Need, ...]
+    ours: int = 0
+    seconds_left: float | None = None
+
+
+def walltime_of(run: Mapping[str, object], params: Sequence[Param]) -> int:
+    """Return the walltime of a step in seconds (0: it has none, or it can't be read)."""
+    try:
+        return walltime_seconds(substitute(str(run.get("walltime") or ""), params))
+    except ValueError:
+        return 0
 
 
 def exceeds(need: Need, host: Need) -> bool:

@@ -14,7 +14,8 @@ from maestro_es.core.verdict import judge
 from maestro_es.errors import NoAdapter
 from maestro_es.execution_graph.cancelling import CancellableGraph
 from maestro_es.poller.foreground import run_until_ended
-from maestro_es.poller.observe import Observer, TickInputs
+from maestro_es.poller.inputs import TickInputs
+from maestro_es.poller.observe import Observer
 from maestro_es.study.claims import read_claim
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.scripts import written_digests
@@ -26,7 +27,10 @@ class RunnableGraph(CancellableGraph):
     """The part of `ExecutionGraph` that runs steps."""
 
     def run_until_ended(
-        self, progress: Callable[[], None] = lambda: None, must_stop: Callable[[], bool] = lambda: False
+        self,
+        progress: Callable[[], None] = lambda: None,
+        must_stop: Callable[[], bool] = lambda: False,
+        inside: float | None = None,
     ) -> StudyStatus:
         """Run ticks until the study has ended. Returns its final status.
 
@@ -38,13 +42,16 @@ class RunnableGraph(CancellableGraph):
         RUNNING. If this process runs in a job, its local steps would end with the job. So they are ended first, and
         the next driver runs them again.
 
+        With `inside`, all steps run in the job around this process. Then it also returns that number of seconds before
+        the end of the job. RequestRefused if there is no such job, or if the study has another scheduler.
+
         Unreachable if a file can't be written, or if the boot id of this host can't be read, because a tick can
         conclude nothing without it. LogUnavailable if the study was moved or deleted. RequestRefused inside a `batch`.
         Call it in the main thread only.
         """
         self._commits_alone()
         with self._explaining():
-            return run_until_ended(self._study, progress, must_stop)
+            return run_until_ended(self._study, progress, must_stop, inside)
 
     def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:
         """Query the schedulers about the steps in flight. Returns a code, and the states of these steps by name.

@@ -18,12 +18,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from maestro_es.adapters import process
+from maestro_es.adapters.base import RunsInside
 from maestro_es.adapters.schedulers import still_running
+from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.events import NewEvent, SubmissionWithdrawn
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Phase, StepRecord, StudyStatus
+from maestro_es.core.model import SUBMITTED, Phase, StepRecord, StudyStatus
 from maestro_es.core.observations import ClaimState
-from maestro_es.errors import Unreachable
+from maestro_es.errors import RequestRefused, Unreachable
 from maestro_es.poller.performers import Performer, show_status
 from maestro_es.poller.submit import submit_and_defer
 from maestro_es.poller.tick import tick
@@ -59,25 +61,37 @@ def _never() -> bool:
 
 
 def run_until_ended(
-    study: Session, progress: Callable[[], None], must_stop: Callable[[], bool] = _never
+    study: Session,
+    progress: Callable[[], None],
+    must_stop: Callable[[], bool] = _never,
+    inside: float | None = None,
 ) -> StudyStatus:
     """Run ticks until the study has ended, at least as often as its settings say. `progress` is called regularly.
 
     It ends earlier if `must_stop` returns True. This function is called several times a second. Inside a job, local
     steps of this host are then ended, and become ready again. Elsewhere they keep running.
 
+    With `inside`, steps run in the job around this process, up to so many seconds before its end. RequestRefused if
+    there is no such job, or if the study has another scheduler.
+
     Unreachable if the boot id of this host can't be read, because a tick can conclude nothing without it.
     """
     if study.runtime.host.trouble:
         raise Unreachable(study.runtime.host.trouble)
-    with waiting(study.dir, study.runtime.host.name), _child_signals() as wait:
-        run = _ForegroundRun(study, wait, must_stop)
+    with waiting(study.dir, study.runtime.host.name), _child_signals() as wait, _inside(study, inside) as allocation:
+        run: ForegroundRun
+        if allocation:
+            from maestro_es.poller.inside import InsideRun  # noqa: PLC0415 - most drivers run in no allocation
+
+            run = InsideRun(study, allocation, must_stop)
+        else:
+            run = ForegroundRun(study, wait, must_stop)
         try:
             run.run(progress)
         finally:
             run.withdraw()
         if study.status is StudyStatus.RUNNING and study.runtime.host.job:
-            _put_back(study)
+            _put_back(study, allocation)
         elif study.status is not StudyStatus.RUNNING and process.reap_all(_USED_SECONDS):
             with hold_tick_lock(study.dir, -1):
                 tick(study)  # it records what the last steps have used
@@ -86,8 +100,11 @@ def run_until_ended(
     return study.status
 
 
-class _ForegroundRun:
+class ForegroundRun:
     """Makes passes. Between them, it starts the `reserved` steps, which were requested ahead and wait for a slot."""
+
+    #: The longest time between two passes, in seconds, apart from the setting of the study.
+    pause = float("inf")
 
     def __init__(self, study: Session, wait: Callable[[float], bool], must_stop: Callable[[], bool]) -> None:
         self._study = study
@@ -149,19 +166,24 @@ class _ForegroundRun:
         """Until the next pass, start a step that was requested ahead whenever another step ends."""
         if self._study.graph.study.cascading:
             return
-        pause = max(self._study.graph.study.settings.sleep_seconds, _LOOK_SECONDS)
+        pause = min(max(self._study.graph.study.settings.sleep_seconds, _LOOK_SECONDS), self.pause)
         end = self._passed + (pause if not self._reserved else _HELD_SECONDS)
         low = len(self._reserved) // 2
         while time.monotonic() < end and not self._must_stop():
-            child = self._wait(_PASS_SECONDS if self._study.pending else _LOOK_SECONDS)
-            ended = process.reap()
+            child, ended = self._look(_PASS_SECONDS if self._study.pending else _LOOK_SECONDS)
             self._ended += ended
-            self._busy -= ended
             self._fill()
             late = time.monotonic() - self._passed >= self._between
             news = child or self._study.pending or self._changed_at() != inbox
             if news and (len(self._reserved) <= low or late):
                 return
+
+    def _look(self, seconds: float) -> tuple[bool, int]:
+        """Wait for the end of a step. Returns whether there is any news, and how many steps have ended."""
+        child = self._wait(seconds)
+        ended = process.reap()
+        self._busy -= ended
+        return child, ended
 
     def withdraw(self) -> None:
         """Withdraw the requests that got no slot, after taking their claims."""
@@ -189,8 +211,26 @@ class _ForegroundRun:
         return self._study.dir.inbox.stat().st_mtime_ns
 
 
-def _put_back(study: Session) -> None:
-    """End the local steps in the job around us, and record their ends.
+@contextlib.contextmanager
+def _inside(study: Session, margin: float | None) -> Iterator[RunsInside | None]:
+    """Let ticks run steps in the job around this process, if there is a `margin` before its end."""
+    if margin is None:
+        yield None
+        return
+    adapter = study.adapters.scheduler
+    if not isinstance(adapter, RunsInside):
+        raise RequestRefused(f"--in-allocation can't run the steps of a study for {adapter.name}; use --wait")
+    adapter.enter(margin)
+    study.allocation = adapter.allocation
+    try:
+        yield adapter
+    finally:
+        study.allocation = None
+        adapter.leave()
+
+
+def _put_back(study: Session, allocation: RunsInside | None) -> None:
+    """End the steps in the job around us, and record their ends.
 
     No step starts until there is another driver.
     """
@@ -201,10 +241,15 @@ def _put_back(study: Session) -> None:
         with hold_tick_lock(study.dir, -1), contextlib.suppress(Unreachable):
             tick(study)
         ours = [step for step in study.graph.in_flight() if _runs_in_job(step, study.runtime.host)]
-        if not ours:
+        placed = [step for step in study.graph.in_flight() if placement_of(step.token) and step.phase is SUBMITTED]
+        if not ours and not (allocation and placed):
             return
         study.adapters.local.cancel([step for step in ours if step.token not in ended])
-        ended.update(step.token for step in ours)
+        if allocation:
+            with contextlib.suppress(Unreachable):
+                study.adapters.scheduler.cancel([step for step in placed if step.token not in ended])
+            allocation.wait_inside(_PASS_SECONDS)
+        ended.update(step.token for step in (*ours, *placed))
         while time.monotonic() < end and any(process.is_running(int(step.job_id), step.token) for step in ours):
             process.reap()
             time.sleep(_PASS_SECONDS)

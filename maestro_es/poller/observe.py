@@ -8,20 +8,19 @@ If a job is gone then and has no report, it has normally ended without a report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapter, Adapters, CarriesOutput, JobInfo, QueueEntry
 from maestro_es.adapters.local import ask_host, is_namesakes
-from maestro_es.adapters.process import Host
-from maestro_es.core.grace import LISTED_GRACES, within_grace
+from maestro_es.core.attempt_token import placement_of
+from maestro_es.core.grace import INSIDE_GRACE, LISTED_GRACES, within_grace
 from maestro_es.core.graph import Graph
 from maestro_es.core.hosts import advice
-from maestro_es.core.model import ENVIRONMENT, UNWATCHED, JobState, Micros, Phase, State, StepRecord
+from maestro_es.core.model import ENVIRONMENT, UNWATCHED, JobState, Phase, State, StepRecord
 from maestro_es.core.observations import (
     Answer,
     AttemptObservation,
@@ -32,13 +31,14 @@ from maestro_es.core.observations import (
     Report,
     ReportKind,
     end_of,
+    of_runner,
     reports_by_token,
     stale_reports,
     without_forced_end,
 )
-from maestro_es.core.usage import Usage
 from maestro_es.core.verdict import GIVES_UP, LISTED, Conclusion, judge
 from maestro_es.errors import NotAsked, Unreachable
+from maestro_es.poller.inputs import TickInputs
 from maestro_es.poller.last_boot import look_back
 from maestro_es.study import claims
 from maestro_es.study.layout import StudyDir
@@ -49,27 +49,6 @@ if TYPE_CHECKING:
 
 #: States of a job in which its exit code is that of the runner, which may have refused to start the step.
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE, JobState.UNSUPERVISED)
-
-
-class TickInputs(msgspec.Struct, frozen=True):
-    """The time, the host and the options of a tick.
-
-    `token_suffix` makes its tokens unique. `ahead` is how many steps it requests ahead of free slots. `last_tick` is
-    the time of the previous tick, if it is known. `no_environment` says why no step can start (empty: steps can start,
-    None: this was not checked). `ended` contains the tokens of attempts whose processes count as ended without a
-    check. For `leaving` see `Session`, and for `brief` and `usages` see `Observations`.
-    """
-
-    now: Micros
-    host: Host
-    token_suffix: str
-    ahead: int = 0
-    last_tick: Micros | None = None
-    no_environment: str | None = None
-    ended: Collection[str] = ()
-    leaving: bool = False
-    brief: bool = False
-    usages: Mapping[str, Usage] = {}
 
 
 class Observed(NamedTuple):
@@ -181,6 +160,7 @@ class Observer:
             memory=host.memory,
             gpus=host.gpus,
             usages=self._usages,
+            allocation=inputs.allocation,
         )
 
     def _claim(self, step: StepRecord) -> Claim:
@@ -242,7 +222,10 @@ class Observer:
         gone = [
             step
             for step in in_flight
-            if step.scheduled and step.phase is Phase.SUBMITTED and attempts[step.token].is_unexplained
+            if step.scheduled
+            and step.phase is Phase.SUBMITTED
+            and attempts[step.token].is_unexplained
+            and not placement_of(step.token)
         ]
         if not gone:
             return
@@ -285,6 +268,8 @@ class Observer:
         if claim is None and not observed.end and (begins or observed.queue in _ENDED):
             claim = self._claim(step)
             observed = structs.replace(observed, claim=claim)
+        if placement_of(step.token):
+            observed = of_runner(observed, is_new=0 <= self._inputs.now - (step.requested_at or 0) < INSIDE_GRACE)
         if observed.queue is JobState.UNSUPERVISED:
             from maestro_es.poller.unsupervised import still_runs  # noqa: PLC0415 - it is rarely needed
 
@@ -326,6 +311,8 @@ class Observer:
     def _within_grace(self, step: StepRecord, graces: int = 1, *, has_started: bool = False) -> bool:
         cancelling = step.cancelling or self._graph.study.cancelling
         seconds = graces * self._adapters.of(step).grace_seconds
+        if placement_of(step.token):
+            seconds = INSIDE_GRACE / 1_000_000
         return within_grace(step, self._inputs.now, seconds, cancelling=cancelling, has_started=has_started)
 
     def _reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:

@@ -22,11 +22,12 @@ from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, State, StudyStatus
 from maestro_es.core.observations import Observations, Report, ReportKind
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, Unreachable
+from maestro_es.poller.inputs import inputs_of
 from maestro_es.poller.last_boot import look_back
 from maestro_es.poller.maestro_requests import take_requests
-from maestro_es.poller.observe import Observer, TickInputs
+from maestro_es.poller.observe import Observer
 from maestro_es.poller.performers import LIVE, Performer, show_status
-from maestro_es.poller.usage import ask, known_usages, record_of_ended
+from maestro_es.poller.usage import ask, record_of_ended
 from maestro_es.study import last_tick
 from maestro_es.study.session import Session
 from maestro_es.study.sharing import umask_of
@@ -163,20 +164,7 @@ def _pass(
         write_all_scripts(study, performer)
         _complete(study, performer)
         return _Pass()
-    runtime = study.runtime
-    no_environment = _check_environment(study)
-    inputs = TickInputs(
-        runtime.now(),
-        runtime.host,
-        runtime.token_suffix(),
-        ahead,
-        study.dir.ticked_at(),
-        no_environment,
-        performer.ended,
-        study.leaving,
-        runtime.brief,
-        known_usages(study),
-    )
+    inputs = inputs_of(study, performer, ahead)
     may_use = snapshot and snapshot.at(study.log.head.seq)
     where = (study.graph, study.dir, study.adapters)
     seen = Observer(*where, inputs, performer.fence, may_use, local=local).observe()
@@ -191,18 +179,6 @@ def _pass(
     ask(study, before)
     _remark_on_job(study)
     return _Pass({**seen.unreachable, **not_ended}, seen.has_orphans)
-
-
-def _check_environment(study: Session) -> str | None:
-    """Return the problem to record that keeps all steps from starting.
-
-    An empty text records that an earlier problem is gone. If there is nothing to record, the result is None.
-    """
-    graph = study.graph
-    doubted = ENVIRONMENT in graph.study.unreachable
-    is_needed = doubted or any(graph.ready(scheduled=kind, limit=1) for kind in (False, True))
-    problem = study.check_environment(thoroughly=is_needed)
-    return problem or ("" if doubted else None)
 
 
 def _remark_on_job(study: Session) -> None:

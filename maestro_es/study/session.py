@@ -20,6 +20,7 @@ from maestro_es.core.environment import Environment
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord, StudyStatus, is_local
+from maestro_es.core.step_keys import Allocation
 from maestro_es.core.submission import NO_SCRIPT, Outcome, SubmittedScript
 from maestro_es.core.usage import Usage
 from maestro_es.errors import ConcurrentAppend, RequestRefused, StudyCopied, Unreachable
@@ -50,7 +51,7 @@ class Session:
     Ticks add lines for the user: `remarks` need attention, and `notices` do not. If the scheduler did not answer a
     query of the last tick, `last_error` is the error. If `leaving`, the job around this process is about to end: ticks
     start no step, and a stopped local step does not count towards its limit. `usages` is what local steps have used,
-    until the next tick.
+    until the next tick. If steps run in the job around this process, `allocation` returns what this job has.
     """
 
     def __init__(self, root: Path, runtime: Runtime | None = None, log: StudyLog | None = None) -> None:
@@ -65,6 +66,7 @@ class Session:
         self.last_error: Unreachable | None = None
         self.usages: dict[str, Usage] = {}
         self.leaving = False
+        self.allocation: Callable[[], Allocation] | None = None
         self._environment: Environment | None = None
         self._digest = ""
 

@@ -20,7 +20,6 @@ from typing import Any
 from maestro_es.adapters import schedulers
 from maestro_es.adapters.array_map import can_hold
 from maestro_es.adapters.base import Array, Job, Submitting, SubmittingArray, noting, stop_if
-from maestro_es.adapters.batch import BatchAdapter
 from maestro_es.adapters.launcher import Resources, fill_in
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
@@ -37,9 +36,11 @@ from maestro_es.adapters.script import (
     shebang,
 )
 from maestro_es.adapters.slurm import arrays
+from maestro_es.adapters.slurm.allocated import InsideAdapter
 from maestro_es.adapters.slurm.client import SlurmJobs, or_without, slurm_environment
-from maestro_es.adapters.slurm.options import cpus, without_value
+from maestro_es.adapters.slurm.options import cpus, launch, without_value
 from maestro_es.adapters.slurm.output import forgets_within, has_accounts
+from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import ArrayUse, Micros, is_scheduled
 from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
 from maestro_es.core.submission import Outcome
@@ -236,17 +237,10 @@ def anchored(options: Iterable[str], folder: str) -> list[str]:
     return result
 
 
-def launch(asked: Resources, run: Mapping[str, Any]) -> str:
-    """Return the ``srun`` command for these resources."""
-    parts = [("-n", asked.procs), ("-N", asked.nodes), ("-c", run.get("cores per task"))]
-    return " ".join(["srun", *(f"{flag} {value}" for flag, value in parts if value)])
-
-
-class SlurmAdapter(BatchAdapter):
+class SlurmAdapter(InsideAdapter):
     """Writes scripts for ``sbatch``, submits jobs, and queries them."""
 
     name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
-    _jobs: SlurmJobs
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._batch = dict(batch)
@@ -282,7 +276,7 @@ class SlurmAdapter(BatchAdapter):
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         limits = Resources.by(resources(self._batch, ("nodes", "procs"), run))
-        return fill_in(text, Resources.by(run), limits, lambda asked: launch(asked, run))
+        return fill_in(text, Resources.by(run), limits, lambda asked: launch(asked, run, inside=bool(self._inside)))
 
     def submit_script(self, path: str, folder: str, environment: Mapping[str, str]) -> Outcome:
         """Submit a script as Maestro does. Its header has the options of the job."""
@@ -298,6 +292,8 @@ class SlurmAdapter(BatchAdapter):
         A refusal proves that nothing was queued, so the second try belongs to the same submission and has the same
         token. Before that try, the script is written again, so that it shows the options that are used last.
         """
+        if placement_of(job.token):
+            return self.start_inside(job)
         options, maestro_s = self._options(job), self._options(job, with_cpus=False)
         begun = self._jobs.submit(job, options)
         if options == maestro_s or not isinstance(begun, Submitting):
@@ -305,6 +301,8 @@ class SlurmAdapter(BatchAdapter):
         left_out = tuple(option for option in options if option not in maestro_s)
         again = functools.partial(self._jobs.submit, job, maestro_s)
         return Submitting(begun.command, lambda: or_without(begun.outcome(), {0: job}, again, left_out)[0])
+
+    # -- job arrays --------------------------------------------------------------------------------------------------
 
     def largest_array(self, cluster_info: Mapping[str, str]) -> int:
         return arrays.largest_array(cluster_info)

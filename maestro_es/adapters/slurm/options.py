@@ -1,7 +1,8 @@
 """Rules for the options of Slurm's commands.
 
 `cpus` decides which CPUs a job requests so that its launchers can start. `without_value` finds options of sbatch that
-lack their value. `maestro_es.adapters.slurm.adapter` decides which other options a job has.
+lack their value, and `launch` makes the command of a launcher. `maestro_es.adapters.slurm.adapter` decides which other
+options a job has.
 
 Maestro requests no CPUs, so Slurm may accept Maestro's job and refuse ours. No CPUs are requested for a launcher whose
 text shows that it does not need them.
@@ -70,6 +71,12 @@ def cpus(
         return option("--mincpus", most if most > 1 else "", added=True)
     most = max((procs * cores for _, procs in numbers), default=0)
     return option("--cpus-per-task", -(-most // tasks) if most > tasks else "", added=True)
+
+
+def launch(asked: Resources, run: Mapping[str, Any], *, inside: bool = False) -> str:
+    """Return the ``srun`` command for these resources. Inside an allocation, the agent provides more options."""
+    parts = [("-n", asked.procs), ("-N", asked.nodes), ("-c", run.get("cores per task"))]
+    return " ".join(["srun", *["$MAESTRO_ES_SRUN"] * inside, *(f"{flag} {value}" for flag, value in parts if value)])
 
 
 def has_own_size(rest: str) -> bool:

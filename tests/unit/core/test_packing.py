@@ -105,7 +105,7 @@ def test_a_size_that_is_none_is_not_read(size: str):
 
 def test_the_first_step_that_waits_gets_the_host_that_is_most_free():
     packing = Packing([Need(4), Need(4), Need(2)])
-    assert [packing.fit(Need(cpus)) for cpus in (2, 1, 4, 4, 3, 2)] == [0, 0, 1, None, None, 2]
+    assert [packing.fit(Need(cpus)) for cpus in (2, 1, 4, 4, 3, 2)] == [(0, 0), (0, 0), (1, 0), None, None, (2, 0)]
     assert packing.fit(Need(1)) is None
 
 

@@ -1,0 +1,67 @@
+"""The inputs of a tick: the time, the host, and what a driver has told it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from maestro_es.adapters.process import Host
+from maestro_es.core.model import ENVIRONMENT, Micros
+from maestro_es.core.step_keys import Allocation
+from maestro_es.core.usage import Usage
+from maestro_es.poller.performers import Performer
+from maestro_es.poller.usage import known_usages
+from maestro_es.study.session import Session
+
+
+class TickInputs(msgspec.Struct, frozen=True):
+    """The time, the host and the options of a tick.
+
+    `token_suffix` makes its tokens unique. `ahead` is how many steps it requests ahead of free slots. `last_tick` is
+    the time of the previous tick, if it is known. `no_environment` says why no step can start (empty: steps can start,
+    None: this was not checked). `ended` contains the tokens of attempts whose processes count as ended without a
+    check. For `leaving` see `Session`, and for `brief`, `usages` and `allocation` see `Observations`.
+    """
+
+    now: Micros
+    host: Host
+    token_suffix: str
+    ahead: int = 0
+    last_tick: Micros | None = None
+    no_environment: str | None = None
+    ended: Collection[str] = ()
+    leaving: bool = False
+    brief: bool = False
+    usages: Mapping[str, Usage] = {}
+    allocation: Allocation | None = None
+
+
+def inputs_of(study: Session, performer: Performer, ahead: int) -> TickInputs:
+    """Return the inputs of a tick of an open study."""
+    runtime = study.runtime
+    return TickInputs(
+        now=runtime.now(),
+        host=runtime.host,
+        token_suffix=runtime.token_suffix(),
+        ahead=ahead,
+        last_tick=study.dir.ticked_at(),
+        no_environment=_check_environment(study),
+        ended=performer.ended,
+        leaving=study.leaving,
+        brief=runtime.brief,
+        usages=known_usages(study),
+        allocation=study.allocation() if study.allocation else None,
+    )
+
+
+def _check_environment(study: Session) -> str | None:
+    """Return the problem to record that keeps all steps from starting.
+
+    An empty text records that an earlier problem is gone. If there is nothing to record, the result is None.
+    """
+    graph = study.graph
+    doubted = ENVIRONMENT in graph.study.unreachable
+    is_needed = doubted or any(graph.ready(scheduled=kind, limit=1) for kind in (False, True))
+    problem = study.check_environment(thoroughly=is_needed)
+    return problem or ("" if doubted else None)

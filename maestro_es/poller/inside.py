@@ -1,0 +1,89 @@
+"""Runs a study inside the job around its driver (``run --in-allocation``).
+
+`maestro_es.poller.foreground` has the loop. Here, the ends of steps are told by agents, and each node has slots of its
+own. `maestro_es.core.packing` decides which steps fit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from maestro_es.adapters import process
+from maestro_es.adapters.base import RunsInside
+from maestro_es.core.attempt_token import placement_of
+from maestro_es.core.model import StudyStatus
+from maestro_es.core.packing import Packing, busy_nodes, need, obstacle
+from maestro_es.core.step_keys import Need
+from maestro_es.poller.foreground import ForegroundRun
+from maestro_es.poller.performers import Performer
+from maestro_es.poller.submit import submit_and_defer
+from maestro_es.study.session import Session
+
+#: The longest time between two passes, in seconds. A pass without news asks no scheduler.
+_PAUSE = 5.0
+
+
+class InsideRun(ForegroundRun):
+    """Makes passes, and starts steps that were requested ahead when their node has room."""
+
+    pause = _PAUSE
+
+    def __init__(self, study: Session, allocation: RunsInside, must_stop: Callable[[], bool]) -> None:
+        super().__init__(study, lambda _: False, lambda: self.is_stuck or must_stop())
+        self._allocation = allocation
+        self._room = Packing([])
+        self._running: dict[str, tuple[int, Need]] = {}
+        self.is_stuck = False
+
+    def _pass(self, *, show: bool) -> None:
+        super()._pass(show=show)
+        study = self._study
+        is_busy = bool(self._reserved or study.pending) or any(study.graph.in_flight())
+        if study.status is StudyStatus.RUNNING and not is_busy:
+            reason = obstacle(study.graph, self._allocation.allocation())
+            if reason:
+                study.remarks.append(
+                    f"{study.dir.root}: {reason}; a larger or longer job, or ordinary jobs, can go on"
+                )
+                self.is_stuck = True
+
+    def _submit(self, study: Session, steps: Sequence[int], performer: Performer) -> None:
+        local = [number for number in steps if not placement_of(study.graph.step(number).token)]
+        submit_and_defer(study, local, performer)
+        requested = dict.fromkeys(number for number in steps if number not in local)
+        self._reserved = deque([*(number for number in self._reserved if number not in requested), *requested])
+        self._room = busy_nodes(study.graph, self._allocation.allocation())
+        self._running = {}
+        reserved = set(self._reserved)
+        for step in study.graph.in_flight():
+            placement = placement_of(step.token)
+            if placement:
+                part = placement.node, need(study.graph, step, spread=True)
+                if step.number in reserved:
+                    self._room.give_back(*part)
+                else:
+                    self._running[step.token] = part
+        self._fill()
+
+    def _fill(self) -> None:
+        """Start the steps that were requested ahead and have room now."""
+        waiting: deque[int] = deque()
+        while self._reserved:
+            number = self._reserved.popleft()
+            step = self._study.graph.step(number)
+            placement, asked = placement_of(step.token), need(self._study.graph, step, spread=True)
+            if placement and self._room.has_room(placement.node, asked):
+                self._room.take(placement.node, asked)
+                self._running[step.token] = (placement.node, asked)
+                submit_and_defer(self._study, [number])
+            else:
+                waiting.append(number)
+        self._reserved = waiting
+
+    def _look(self, seconds: float) -> tuple[bool, int]:
+        tokens = self._allocation.wait_inside(seconds)
+        ended = process.reap()
+        for part in filter(None, (self._running.pop(token, None) for token in tokens)):
+            self._room.give_back(*part)
+        return bool(tokens or ended), len(tokens)
