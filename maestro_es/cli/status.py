@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+import msgspec
 
 from maestro_es.audit.status import Summary, counts, reasons_of, select_steps, step_data, summary_data
 from maestro_es.audit.times import When, show_ago, show_time
@@ -60,12 +61,16 @@ class StepChoice(NamedTuple):
 
 
 class Shown(Enum):
-    """What is shown: a summary of a study, the study at a glance, the rows of Maestro's table, or chosen steps."""
+    """What is shown: a summary of a study, the study at a glance, the rows of Maestro's table, or chosen steps.
+
+    DATA is for programs: chosen steps, and the failures of the study.
+    """
 
     SUMMARY = "summary"
     GLANCE = "glance"
     ROWS = "rows"
     STEPS = "steps"
+    DATA = "data"
 
 
 class Form(NamedTuple):
@@ -152,16 +157,17 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     yet (.). The time left is estimated from the run times so far. With STEP patterns, or with an option that selects
     or sorts steps, the steps are listed instead.
 
-    With --json, there is one object per study, with the keys "study" and "steps". Durations are in seconds. The key
-    "why" of a step says why it did not end well. With --at, the output has no information about ticks, because the log
-    does not contain it. If ticks are overdue, the exit code is 2, like that of a monitoring plugin.
+    With --json, there is one object per study, with the keys "study", "steps" and "failures" (the failed steps of the
+    study in groups, as in 'maestro-es why --json'). Durations are in seconds. The key "why" of a step says why it did
+    not end well. With --at, the output has neither failures nor information about ticks, because the log does not
+    contain it. If ticks are overdue, the exit code is 2, like that of a monitoring plugin.
     """
     roots, patterns = split_arguments(arguments)
     if as_csv and len(roots) > 1:
         raise click.UsageError("--csv takes only one STUDY.")
     selection = StepChoice(patterns, [State[name] for name in states], params, sort, limit, columns or ())
-    chosen = Shown.STEPS if as_json or selection != StepChoice() else Shown.ROWS if as_csv or layout else Shown.GLANCE
-    shown = Shown.SUMMARY if only_summary else chosen
+    shown = _what_is_shown(as_json=as_json, selects=selection != StepChoice(), rows=as_csv or bool(layout))
+    shown = Shown.SUMMARY if only_summary else shown
     studies: list[Standing] = []
     failed = each(roots, lambda _, root: studies.append(_read(root, selection, when, shown)))
     if as_json:
@@ -176,6 +182,12 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         text = "\n".join(_drawn(standing, form) for standing in studies)
         (write_drawn if disable_pager else write_pages)(text)
     sys.exit(failed or (as_json and any(standing.summary.overdue for standing in studies) and _OVERDUE) or EXIT_OK)
+
+
+def _what_is_shown(*, as_json: bool, selects: bool, rows: bool) -> Shown:
+    if as_json:
+        return Shown.DATA
+    return Shown.STEPS if selects else Shown.ROWS if rows else Shown.GLANCE
 
 
 def _read(root: Path, choice: StepChoice, when: When | None, shown: Shown) -> Standing:
@@ -199,12 +211,15 @@ def _read(root: Path, choice: StepChoice, when: When | None, shown: Shown) -> St
         if choice.sort:
             steps = sorted_steps(steps, choice.sort, summary.at)
         chosen = steps[: choice.limit]
-        return Standing(summary, past is not None, chosen, len(steps) - len(chosen), chosen, reasons_of(chosen))
+        more, reasons = len(steps) - len(chosen), reasons_of(chosen)
+        failures = graph.failures() if shown is Shown.DATA and not past else ()
+        return Standing(summary, past is not None, chosen, more, chosen, reasons, failures=failures)
 
 
 def _as_json(standing: Standing) -> dict[str, object]:
     steps = [step_data(step, standing.summary.at) for step in standing.steps]
-    return {"study": summary_data(standing.summary), "steps": steps}
+    failures = None if standing.past else [msgspec.to_builtins(group) for group in standing.failures]
+    return {"study": summary_data(standing.summary), "failures": failures, "steps": steps}
 
 
 def _drawn(standing: Standing, form: Form) -> str:

@@ -69,6 +69,15 @@ def test_the_groups_say_what_failed_and_which_values_they_share(folder):
     assert first["dependents"] + second["dependents"] == 6  # type: ignore[operator] # the last step counts for one
 
 
+def test_the_status_for_programs_has_the_same_groups(folder):
+    def status(*options: str) -> dict[str, object]:
+        data: dict[str, object] = json.loads(maestro_es("status", "s", "--json", *options, cwd=folder).stdout)
+        return data
+
+    assert status()["failures"] == status("--state", "running")["failures"] == failures(folder)
+    assert status("--at", "5")["failures"] is None
+
+
 def test_why_and_the_end_of_a_run_print_the_same_lines(folder):
     first, second = (group["dependents"] for group in failures(folder))
     expected = FAILURES.format(root="s", first=first, second=second)
