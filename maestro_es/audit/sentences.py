@@ -164,10 +164,13 @@ def _listed_steps(numbers: Sequence[int], name_of: Callable[[int], str], more: S
     return listed([*map(name_of, numbers[:NAMED]), *map(str, numbers[NAMED:]), *more])
 
 
-def listed(names: Iterable[str]) -> str:
-    """Return names separated by commas. Of many names, return the first ones and the number of the others."""
+def listed(names: Iterable[str], count: int = 0) -> str:
+    """Return names separated by commas. Of many names, return the first ones and the number of the others.
+
+    `count` is the number of all names, if not all are given.
+    """
     all_names = list(names)
-    rest = len(all_names) - NAMED
+    rest = (count or len(all_names)) - NAMED
     return ", ".join(all_names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 

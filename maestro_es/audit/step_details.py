@@ -15,6 +15,7 @@ import msgspec
 from maestro_es.audit.as_of import Past
 from maestro_es.audit.attempts import Attempt, attempts, script_of, which_script
 from maestro_es.audit.consistent_view import consistent_view
+from maestro_es.audit.sentences import listed
 from maestro_es.audit.status import step_data
 from maestro_es.audit.times import iso
 from maestro_es.audit.usage import usage_data
@@ -28,9 +29,6 @@ from maestro_es.errors import RequestRefused
 from maestro_es.study.session import Session
 from maestro_es.study.workspace import job_name, outputs_of, temporary_folder
 from maestro_es.study_file.render import safe
-
-#: How many names a list contains. The others are only counted.
-NAMED = 10
 
 
 class Neighbour(msgspec.Struct, frozen=True):
@@ -152,15 +150,6 @@ def details_data(details: StepDetails, now: int) -> dict[str, Any]:
 
 def _files_data(files: Files | None) -> dict[str, Any]:
     return dict.fromkeys(Files.__struct_fields__) if files is None else msgspec.to_builtins(files)
-
-
-def listed(names: Sequence[str], count: int = 0) -> str:
-    """Return names separated by commas. Of many names, return the first ones and the number of the others.
-
-    `count` is the number of all names, if not all are given.
-    """
-    rest = (count or len(names)) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def find_files(study: Session, step: StepRecord) -> Files:

@@ -12,8 +12,8 @@ import click
 
 from maestro_es.audit.as_of import Past
 from maestro_es.audit.diff import WORDS, Diff, diff_data
+from maestro_es.audit.sentences import NAMED, listed
 from maestro_es.audit.status import counts
-from maestro_es.audit.step_details import NAMED, listed
 from maestro_es.audit.times import When, parse_when, show_time
 from maestro_es.cli.common import example, open_graph, split_arguments
 from maestro_es.cli.output import json_option, page_width, say, write_json, write_lines

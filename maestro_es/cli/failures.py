@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from maestro_es.audit.step_details import listed
+from maestro_es.audit.sentences import listed
 from maestro_es.audit.why.failures import FailureGroup, SharedValues
 from maestro_es.report.table import clean
 

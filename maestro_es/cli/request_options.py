@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from maestro_es.audit.attempts import which_script
-from maestro_es.audit.step_details import listed
+from maestro_es.audit.sentences import listed
 from maestro_es.cli.common import open_graph, split_arguments
 from maestro_es.cli.output import say_done
 from maestro_es.core import events as e

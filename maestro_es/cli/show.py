@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import click
 
 from maestro_es.audit.attempts import Attempt
-from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details_data, listed
-from maestro_es.audit.times import When, show_time
-from maestro_es.audit.usage import usage_text
+from maestro_es.audit.sentences import listed
+from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details_data
+from maestro_es.audit.times import When, clock, show_time
+from maestro_es.audit.usage import ran, usage_text
 from maestro_es.cli.common import at_option, example, open_graph, split_one_step
 from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import json_option, page_width, write_json, write_lines
@@ -17,7 +18,6 @@ from maestro_es.core.model import Micros, State
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.table import clean, labelled, table
 from maestro_es.study.environment_file import differences
-from maestro_es.study.status_csv import duration
 
 _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit", "Outcome", "Token")
 
@@ -67,7 +67,7 @@ def _facts(details: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
     yield "Exit code", "" if step.exit_code is None else str(step.exit_code)
     for label, at in (("Submitted", step.submitted_at), ("Started", step.started_at), ("Ended", step.ended_at)):
         yield label, show_time(at) if at else ""
-    yield "Run time", duration(step.started_at, end) if step.started_at and end else ""
+    yield "Run time", clock((ran(step.started_at, end) or 0) // 1_000_000) if step.started_at and end else ""
     yield "Used", usage_text(step.usage) if step.usage else ""
     yield "Restarts", f"{step.restarts} of {step.restart_limit or 'no limit'}" if step.restarts else ""
     yield "Runs with", details.runs_with

@@ -18,7 +18,7 @@ from maestro_es.audit.history import Entry, Query
 from maestro_es.audit.overview import Overview, overview
 from maestro_es.audit.status import Summary, reason
 from maestro_es.audit.step_output import STREAMS, last_lines, output_files
-from maestro_es.audit.times import show_ago, show_time, time_of
+from maestro_es.audit.times import clock, show_ago, show_time, time_of
 from maestro_es.cli import screen
 from maestro_es.cli.common import example, open_graph, study_path
 from maestro_es.cli.completed_words import studies as complete_studies
@@ -217,12 +217,8 @@ def _running(step: StepRecord, now: int, walltimes: dict[str, int]) -> StepEntry
     elapsed = (now - (step.started_at or now)) // _SECOND
     limit = walltimes.get(step.template, 0)
     if not limit:
-        return StepEntry(step.name, _clock(elapsed))
-    return StepEntry(step.name, f"{_clock(elapsed)} of {_clock(limit)}", elapsed / limit)
-
-
-def _clock(seconds: int) -> str:
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        return StepEntry(step.name, clock(elapsed))
+    return StepEntry(step.name, f"{clock(elapsed)} of {clock(limit)}", elapsed / limit)
 
 
 def _walltime(graph: AuditableGraph, step: StepRecord) -> int:

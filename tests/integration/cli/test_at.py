@@ -118,7 +118,7 @@ def test_a_step_is_shown_as_it_was_with_the_attempts_that_there_were_and_without
     assert (found["scripts"], found["outputs"], found["errors"]) == (None, None, None)
     assert found["run_seconds"] == 60.0
     out = run("show", study, "a_N.2", "--at", seq).out
-    assert "Run time:   0d:00h:01m:00s\n" in out
+    assert "Run time:   1:00\n" in out
     assert "Script" not in out
     assert "1002" not in out
 

@@ -19,7 +19,7 @@ def test_a_step_is_shown_with_its_attempts_and_the_evidence_of_their_ends(run, s
         "failed at 2026-01-31 12:05:00 with exit code 3 (attempt 2, job 1002 on login1); attempt 1 ran out of time"
     )
     assert facts["Parameters"] == "N = 2, [b]or[/b] so"
-    assert (facts["Run time"], facts["Restarts"]) == ("0d:00h:03m:00s", "1 of 1")
+    assert (facts["Run time"], facts["Restarts"]) == ("3:00", "1 of 1")
     assert facts["Needed by"] == "b_N.2 (FAILED)"
     assert facts["Workspace"] == str(study / "a" / "N.2")
     first, second = lines[lines.index("") + 2 : lines.index("Evidence") - 1]
