@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from maestro_es.audit.sentences import listed
 from maestro_es.audit.status import counts, reason, select_steps, step_data
-from maestro_es.audit.step_details import find_step, listed
+from maestro_es.audit.step_details import find_step
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Phase, State, StepRecord
 from maestro_es.errors import RequestRefused
