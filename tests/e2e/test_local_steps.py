@@ -122,7 +122,7 @@ def test_when_the_job_around_is_over_no_step_starts_outside_of_it(tmp_path: Path
         send(pid, signal.SIGTERM)
     wait_for(lambda: not running_under(root))
     reports = [path.name.split(".")[1] for path in (root / ".maestro-es/inbox").iterdir()]
-    assert reports == ["stopped", "stopped"]
+    assert sorted(reports) == ["stopped", "stopped", "used", "used"]
     requested = maestro_es("history", root, "--type", "SubmissionRequested", "--json").stdout
     assert requested.count("\n") == 2
     assert not (root / "next").exists()

@@ -40,8 +40,8 @@ def test_a_table_fits_the_terminal_and_loses_nothing(study, sql, columns):
 
 def test_a_row_of_many_columns_is_a_list_on_a_narrow_terminal(study):
     lines = on_terminal(study, "query", "SELECT * FROM v_attempt LIMIT 2", COLUMNS="80").splitlines()
-    assert lines[0] == "step:          a_N.1"
-    assert lines[lines.index("") + 1] == "step:          a_N.2"
+    assert lines[0] == "step:             a_N.1"
+    assert lines[lines.index("") + 1] == "step:             a_N.2"
 
 
 def test_long_cells_are_folded_at_blanks_and_numbers_stand_on_the_right(study):
