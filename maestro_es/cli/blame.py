@@ -8,9 +8,9 @@ from maestro_es.audit.blame import Decision, decision_data
 from maestro_es.audit.times import show_time
 from maestro_es.cli.common import example, open_graph, split_one_step
 from maestro_es.cli.completed_words import studies_and_steps
-from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.cli.output import json_option, page_width, write_json, write_lines
 from maestro_es.execution_graph.auditing import AuditableGraph
-from maestro_es.report.table import columns
+from maestro_es.report.fitted import hanging
 
 _HEADER = ("Seq", "Time", "Who", "Command", "What")
 
@@ -30,7 +30,7 @@ def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
     if as_json:
         write_json(map(decision_data, entries))
     else:
-        write_lines(columns(_HEADER, [_row(decision) for decision in entries]))
+        write_lines(hanging(_HEADER, [_row(decision) for decision in entries], page_width()))
 
 
 def _row(decision: Decision) -> list[str]:

@@ -10,15 +10,19 @@ import click
 
 from maestro_es.audit.checkup import CheckResult, Level, check_folder, worst
 from maestro_es.cli.common import example, located
-from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.cli.output import json_option, page_width, write_json, write_lines
 from maestro_es.core.model import StudyStatus
 from maestro_es.drivers.tick_report import report
 from maestro_es.errors import MaestroError, one_line
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.execution_graph.studies import list_studies
+from maestro_es.report.table import wrapped
 from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import has_log
+
+#: Where the text of a result begins.
+_TEXT = 23
 
 
 @example("maestro-es doctor", "maestro-es doctor /scratch/you   # may studies be kept here?")
@@ -39,8 +43,16 @@ def command(folders: tuple[Path, ...], *, as_json: bool) -> None:
     if as_json:
         write_json({**result._asdict(), "level": result.level.name} for result in results)
     else:
-        write_lines(result_line(result) for result in results)
+        page = page_width()
+        write_lines(line for result in results for line in _fitted(result_line(result), page))
     sys.exit(worst(results))
+
+
+def _fitted(line: str, page: int | None) -> Iterator[str]:
+    """Yield a result in lines that fit the page."""
+    first, *others = wrapped(line[_TEXT:], page and page - _TEXT)
+    yield line[:_TEXT] + first
+    yield from (" " * _TEXT + other for other in others)
 
 
 def result_line(result: CheckResult) -> str:

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from maestro_es.cli.failures import failure_lines
-from maestro_es.cli.output import say, say_done
+from maestro_es.cli.output import page_width, say, say_done
 from maestro_es.cli.progress import Progress
 from maestro_es.core.model import StudyStatus
 from maestro_es.drivers import batch_job
@@ -87,6 +87,6 @@ def drive_to_end(
     if status is StudyStatus.RUNNING:
         return EXIT_TRY_AGAIN
     say_done(f"{name}: the study has ended: {status.name}" if name else f"Study ended: {status.name}")
-    for line in failure_lines(graph.why().failures, graph.path):
+    for line in failure_lines(graph.why().failures, graph.path, page_width()):
         say_done(line)
     return int(status.value)

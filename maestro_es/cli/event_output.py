@@ -16,7 +16,8 @@ import msgspec
 from maestro_es.audit.history import Entry, entry_data
 from maestro_es.audit.times import iso, show_time, time_of
 from maestro_es.cli.formats import Format, write_rows
-from maestro_es.cli.output import write_csv, write_json, write_lines
+from maestro_es.cli.output import page_width, write_csv, write_json, write_lines
+from maestro_es.report.fitted import hanging
 from maestro_es.report.table import columns
 
 _HEADER = ("Seq", "Time", "Step", "Event", "By", "What")
@@ -60,7 +61,7 @@ class EventOutput:
 
     def _show_table(self, rows: list[list[str]]) -> None:
         header = (*(["Study"] if self.with_study else []), *_HEADER)
-        lines = columns(header, [*self._recent, *rows])
+        lines = hanging(header, [*self._recent, *rows], page_width())
         write_lines(lines[1 + len(self._recent) :] if self.begun else lines)
         self._recent.extend(rows[-_RECENT:])
 

@@ -260,11 +260,11 @@ def _at_a_glance(standing: Standing, seen: Overview, page: int, *, colour: bool)
         yield from (f"  {line}" for line in wrap(clean(listed(names)), page - 2))
     if standing.failures:
         yield ""
-        yield from failure_lines(standing.failures, Path(summary.path))
+        yield from failure_lines(standing.failures, Path(summary.path), page)
     warnings = [*_warnings(summary)]
     if warnings:
         yield ""
-        yield from (visible(line) for line in warnings)
+        yield from (part for line in warnings for part in wrap(visible(line), page))
 
 
 def _in_layout_of_maestro(standing: Standing, form: Form) -> str:

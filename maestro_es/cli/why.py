@@ -14,9 +14,10 @@ from maestro_es.audit.times import When, show_time, time_of
 from maestro_es.cli.common import at_option, example, open_graph, split_arguments
 from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.failures import failure_lines
-from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.cli.output import json_option, page_width, write_json, write_lines
 from maestro_es.execution_graph.auditing import AuditableGraph, Why
-from maestro_es.report.table import clean, columns
+from maestro_es.report.fitted import hanging
+from maestro_es.report.table import clean, wrapped
 
 _HEADER = ("Seq", "Time", "Step", "By", "What")
 
@@ -45,7 +46,10 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
         write_json(map(_data, answers))
     else:
         write_lines(line for index, one in enumerate(answers) for line in _block(one, first=index == 0))
-        write_lines(line for one in answers for line in ("", *failure_lines(one.failures, roots[0])) if one.failures)
+        page = page_width()
+        write_lines(
+            line for one in answers for line in ("", *failure_lines(one.failures, roots[0], page)) if one.failures
+        )
 
 
 def _data(answer: Why) -> dict[str, Any]:
@@ -59,11 +63,14 @@ def _data(answer: Why) -> dict[str, Any]:
 def _block(answer: Why, *, first: bool) -> Iterator[str]:
     if not first:
         yield ""
-    yield clean(answer.why)
-    for line in columns(_HEADER, [_row(entry) for entry in answer.evidence]):
-        yield f"  {line}"
+    page = page_width()
+    yield from wrapped(answer.why, page)
+    for text in hanging(_HEADER, [_row(entry) for entry in answer.evidence], page and page - 2):
+        yield from (f"  {line}" for line in text.split("\n"))
     if answer.errors:
-        yield clean(f"The last errors of {answer.written_by} ('maestro-es logs' prints the whole output):")
+        yield from wrapped(
+            f"The last errors of {answer.written_by} ('maestro-es logs' prints the whole output):", page
+        )
     for line in answer.errors:
         yield clean(f"  | {line}")
 

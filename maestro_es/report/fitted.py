@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 
-from maestro_es.report.table import clean, columns, fold, width
+from maestro_es.report.table import clean, columns, fold, width, wrap
 
 _GAP = 2
 
 #: The smallest width of a column. If even this is too wide for the terminal, each row becomes a list.
 _NARROWEST = 12
+
+#: The last column of a table stands beside the others if it has this room. Otherwise its cells are below, indented.
+_ROOM, _BELOW = 24, "    "
 
 
 def fitted(
@@ -38,6 +41,28 @@ def fitted(
     if not is_narrow:
         lines = list(_folded(lines, widths))
     yield from columns(lines[0], lines[1:])
+
+
+def hanging(header: Sequence[str], rows: Sequence[Sequence[str]], page: int | None) -> list[str]:
+    """Return a text for each row of aligned columns. If they do not fit the page, it may have several lines.
+
+    A long last cell then continues below itself, or all of it is below its row if there is little room.
+    """
+    lines = columns(header, rows)
+    if page is None or max(map(width, lines)) <= page:
+        return lines
+    heads = columns([*header[:-1], ""], [[*row[:-1], ""] for row in rows])
+    indent = max(map(width, heads)) + _GAP
+    beside = page - indent >= _ROOM
+    texts = []
+    for head, row in zip(heads, (header, *rows), strict=True):
+        cell = clean(row[-1])
+        if beside:
+            parts = wrap(cell, page - indent)
+            texts.append(f"\n{' ' * indent}".join([f"{head}{' ' * (indent - width(head))}{next(parts)}", *parts]))
+        else:
+            texts.append(f"\n{_BELOW}".join([head, *wrap(cell, page - len(_BELOW))]))
+    return texts
 
 
 def _total(widths: Sequence[int], gap: int = _GAP) -> int:

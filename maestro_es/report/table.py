@@ -96,6 +96,11 @@ def wrap(text: str, size: int) -> Iterator[str]:
     yield line
 
 
+def wrapped(text: str, page: int | None, indent: str = "") -> list[str]:
+    """Return a text in clean lines that fit the page (None: one line). All of them are indented."""
+    return [f"{indent}{line}" for line in (wrap(clean(text), page - len(indent)) if page else [clean(text)])]
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], page: int | None = None) -> list[str]:
     """Return lines of aligned columns. If the `page` is too narrow, return a block of labelled values for each row."""
     lines = columns(header, rows)

@@ -47,7 +47,7 @@ def main_lines(page: MainPage, columns: int, rows: int, keys: str, *, colour: bo
     sections = [("Running", page.running), ("Failed", page.failed)]
     sizes = [len(entries) + 2 for _, entries in sections if entries]
     room = rows - 1 - sum(sizes) - min(len(page.events), _LEAST) - 2 * bool(page.events)
-    body = [*_cut(head, max(room, 6))]
+    body = [*_cut(head, max(room, rows // 2))]
     left = rows - 1 - len(body)
     first = 0
     for index, (title, entries) in enumerate(sections):

@@ -68,6 +68,17 @@ def test_status_fits_the_terminal(study: Path, words: list[str], columns: int):
     assert [line for line in lines if len(line) > columns and not line.startswith(commands)] == []
 
 
+@pytest.mark.parametrize("words", ["why", "why measure*", "history", "history measure*", "blame measure*", "doctor"])
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_line_is_broken_by_the_terminal(study: Path, words: str, columns: int):
+    command, *step = words.split()
+    lines = on_a_terminal(command, study, *step, columns=columns)
+
+    assert lines
+    copied = ("      maestro-es ", "  2  ", "    maestro-es ")  # commands, and the head of a row with a command
+    assert [line for line in lines if len(line) > columns and not line.startswith(copied)] == []
+
+
 def test_status_in_a_pipe_has_the_width_in_the_environment(study: Path):
     narrow = maestro_es("status", study, "measure*", "--columns", "step,workspace", env={"COLUMNS": "40"}).stdout
     assert max(map(len, narrow.splitlines())) <= 40
