@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 
-from maestro_es.report.table import clean, columns, fold, width, wrap
+from maestro_es.report.table import clean, columns, fold, width
 
 _GAP = 2
 
@@ -16,7 +16,7 @@ _GAP = 2
 _NARROWEST = 12
 
 #: The last column of a table stands beside the others if it has this room. Otherwise its cells are below, indented.
-_ROOM, _BELOW = 24, "    "
+_ROOM, _INDENT = 24, 4
 
 
 def fitted(
@@ -46,23 +46,34 @@ def fitted(
 def hanging(header: Sequence[str], rows: Sequence[Sequence[str]], page: int | None) -> list[str]:
     """Return a text for each row of aligned columns. If they do not fit the page, it may have several lines.
 
-    A long last cell then continues below itself, or all of it is below its row if there is little room.
+    A long last cell then continues below itself. If it has little room there, the last cells are below their row.
     """
     lines = columns(header, rows)
     if page is None or max(map(width, lines)) <= page:
         return lines
-    heads = columns([*header[:-1], ""], [[*row[:-1], ""] for row in rows])
+    beside = len(header) - 1
+    heads = _heads(header, rows, beside)
     indent = max(map(width, heads)) + _GAP
-    beside = page - indent >= _ROOM
-    texts = []
-    for head, row in zip(heads, (header, *rows), strict=True):
-        cell = clean(row[-1])
-        if beside:
-            parts = wrap(cell, page - indent)
-            texts.append(f"\n{' ' * indent}".join([f"{head}{' ' * (indent - width(head))}{next(parts)}", *parts]))
-        else:
-            texts.append(f"\n{_BELOW}".join([head, *wrap(cell, page - len(_BELOW))]))
-    return texts
+    texts = (header, *rows)
+    if page - indent >= _ROOM:
+        heads = [head + " " * (indent - width(head)) for head in heads]
+        return [_below(head, row[-1:], indent, page) for head, row in zip(heads, texts, strict=True)]
+    while beside > 1 and max(map(width, heads)) > page:
+        beside -= 1
+        heads = _heads(header, rows, beside)
+    heads = [f"{head}\n{' ' * _INDENT}" for head in heads]
+    return [_below(head, row[beside:], _INDENT, page) for head, row in zip(heads, texts, strict=True)]
+
+
+def _heads(header: Sequence[str], rows: Sequence[Sequence[str]], count: int) -> list[str]:
+    """Return the first columns of all rows as aligned lines. An empty column keeps the alignment of numbers."""
+    return columns([*header[:count], ""], [[*row[:count], ""] for row in rows])
+
+
+def _below(head: str, cells: Sequence[str], indent: int, page: int) -> str:
+    """Return cells behind a head. Further lines are indented."""
+    text = (" " * _GAP).join(filter(None, map(clean, cells)))
+    return head + f"\n{' ' * indent}".join(fold_cell(text, page - indent))
 
 
 def _total(widths: Sequence[int], gap: int = _GAP) -> int:
