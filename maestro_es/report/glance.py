@@ -56,8 +56,12 @@ def _bar(totals: Mapping[str, int], size: int, *, colour: bool) -> str:
 
 
 def painted(text: str, group: str) -> str:
-    """Return a text in the colour of a group of states, with the codes of terminals."""
-    return f"\x1b[38;5;{MARKS[group][1]}m{text}\x1b[0m"
+    """Return a text in the colour of a group of states, with the codes of terminals.
+
+    Failures are white on their colour, because a dark red letter is hard to see on a dark background.
+    """
+    code = MARKS[group][1]
+    return f"\x1b[{f'97;48;5;{code}' if group == 'failed' else f'38;5;{code}'}m{text}\x1b[0m"
 
 
 def _left(left: TimeLeft | None) -> str:
