@@ -216,6 +216,22 @@ def test_no_failure_disappears_under_its_neighbours(which, opened, request):
     assert covered == 0
 
 
+def test_the_map_shows_all_of_its_cells(opened, large_report):
+    page = opened(large_report)
+    box = page.locator("#parameters .wide")
+    assert box.evaluate("(box) => [box.scrollHeight - box.clientHeight, box.scrollWidth - box.clientWidth]") == [0, 0]
+
+
+def test_a_short_list_of_events_begins_at_the_top(opened, report):
+    page = opened(report)
+    page.locator("#search").fill("StudyCreated")
+    page.locator("#found", has_text=re.compile(r"^1 of")).wait_for()
+    box, row = page.locator("#events").bounding_box(), page.locator("#events .event").bounding_box()
+    assert box
+    assert row
+    assert row["y"] - box["y"] < 5
+
+
 def test_the_pointer_finds_attempts_on_the_timeline(opened, report):
     page = opened(report)
     box = page.locator("#timeline canvas").bounding_box()
@@ -286,3 +302,16 @@ def test_a_study_that_runs_and_one_without_parameters_have_a_page(opened, folder
     page = opened(write_report(folder, folder / "one"))
     assert totals(page)["finished"] == 1
     assert not page.locator("#parameters").is_visible()
+
+
+def test_what_steps_have_used_is_on_the_page_once_the_log_has_it(opened, folder, report):
+    command = """python3 -c 'text = bytearray(60_000_000); sum(range(3_000_000))'"""
+    (folder / "used.yaml").write_text(ONE.replace('"true"', f'"{command}", walltime: "1:00"'))
+    assert maestro_es("run", "-y", "--wait", "-o", folder / "used", folder / "used.yaml").returncode == 0
+    page = opened(write_report(folder, folder / "used"))
+    cells = page.locator("#resources").inner_text()
+    assert "CPU time of all" in cells
+    assert float(re.search(r"([\d.]+) MiB", cells).group(1)) > 57  # type: ignore[union-attr]
+    page.locator("#events .step").last.click()
+    assert "MiB" in page.locator("#step table").inner_text()
+    assert "Memory" not in opened(report).locator("#resources").inner_text()

@@ -27,6 +27,15 @@ function sized(canvas, width, height) {
   return context;
 }
 
+// Write a text; of one that needs more room, the middle is left out.
+function write(context, text, x, y, room) {
+  let cut = text;
+  for (let kept = text.length - 1; kept > 2 && context.measureText(cut).width > room; kept--) {
+    cut = `${text.slice(0, Math.ceil(kept / 2))}\u2026${text.slice(text.length - Math.floor(kept / 2))}`;
+  }
+  context.fillText(cut, x, y);
+}
+
 // A colour as a number whose bytes are those of a pixel.
 function pixelOf(hex, opacity = 1, paper = "#ffffff") {
   const part = (text, at) => parseInt(text.slice(at, at + 2), 16);

@@ -83,7 +83,7 @@ class EventList {
     const first = atEnd ? this.size - count : Math.min(Math.floor(row), this.size - count);
     const rows = Array.from({ length: count }, (_, at) => this.#row(this.shown ? this.shown[first + at] : first + at, first + at));
     this.rows.replaceChildren(...rows);
-    const last = box.scrollHeight - count * ROW;
+    const last = Math.min(this.size * ROW, TALLEST) - count * ROW;
     this.rows.style.top = `${Math.max(atEnd ? last : Math.min(box.scrollTop - (row % 1) * ROW, last), 0)}px`;
   }
 

@@ -139,13 +139,13 @@ class ParameterMap {
       context.fillStyle = palette.ink;
       context.textBaseline = "middle";
       context.textAlign = "left";
-      context.fillText(`${this.across.key} \u2192`, left, 9, columns * size[0]);
-      context.fillText(`${this.down.key} \u2193`, 0, 24, left - 6);
+      write(context, `${this.across.key} \u2192`, left, 9, room - left);
+      write(context, `${this.down.key} \u2193`, 0, 24, left - 6);
       context.fillStyle = palette.faint;
       const skip = Math.ceil(16 / size[1]);
       context.textAlign = "right";
       this.rows.forEach((at, row) => {
-        if (row % skip === 0) context.fillText(this.down.values[at][0], left - 6, top + (row + 0.5) * size[1], left - 8);
+        if (row % skip === 0) write(context, this.down.values[at][0], left - 6, top + (row + 0.5) * size[1], left - 8);
       });
       context.textAlign = "left";
       let free = 0;
@@ -154,7 +154,7 @@ class ParameterMap {
         const x = left + column * size[0];
         if (x < free) return;
         const wide = Math.min(context.measureText(text).width, 120);
-        context.fillText(text, x + 1, 24, 120);
+        write(context, text, x + 1, 24, 120);
         free = x + wide + 8;
       });
     };

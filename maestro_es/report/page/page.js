@@ -326,13 +326,16 @@ class Page {
     byId("step-name").replaceChildren(element("bdi", "", name), " ", element("b", `letter ${kind?.css ?? ""}`, kind?.letter ?? ""), ` ${kind?.name ?? "not added yet"}`);
     const params = story.params.filter((param) => param.of[step] >= 0).map((param) => `${param.key} = ${param.values[param.of[step]][0]}`);
     const { attempt } = story;
-    const header = ["Attempt", "Job", "Host", "Submitted", "In the queue", "Ran", "Outcome"];
+    const { usage } = story.data;
+    const used = [["cpu", "CPU time", (micros) => showSpan(micros / 1000)], ["memory", "Memory", showBytes]].filter(([name]) => usage[name]);
+    const header = ["Attempt", "Job", "Host", "Submitted", "In the queue", "Ran", ...used.map(([, title]) => title), "Outcome"];
     const rows = Array.from(story.attemptsOf(step)).filter((at) => attempt.requested[at] <= story.moment).map((at) => {
       const [requested, started, ended] = [attempt.requested[at], attempt.started[at], attempt.ended[at]].map((time) => (time <= story.moment ? time : -1));
       const until = ended >= 0 ? ended : story.moment;
       return [
         attempt.number[at], attempt.job[at], story.hostOf(at), showTime(story.data.start + requested),
         showSpan((started >= 0 ? started : until) - requested), started >= 0 ? showSpan(until - started) : "",
+        ...used.map(([name, , show]) => (ended >= 0 && usage[name][at] >= 0 ? show(usage[name][at]) : "")),
         ended >= 0 ? story.data.ends[attempt.end[at]][1] : started >= 0 ? "is running" : "is queued",
       ];
     });
@@ -390,9 +393,9 @@ class Page {
       ["Run time: median", ({ run }) => shown(d3.median(run), showSpan)],
       ["longest", ({ run }) => shown(d3.max(run), showSpan)],
       ["Walltime", (_, at) => (data.walltimes[at] ? showSpan(1000 * data.walltimes[at]) : "")],
-      ["longest / walltime", ({ run }, at) => (data.walltimes[at] && run.length ? `${Math.round(d3.max(run) / data.walltimes[at] / 10)}%` : "")],
+      ["longest / walltime", ({ run }, at) => (data.walltimes[at] && run.length ? `${Math.max(Math.round(d3.max(run) / data.walltimes[at] / 10), 1)}%` : "")],
       ["Lost in unsuccessful attempts", ({ lost }) => (lost ? showSpan(lost) : "")],
-      ["CPU time", ({ cpu }) => (cpu ? showSpan(cpu) : "")],
+      ["CPU time of all", ({ cpu }) => (cpu ? showSpan(cpu) : "")],
       ["Memory: median", ({ memory }) => shown(d3.median(memory), showBytes)],
       ["largest", ({ memory }) => shown(d3.max(memory), showBytes)],
       ["Node hours", ({ hours, nodes }) => (nodes ? hours.toFixed(1) : "")],

@@ -133,7 +133,7 @@ class Timeline {
     this.story.data.templates.forEach((name, template) => {
       const top = Math.max(place(this.first[template]), 0);
       const bottom = Math.min(place(this.first[template] + this.counts[template]), this.height);
-      if (this.counts[template] && bottom - top >= 10) context.fillText(name, 0, (top + bottom) / 2 + 1, this.left - 6);
+      if (this.counts[template] && bottom - top >= 10) write(context, name, 0, (top + bottom) / 2 + 1, this.left - 6);
     });
   }
 
