@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import click
 
 from maestro_es.cli.common import example, study_argument, study_path
 from maestro_es.cli.output import exact_output, on_terminal, say, write_lines
-from maestro_es.errors import DamagedLog, NotAStudy, RequestRefused
+from maestro_es.cli.report_file import check_output
+from maestro_es.errors import DamagedLog, NotAStudy
 from maestro_es.execution_graph.upkeep import MaintainableGraph
 from maestro_es.store import log_export, salvage
 from maestro_es.study.layout import StudyDir
@@ -39,8 +39,8 @@ def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> N
     line too. The exit code is 1 if any event is missing or could not be proven intact.
     """
     log = StudyDir(study_path(study)).log
-    if output and os.path.realpath(output) == os.path.realpath(log):
-        raise RequestRefused(f"{output}: is the log itself; choose another file with -o")
+    if output:
+        check_output(output, log)
     if from_damaged:
         _salvage(log, output)
         return

@@ -10,9 +10,10 @@ from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.audit.diagram import Diagram, diagram_of_plan
 from maestro_es.cli.common import example, open_graph
 from maestro_es.cli.output import write_data
-from maestro_es.cli.report_file import write_report
+from maestro_es.cli.report_file import check_output, write_report
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.diagrams import ENDINGS, FORMATS
+from maestro_es.study.layout import StudyDir
 from maestro_es.study_file.plan import plan_study
 
 
@@ -35,19 +36,21 @@ def command(study: Path | None, form: str | None, output: Path | None, *, steps:
     Each step of the study file is one box, with the number of its steps by state. A bold edge means that a step waits
     for all steps of another one. The formats are SVG, DOT (for Graphviz) and Mermaid (for Markdown).
     """
-    diagram = _diagram(study, steps=steps)
-    text = FORMATS[form or _format_of(output)](diagram)
+    form = form or _format_of(output)
+    text = FORMATS[form](_diagram(study, output, steps=steps))
     if output:
         write_report([text.encode()], output)
     else:
         write_data(text)
 
 
-def _diagram(study: Path | None, *, steps: bool) -> Diagram:
+def _diagram(study: Path | None, output: Path | None, *, steps: bool) -> Diagram:
     if study is not None and study.is_file():
+        check_output(output or Path(), study, "the study file itself")
         plan = plan_study(study, SCHEDULERS, output=None, timestamp="0")
         return diagram_of_plan(plan.name, plan.events, steps=steps)
     with open_graph(AuditableGraph, study) as graph:
+        check_output(output or Path(), StudyDir(graph.path).log)
         return graph.diagram(each_step=steps)
 
 

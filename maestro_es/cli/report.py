@@ -8,9 +8,10 @@ import click
 
 from maestro_es.cli.common import example, open_graph, study_argument
 from maestro_es.cli.output import say_done
-from maestro_es.cli.report_file import write_report
+from maestro_es.cli.report_file import check_output, write_report
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.html_report import html_report, report_data
+from maestro_es.study.layout import StudyDir
 
 
 @example("maestro-es report ./pi -o pi.html")
@@ -31,5 +32,6 @@ def command(study: Path | None, output: Path) -> None:
     page as of any moment. Whoever gets the file can read the names, parameters and error messages of the study.
     """
     with open_graph(AuditableGraph, study) as graph:
+        check_output(output, StudyDir(graph.path).log)
         write_report((part.encode() for part in html_report(report_data(graph))), output)
     say_done(f"{output}: written")

@@ -1,12 +1,19 @@
-"""Writes the files of `report` and `graph`."""
+"""Writes the files of `report` and `graph`, and keeps a command from writing over what it reads."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from maestro_es.errors import RequestRefused
 from maestro_es.files import replace_file
+
+
+def check_output(output: Path, source: Path, what: str = "the log itself") -> None:
+    """Refuse to write the file that a command reads. `what` says what this file is."""
+    if os.path.realpath(output) == os.path.realpath(source):
+        raise RequestRefused(f"{output}: is {what}; choose another file with -o")
 
 
 def write_report(blocks: Iterable[bytes], path: Path) -> None:

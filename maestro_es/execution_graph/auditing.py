@@ -199,7 +199,7 @@ class AuditableGraph(GraphBase):
             if number is None:
                 answer = audit.explain.why_study(view)
                 proofs = audit.history.entries(log, answer.evidence)
-                failures = () if past else audit.failures.group_failures(view.graph, self._last_error)
+                failures = () if past else audit.failures.group_failures(self._study.graph, self._last_error)
                 return Why("", view.graph.study.status.name, answer.message, proofs, failures=failures)
             step = view.graph.step(number)
             answer = audit.explain.why(view, step)

@@ -41,6 +41,18 @@ BLOCKED = f"""
 #: `core.graph.has_ended_badly`.
 _ENDED_BADLY = f"{{0}}.phase = 4 AND {{0}}.state IN ({', '.join(repr(state.name) for state in BAD_ENDS)})"
 
+_BAD = ", ".join(repr(state.name) for state in BAD_ENDS)
+
+#: The steps that have ended without success by themselves, and how many have ended because of each step.
+FAILED = f"WHERE blocker IS NULL AND state IN ({_BAD}) ORDER BY number"
+DEPENDENTS = f"SELECT blocker, count(*) FROM step WHERE blocker IS NOT NULL AND state IN ({_BAD}) GROUP BY blocker"
+
+#: How many steps of each template have each value of each parameter, with the parameters in their order.
+VALUES = """
+    SELECT template, json_extract(p.value, '$[0]') AS key, json_extract(p.value, '$[1]') AS value, count(*)
+    FROM step, json_each(step.params) AS p GROUP BY template, key, value ORDER BY template, min(p.key)
+"""
+
 #: The templates of funnels, and the first instance of each that has ended without success (NULL: none has).
 FAILED_FUNNELS = f"""
     SELECT DISTINCT template, (

@@ -69,6 +69,20 @@ class StepSelection:
     def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
         return self._select(graph_queries.UNFINISHED, template, limit)
 
+    def failed(self) -> list[StepRecord]:
+        """Return the steps that have ended without success, but not because of another step, by number."""
+        return self._select(graph_queries.FAILED)
+
+    def dependents(self) -> dict[int, int]:
+        """Return how many steps have ended because of each step, by its number."""
+        self._write()
+        return dict(self._rows(graph_queries.DEPENDENTS))
+
+    def values(self) -> list[tuple[str, str, str, int]]:
+        """Return how many steps of each template have each value of each parameter, without loading their records."""
+        self._write()
+        return self._rows(graph_queries.VALUES)
+
     def in_flight(self) -> list[StepRecord]:
         return self._select("WHERE phase IN (2, 3) ORDER BY number")
 

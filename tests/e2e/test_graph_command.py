@@ -114,6 +114,24 @@ def test_a_file_with_an_unknown_ending_is_refused_before_anything_is_written(fol
     assert not (folder / "s.png").exists()
 
 
+@pytest.mark.parametrize(("words", "output"), [
+    (["graph", "s", "-f", "svg"], "s/events.db"), (["report", "s"], "s/events.db"),
+    (["graph", "meshes.yaml", "-f", "dot"], "meshes.yaml"),
+])  # fmt: skip
+def test_what_is_read_is_not_written_over(words, output, folder):
+    before = (folder / output).read_bytes()
+    done = maestro_es(*words, "-o", output, cwd=folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "itself; choose another file" in done.stderr
+    assert (folder / output).read_bytes() == before
+
+
+def test_a_report_in_a_directory_that_is_missing_is_refused_in_one_line(folder):
+    done = maestro_es("report", "s", "-o", "nowhere/s.html", cwd=folder)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "nowhere/s.html: can't be written: No such file or directory" in done.stderr
+
+
 def test_names_can_end_neither_text_nor_markup(tmp_path):
     names = [
         '"]; x -> y [label="',

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from maestro_es.core.exit_codes import meaning
-from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Cause, State, StepRecord
+from maestro_es.store.projection import ProjectedGraph
 
 #: The largest number of steps whose error messages are read.
 _MESSAGES = 2000
@@ -56,20 +56,14 @@ class FailureGroup(msgspec.Struct, frozen=True):
     retry: list[str]
 
 
-def group_failures(graph: Graph, last_error: Callable[[StepRecord], str]) -> list[FailureGroup]:
+def group_failures(graph: ProjectedGraph, last_error: Callable[[StepRecord], str]) -> list[FailureGroup]:
     """Return the groups, largest first. `last_error` returns the last line on the standard error of a step."""
     groups: dict[tuple[str, str, str], list[tuple[StepRecord, str]]] = defaultdict(list)
-    dependents: Counter[int] = Counter()
-    read = 0
-    for step in graph.steps() if any(graph.study.states.get(state.name) for state in BAD_ENDS) else ():
-        if step.state not in BAD_ENDS:
-            continue
-        if step.blocker is not None:
-            dependents[step.blocker] += 1
-            continue
+    failed_steps = graph.failed() if any(graph.study.states.get(state.name) for state in BAD_ENDS) else []
+    for read, step in enumerate(failed_steps):
         error = last_error(step) if read < _MESSAGES else ""
-        read += 1
         groups[step.template, _outcome(step), re.sub(r"\d+", "0", error)].append((step, error))
+    dependents = graph.dependents() if groups else {}
     values = _values(graph, {template for template, _, _ in groups})
     failed = [step for members in groups.values() for step, _ in members]
     by_size = sorted(groups.items(), key=lambda item: (-len(item[1]), item[1][0][0].number))
@@ -80,7 +74,7 @@ def group_failures(graph: Graph, last_error: Callable[[StepRecord], str]) -> lis
             members[0][1],
             [step.name for step, _ in members],
             _shared([step for step, _ in members], values[template]),
-            sum(dependents[step.number] for step, _ in members),
+            sum(dependents.get(step.number, 0) for step, _ in members),
             _selection([step for step, _ in members], failed),
         )
         for (template, outcome, _), members in by_size
@@ -100,13 +94,12 @@ def _outcome(step: StepRecord) -> str:
 _Values = Mapping[str, Counter[str]]
 
 
-def _values(graph: Graph, templates: set[str]) -> dict[str, _Values]:
+def _values(graph: ProjectedGraph, templates: set[str]) -> dict[str, _Values]:
     """Count the values of the parameters in these templates."""
     counts: dict[str, dict[str, Counter[str]]] = {template: defaultdict(Counter) for template in templates}
-    for step in graph.steps() if templates else ():
-        if step.template in templates:
-            for param in step.params:
-                counts[step.template][param.key][str(param.value)] += 1
+    for template, key, value, count in graph.values() if templates else ():
+        if template in templates:
+            counts[template][key][value] = count
     return {**counts}
 
 
