@@ -170,11 +170,15 @@ def _wait_for_arguments(pid: int, last: str) -> None:
 
 
 class Used(NamedTuple):
-    """A process that has ended, and what it has used with its descendants: microseconds of CPU time, and bytes."""
+    """A process that has ended, and what it has used with its descendants: microseconds of CPU time, and bytes.
+
+    Until the new program runs, Linux counts the memory of the process that started it. So `memory` is None (unknown)
+    if this process has had as much.
+    """
 
     argv: tuple[str, ...]
     cpu: int
-    memory: int
+    memory: int | None
 
 
 #: The processes that have ended, and that `take_ended` has not returned.
@@ -191,9 +195,17 @@ def reap() -> int:
             del _spawned[pid]
             continue
         if ended:
-            memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-            _ended.append(Used(_spawned.pop(pid), int((used.ru_utime + used.ru_stime) * 1e6), memory))
+            cpu = int((used.ru_utime + used.ru_stime) * 1e6)
+            _ended.append(Used(_spawned.pop(pid), cpu, _memory_of(used.ru_maxrss)))
     return before - len(_spawned)
+
+
+def _memory_of(largest: int) -> int | None:
+    import resource  # noqa: PLC0415 - only a process that has waited for another one needs it
+
+    if largest <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+        return None
+    return largest * (1 if sys.platform == "darwin" else 1024)
 
 
 def reap_all(seconds: float) -> bool:

@@ -42,8 +42,8 @@ def reported_usage(text: str) -> Usage | None:
     return local_usage(cpu * 1000, memory * 1024, walltime)
 
 
-def local_usage(cpu: int, memory: int, walltime: int) -> Usage:
-    """Return the usage of a local step: microseconds, bytes, and seconds (0: it has no walltime)."""
+def local_usage(cpu: int, memory: int | None, walltime: int) -> Usage:
+    """Return the usage of a local step: microseconds, bytes (None: unknown), and seconds (0: it has no walltime)."""
     return Usage(cpu=cpu, memory=memory, nodes=1, walltime=walltime or None)
 
 

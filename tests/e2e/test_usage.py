@@ -52,6 +52,18 @@ def test_what_a_local_step_has_used_is_recorded_with_its_end_and_shown(tmp_path:
     assert not list((tmp_path / "use/.maestro-es/inbox").iterdir())
 
 
+@pytest.mark.parametrize("wait", [["--wait"], []], ids=["measured by run --wait", "measured by the runner"])
+def test_a_small_step_does_not_get_the_memory_of_the_process_that_started_it(tmp_path: Path, wait: list[str]):
+    study = "description: {name: s, description: d}\nstudy: [{name: big, description: d, run: {cmd: exit 3}}]\n"
+    (tmp_path / "use.yaml").write_text(study)
+    maestro_es("run", "-y", *wait, "-o", "use", "use.yaml", cwd=tmp_path)
+
+    step: dict[str, Any] = wait_for(lambda: ended(tmp_path))
+
+    memory = step["usage"]["memory"]
+    assert memory is None if wait else memory < 16 * 2**20
+
+
 def ended(folder: Path) -> dict[str, Any] | None:
     """Return the step once it has ended and what it used is known."""
     step = json.loads(maestro_es("show", "use", "big", "--json", cwd=folder).stdout)
