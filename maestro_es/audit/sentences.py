@@ -79,6 +79,12 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"events that could not be decoded were corrected: {numbers}{_reason(event.reason)}"
         case e.PollFailed():
             return f"{event.adapter} does not answer: {event.message}"
+        case e.NotificationRequested():
+            again = f" (try {event.number})" if event.number > 1 else ""
+            return f"a notification will be sent: {event.about.value}{again}"
+        case e.NotificationEnded():
+            failed = f"the notification may not have arrived: {event.problem}"
+            return failed if event.problem else "the notification was sent"
         case e.CascadeStarted():
             return "more steps will not run than a tick ends at a time: the next ticks end the others"
         case e.CascadeCompleted():

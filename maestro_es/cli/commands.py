@@ -56,6 +56,7 @@ COMMANDS = {
     "wait": "Wait until studies have ended.",
     "drive": "Run ticks until studies have ended, also in batch jobs.",
     "cron": "Let cron run ticks for your studies.",
+    "notify": "Send notifications of failures, of stalls and of the end.",
     "doctor": "Check whether ticks run, and can advance your studies.",
     "example": "Copy an example study.",
     "completion": "Print a script that completes commands in a shell.",

@@ -47,7 +47,7 @@ def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> N
             if as_json:
                 write_json([{"path": str(graph.path), **diff_data(*comparison)}])
             else:
-                write_lines(_lines(str(graph.path), *comparison))
+                write_lines(diff_lines(str(graph.path), *comparison))
             sys.stdout.flush()
         if since_last:
             _note(graph, comparison)
@@ -70,7 +70,8 @@ def _note(graph: AuditableGraph, comparison: Comparison) -> None:
             say(f"maestro-es: {where}: {error.strerror}: so the next call will show the same changes again", err=True)
 
 
-def _lines(path: str, diff: Diff, first: Past, last: Past) -> Iterator[str]:
+def diff_lines(path: str, diff: Diff, first: Past, last: Past) -> Iterator[str]:
+    """Yield lines about the changes between two moments."""
     study_record = last.graph.study
     yield from labelled(
         (

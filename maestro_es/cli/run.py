@@ -17,6 +17,7 @@ from maestro_es.cli.common import ARRAY_HELP, COUNT, example, limit_options
 from maestro_es.cli.creating import CreationProgress, Reservation, removing_if_ended
 from maestro_es.cli.driving import continue_study, stay
 from maestro_es.cli.exporting import export_option, warn_of_variables
+from maestro_es.cli.notify import check_target
 from maestro_es.cli.output import confirm, say, say_done, warn
 from maestro_es.core import file_names
 from maestro_es.core.arguments import WORDS
@@ -78,6 +79,13 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 @click.option("--usetmp", is_flag=True, help="Keep the scripts of local steps in a temporary directory.")
 @export_option
 @click.option("--group-read", is_flag=True, help="Let the group that owns the files use all read-only commands.")
+@click.option(
+    "--notify",
+    default="",
+    show_default=False,
+    metavar="COMMAND|ADDRESS",
+    help="What gets notifications; see 'notify'.",
+)
 @click.option("-n", "--autono", is_flag=True, help="Answer no to every question.")
 @click.option("-y", "--autoyes", is_flag=True, help="Answer yes to every question.")
 def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
@@ -92,6 +100,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     pargs: tuple[str, ...],
     out: Path | None,
     export: ExportChoice,
+    notify: str,
     *,
     dry: bool,
     wait: bool,
@@ -135,6 +144,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         use_tmp=usetmp,
         hash_workspaces=hashws,
         dry_run=dry,
+        notify=check_target(notify) if notify else "",
     )
     with contextlib.ExitStack() as creation:  # until the first tick is done, no other process can create a study here
         creation.enter_context(removing_if_ended())

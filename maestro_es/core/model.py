@@ -182,6 +182,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     use_tmp: whether the scripts of local steps are in a temporary directory
     hash_workspaces: whether workspaces have short names
     dry_run: whether scripts are written and nothing is run
+    notify: the command that gets notifications, or a mail address; empty: none are sent
     """
 
     submission_attempts: int = resubmission_limits.SUBMISSION_ATTEMPTS
@@ -195,6 +196,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     use_tmp: bool = False
     hash_workspaces: bool = False
     dry_run: bool = False
+    notify: str = ""
 
 
 class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -22,7 +22,7 @@ from maestro_es.core.transitions import refusal
 from maestro_es.errors import InvalidTransition
 
 #: The version of the rules. It grows when a rule or a record changes, so that older projections are rebuilt.
-REDUCER_VERSION = 26
+REDUCER_VERSION = 27
 
 
 #: The rules of all events. Those about the study have no phases.

@@ -136,6 +136,14 @@ def update(graph: Graph, values: Mapping[str, int | str], reason: str = "") -> l
     return new_events
 
 
+def notify(graph: Graph, target: str, reason: str = "") -> list[NewEvent]:
+    """Change what gets notifications: a command or a mail address; empty: nothing does."""
+    before = graph.study.settings.notify
+    if target == before:
+        return []
+    return [(None, e.SettingsChanged(what="notify", before=before, after=target, reason=reason))]
+
+
 def _refuse_completed(graph: Graph, consequence: str) -> None:
     if graph.study.status is not StudyStatus.RUNNING:
         raise RequestRefused(f"the study has ended ({graph.study.status.name}): {consequence}")

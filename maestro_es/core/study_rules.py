@@ -231,5 +231,7 @@ STUDY_RULES: dict[type[e.Event], Callable[[Graph, Occurrence, Any], None]] = {
     e.PollRecovered: _poll_recovered,
     e.CascadeStarted: _cascade_started,
     e.CascadeCompleted: _cascade_completed,
+    e.NotificationRequested: _nothing,
+    e.NotificationEnded: _nothing,
     e.ReportIgnored: _nothing,
 }

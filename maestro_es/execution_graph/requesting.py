@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from maestro_es.audit.attempts import unsupervised
 from maestro_es.core import arguments, requests, rerun
-from maestro_es.core.events import Recorded
+from maestro_es.core.events import NotificationEnded, Recorded
 from maestro_es.core.model import StepRecord
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.execution_graph.base import patterns_of
@@ -161,6 +161,23 @@ class RequestableGraph(AuditableGraph):
             values["array"] = arguments.assumed("array", "array", array)
         why = arguments.text("reason", reason)
         return self._ask(lambda graph: requests.update(graph, values, why))
+
+    def notify(self, target: str, reason: str = "") -> list[Recorded]:
+        """Send notifications from the next tick on: to a command or a mail address (empty: send none).
+
+        The first failure of a step, a study that can't continue, and its end are told once each. Returns the new
+        events.
+        """
+        chosen, why = arguments.text("target", target), arguments.text("reason", reason)
+        return self._ask(lambda graph: requests.notify(graph, chosen, why))
+
+    def end_notification(self, request: int, problem: str = "") -> list[Recorded]:
+        """Record that the notification which the event `request` has requested was sent, or why it was not.
+
+        Returns the new events.
+        """
+        number, why = arguments.count("request", request), arguments.text("problem", problem)
+        return self._ask(lambda _: [(None, NotificationEnded(request=number, problem=why))])
 
     def env(
         self,

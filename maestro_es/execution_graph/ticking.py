@@ -70,6 +70,11 @@ class TickableGraph(GraphBase):
         noted = last_tick.read(study.dir)
         if study.status is StudyStatus.RUNNING or not last_tick.is_shown(study.dir, noted, study.log.head):
             return False
+        if study.graph.study.settings.notify:
+            from maestro_es.poller.notify import must_look  # noqa: PLC0415 - most studies send none
+
+            if must_look(study):
+                return False
         return not (are_waiting(study.dir) or may_be_in_doubt(study) or may_come(study))
 
     def tick(self, *, wait_s: float = -1, queues: SharedQueues | None = None) -> list[Recorded]:

@@ -102,6 +102,9 @@ class Performer(Protocol):
     def note_tick(self, study: Session) -> None:
         """Store the time of this tick."""
 
+    def notify(self, study: Session) -> None:
+        """Request a notification if one is due, and start to send it."""
+
 
 class Live:
     """Performs each effect."""
@@ -198,6 +201,11 @@ class Live:
 
     def note_tick(self, study: Session) -> None:
         study.dir.note_tick(study.runtime.now())
+
+    def notify(self, study: Session) -> None:
+        from maestro_es.poller.notify import notify  # noqa: PLC0415 - most studies send none
+
+        notify(study)
 
 
 #: The performer of every tick that is not a preview.
@@ -316,4 +324,7 @@ class Preview:
         pass
 
     def note_tick(self, study: Session) -> None:
+        pass
+
+    def notify(self, study: Session) -> None:
         pass

@@ -95,6 +95,8 @@ def advance(
         unreachable = _passes(study, performer, ahead, submit, snapshot)
         _show(study, performer, put_off=not show)
         performer.note_tick(study)
+        if study.graph.study.settings.notify:
+            performer.notify(study)
     return unreachable
 
 

@@ -36,6 +36,7 @@ CHANGING = {
     "reopen": {"reopen"},
     "update": {"update", "share"},
     "env": {"env"},
+    "notify": {"notify", "end_notification", "diff", "failures", "history"},
     "rebuild": {"rebuild", "correct"},
     "import": {"take_over"},
     "import-log": {"import_log"},

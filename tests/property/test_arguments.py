@@ -153,7 +153,7 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
 OTHERS = {
     "batch", "close", "correct", "count_by", "create", "export", "follow", "from_plan", "import_log", "note_seen",
     "open", "open_ours", "pickle", "preview", "prove", "recover", "run_until_ended", "search", "take_over",
-    "advance", "advance_next", "tick_next", "unpickle", "verify", "checkup",
+    "advance", "advance_next", "tick_next", "unpickle", "verify", "checkup", "notify", "end_notification",
 }  # fmt: skip
 
 CALLS = st.lists(

@@ -32,6 +32,8 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.EventsCorrected(head="ab", corrections=(e.Correction(seq=1, data=""),)),
     e.PollFailed(adapter="slurm", message="socket timed out"),
     e.PollRecovered(adapter="slurm"),
+    e.NotificationRequested(about=e.Notice.FAILURE),
+    e.NotificationEnded(request=1, problem="exit code 3"),
     e.CascadeStarted(),
     e.CascadeCompleted(),
     e.StepImported(state=State.FINISHED),

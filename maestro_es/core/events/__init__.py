@@ -1,7 +1,7 @@
 """The types of events, their versions, and the conversion of old payloads.
 
-Each type of event is an immutable class in `study`, `attempt` or `step`. Its docstring is its manual entry. The name
-of the class is the ``type`` column of the log, `VERSIONS` has the version that is written, and
+Each type of event is an immutable class in `study`, `tick`, `attempt` or `step`. Its docstring is its manual entry.
+The name of the class is the ``type`` column of the log, `VERSIONS` has the version that is written, and
 ``schema/events/<type>.v<N>.json`` defines the payload. A released payload never changes. A change needs a new version
 with an upcast.
 
@@ -24,9 +24,11 @@ from maestro_es.core.events.step import *  # noqa: F403 - likewise
 from maestro_es.core.events.step import StepEvent
 from maestro_es.core.events.study import *  # noqa: F403 - likewise
 from maestro_es.core.events.study import StudyEvent
+from maestro_es.core.events.tick import *  # noqa: F403 - likewise
+from maestro_es.core.events.tick import TickEvent
 from maestro_es.core.model import Micros
 
-AnyEvent = Union[StudyEvent, StepEvent, AttemptEvent]
+AnyEvent = Union[StudyEvent, TickEvent, StepEvent, AttemptEvent]
 
 #: The number of a step, and a new event about it. With None, the event is about the study.
 NewEvent = tuple[int | None, AnyEvent]

@@ -241,34 +241,6 @@ class StudyRelocated(Event, frozen=True):
     after: str
 
 
-class RebootDetected(Event, frozen=True):
-    """The host has booted since the last event of the study. Boot ids show this, not clocks.
-
-    host: the name of the host
-    before: its old boot id
-    after: its new boot id
-
-    Result: nothing
-    """
-
-    host: str
-    before: str
-    after: str
-
-
-class TicksMissed(Event, frozen=True):
-    """No tick ran for more than three periods. The gap lasted `seconds`, and began with the last tick at `since`.
-
-    since: the time of the last tick, in microseconds UTC
-    seconds: the length of the gap
-
-    Result: nothing
-    """
-
-    since: Micros
-    seconds: int
-
-
 class LogRecovered(Event, frozen=True):
     """The events after the one with the digest `head` are lost. The next events were recovered from other evidence.
 
@@ -308,48 +280,9 @@ class EventsCorrected(Event, frozen=True):
     reason: str = ""
 
 
-class PollFailed(Event, frozen=True):
-    """A scheduler did not answer. Only the first tick without an answer records this. Nothing is concluded from it.
-
-    adapter: the name of the scheduler
-    message: the error message
-
-    Result: nothing
-    """
-
-    adapter: str
-    message: str
-
-
-class PollRecovered(Event, frozen=True):
-    """The scheduler answers again.
-
-    adapter: the name of the scheduler
-
-    Result: nothing
-    """
-
-    adapter: str
-
-
-class CascadeStarted(Event, frozen=True):
-    """Some steps will not run, and they are too many for one transaction. The next ticks end the others.
-
-    Result: nothing
-    """
-
-
-class CascadeCompleted(Event, frozen=True):
-    """All steps that will not run have ended.
-
-    Result: nothing
-    """
-
-
 #: The events of this module.
 StudyEvent = Union[
     InvocationStarted, StudyCreated, EnvironmentRecorded, StepTemplateAdded, StepAdded, ConnectionAdded,
     ConnectionRemoved, SettingsChanged, StudyPaused, StudyResumed, CancelRequested, StudyCompleted, StudyReopened,
-    StudyRelocated, RebootDetected, TicksMissed, LogRecovered, EventsCorrected, PollFailed, PollRecovered,
-    CascadeStarted, CascadeCompleted,
+    StudyRelocated, LogRecovered, EventsCorrected,
 ]  # fmt: skip

@@ -91,6 +91,7 @@ def test_settings_are_written_whole_so_that_a_later_default_changes_no_old_study
         "use_tmp": False,
         "hash_workspaces": False,
         "dry_run": False,
+        "notify": "",
     }
 
 

@@ -1,0 +1,130 @@
+"""``maestro-es notify``: chooses what gets notifications about a study, and sends them for ticks."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from pathlib import Path
+
+import click
+
+from maestro_es.adapters.command import run
+from maestro_es.cli.common import example, open_graph, reason_option, study_argument
+from maestro_es.cli.diff import diff_lines
+from maestro_es.cli.failures import failure_lines
+from maestro_es.cli.output import say, say_done
+from maestro_es.core.events import Notice, NotificationRequested
+from maestro_es.errors import EXIT_ERROR, RequestRefused
+from maestro_es.execution_graph.requesting import RequestableGraph
+from maestro_es.report.table import visible
+from maestro_es.study.invocation import Driver, Runtime
+
+#: The time limit of a command that gets a notification, in seconds, and how much of its message is kept.
+_PATIENCE, _LONGEST = 60.0, 200
+
+#: Feeds a file to a command.
+_FEED = 'exec <"$1"; eval "$2"'
+
+_WORDS = {
+    Notice.FAILURE: "a step has failed",
+    Notice.STALL: "nothing can continue",
+    Notice.END: "the study has ended",
+}
+
+
+@example(
+    "maestro-es notify ./pi --to you@example.org",
+    "maestro-es notify ./pi --to '~/bin/tell-me' --test",
+    "maestro-es notify ./pi --off",
+)
+@click.command()
+@study_argument
+@click.option("--to", "target", metavar="COMMAND|ADDRESS", help="A command that reads the text, or a mail address.")
+@click.option("--off", is_flag=True, help="Send no notifications any more.")
+@click.option("--test", is_flag=True, help="Send one now, and say whether that works.")
+@click.option("--send", type=int, hidden=True, help="Send the notification that this event has requested.")
+@reason_option
+def command(study: Path | None, target: str | None, reason: str, *, off: bool, test: bool, send: int | None) -> None:
+    """Send notifications about STUDY. Without an option, print what gets them.
+
+    There is one at the first failure of a step, one if nothing can continue, and one when the study ends. Each
+    contains the changes since the last one. A tick starts a process of its own for it, which may take a minute, and
+    the log records whether that worked. If a process or a host crashes meanwhile, a later tick tries again, up to
+    three times. So you may get a notification twice.
+
+    COMMAND runs in the shell, in the environment of the steps. It gets the text on standard input, and the variables
+    MAESTRO_ES_STUDY (the directory) and MAESTRO_ES_NOTICE (failure, stall or end). The log contains COMMAND, so
+    write no secrets into it. For an ADDRESS, sendmail gets the text.
+    """
+    if sum((target is not None, off, send is not None)) > 1:
+        raise click.UsageError("--to and --off exclude each other.")
+    if send is not None:
+        with RequestableGraph.open_ours(study or Path.cwd(), Runtime(driver=Driver.PROGRAM)) as graph:
+            _send_requested(graph, send)
+        return
+    with open_graph(RequestableGraph, study) as graph:
+        if target is not None or off:
+            graph.notify("" if off else check_target(target or ""), reason)
+        chosen = graph.state.study.settings.notify
+        say_done(
+            f"{graph.path}: notifications go to {chosen}" if chosen else f"{graph.path}: no notifications are sent"
+        )
+        if test and chosen:
+            problem = _send(graph, Notice.END, f"{_name(graph)}: a test", "This is a test of maestro-es notify.\n")
+            say(f"maestro-es: {problem}" if problem else "It was sent", err=bool(problem))
+            if problem:
+                raise SystemExit(EXIT_ERROR)
+
+
+def check_target(target: str) -> str:
+    """Return a command or a mail address. RequestRefused if it is empty or has several lines."""
+    if not target.strip() or not target.isprintable():
+        raise RequestRefused(f"{target!r}: give a command in one line, or a mail address")
+    return target.strip()
+
+
+def _send_requested(graph: RequestableGraph, seq: int) -> None:
+    """Send the notification that an event has requested, and record whether that worked."""
+    event = next((one.event for one in graph.history(after=seq - 1)), None)
+    if not isinstance(event, NotificationRequested):
+        raise RequestRefused(f"event {seq} requests no notification")
+    subject = f"{_name(graph)}: {_WORDS[event.about]}"
+    comparison = graph.diff(event.since)
+    lines = [subject, "", *diff_lines(str(graph.path), *comparison)]
+    failures = [*failure_lines(graph.failures(), graph.path)]
+    text = "\n".join([*lines, "", *failures, ""] if failures else [*lines, ""])
+    graph.end_notification(seq, _send(graph, event.about, subject, visible(text)))
+
+
+def _name(graph: RequestableGraph) -> str:
+    return graph.state.study.name or graph.path.name
+
+
+def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> str:
+    """Give a text to the command or to sendmail. Returns why this has failed (empty: it has not)."""
+    target = graph.state.study.settings.notify
+    environment = graph.environment()
+    if not target or environment.problem:
+        return environment.problem or "nothing gets notifications any more"
+    command = target
+    if is_address(target):
+        from email.message import EmailMessage  # noqa: PLC0415 - slow to import
+
+        mail = EmailMessage()
+        mail["To"], mail["Subject"] = target, f"[maestro-es] {visible(subject)}"
+        mail.set_content(text)
+        text, command = mail.as_string(), "PATH=$PATH:/usr/sbin:/usr/lib; exec sendmail -t -i"
+    variables = {**environment.variables, "MAESTRO_ES_STUDY": str(graph.path), "MAESTRO_ES_NOTICE": about.value}
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+        file.flush()
+        done = run(["/bin/sh", "-c", _FEED, "sh", file.name, command], timeout=_PATIENCE, env=variables)
+    if not done.code:
+        return ""
+    message = " ".join((done.err or done.out).split())[:_LONGEST]
+    return f"{shlex.quote(target)} ended with {done.code}{f': {message}' if message else ''}"
+
+
+def is_address(target: str) -> bool:
+    """Return whether this is a mail address, and not a command."""
+    return "@" in target and not any(character.isspace() or character in "/;|&<>$`'\"" for character in target)

@@ -1,0 +1,110 @@
+"""Decides when a notification about a study is due, from its state and the notifications in its log.
+
+Each of three things is told once: the first failure of a step, that nothing can continue, and the end of the study.
+When a study that has ended continues, its next failure and its next end are news again.
+
+A notification is requested before its process starts. If the process dies, a later tick requests the notification
+again. So it arrives at least once: after a crash at the worst moment, a user may get it twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from maestro_es.core import events as e
+from maestro_es.core.events import Notice, Recorded
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import ENVIRONMENT, FAILED_STATES, Micros, StudyStatus
+
+#: A notification without an outcome is requested again after this time, in microseconds, and at most so many times.
+_LOST, _TRIES = 180 * 1_000_000, 3
+
+#: A scheduler that has not answered for this time stops a study, in microseconds.
+_SILENCE = 3600 * 1_000_000
+
+
+class NotificationLog(msgspec.Struct, frozen=True):
+    """What a log says about notifications: the requests and outcomes, newest first, and two times (0: never).
+
+    `reopened_at` is when the study was continued after its end. `silent_since` is when a scheduler that does not
+    answer was first asked in vain.
+    """
+
+    requests: Sequence[Recorded] = ()
+    outcomes: Sequence[Recorded] = ()
+    reopened_at: Micros = 0
+    silent_since: Micros = 0
+
+    def told_at(self, *notices: Notice) -> Micros:
+        """Return when one of these was requested last (0: never)."""
+        return max((one.recorded_at for one in self.requests if _request(one).about in notices), default=0)
+
+    @property
+    def last_sent(self) -> int:
+        """The number of the last request that has an outcome without a problem (0: there is none)."""
+        return max((_outcome(one).request for one in self.outcomes if not _outcome(one).problem), default=0)
+
+
+def due(graph: Graph, past: NotificationLog, now: Micros) -> e.NotificationRequested | None:
+    """Return the request for a notification that is due; None if there is no news."""
+    notice = _news(graph, past, now)
+    if notice:
+        return e.NotificationRequested(about=notice, since=past.last_sent)
+    return _again(past, now)
+
+
+def _news(graph: Graph, past: NotificationLog, now: Micros) -> Notice | None:
+    record = graph.study
+    if record.status is not StudyStatus.RUNNING:
+        return Notice.END if past.told_at(Notice.END) < max(record.written_at, past.reopened_at, 1) else None
+    if past.told_at(Notice.FAILURE, Notice.END) <= past.reopened_at and _has_failed(graph, past.reopened_at):
+        return Notice.FAILURE
+    since = max(record.written_at, past.silent_since)
+    return Notice.STALL if _is_stalled(graph, past, now) and past.told_at(Notice.STALL) < since else None
+
+
+def _has_failed(graph: Graph, since: Micros) -> bool:
+    """Return whether a step has failed since the study was continued."""
+    if not any(graph.study.states.get(state.name) for state in FAILED_STATES):
+        return False
+    return not since or any((step.ended_at or 0) > since for step in graph.steps() if step.state in FAILED_STATES)
+
+
+def _is_stalled(graph: Graph, past: NotificationLog, now: Micros) -> bool:
+    """Return whether nothing continues before somebody acts. A user who has paused a study knows that."""
+    record = graph.study
+    if record.paused or record.cascading or any(True for _ in graph.in_flight()):
+        return False
+    if ENVIRONMENT in record.unreachable or (past.silent_since and now - past.silent_since > _SILENCE):
+        return True
+    return not any(True for kind in (False, True) for _ in graph.ready(scheduled=kind, limit=1))
+
+
+def _again(past: NotificationLog, now: Micros) -> e.NotificationRequested | None:
+    """Request the last notification again, if its process seems to have died."""
+    last = next(iter(past.requests), None)
+    if last is None or any(_outcome(one).request == last.seq for one in past.outcomes):
+        return None
+    request = _request(last)
+    if now - last.recorded_at < _LOST or request.number >= _TRIES:
+        return None
+    return msgspec.structs.replace(request, number=request.number + 1)
+
+
+def is_open(requests: Iterable[Recorded], outcomes: Iterable[Recorded]) -> bool:
+    """Return whether the last notification has no outcome yet, and will be requested again if it gets none."""
+    last = next(iter(requests), None)
+    ended = {_outcome(one).request for one in outcomes}
+    return last is not None and last.seq not in ended and _request(last).number < _TRIES
+
+
+def _request(recorded: Recorded) -> e.NotificationRequested:
+    event = recorded.event
+    return event if isinstance(event, e.NotificationRequested) else e.NotificationRequested(about=Notice.END)
+
+
+def _outcome(recorded: Recorded) -> e.NotificationEnded:
+    event = recorded.event
+    return event if isinstance(event, e.NotificationEnded) else e.NotificationEnded(request=0)

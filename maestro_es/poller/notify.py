@@ -1,0 +1,72 @@
+"""Requests the notifications that are due after a tick, and starts a process that sends each of them.
+
+A tick does not wait for this process. `maestro_es.core.notifications` decides what is due, and the command ``notify``
+sends it (`maestro_es.cli.notify`).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from maestro_es.adapters.command import run
+from maestro_es.core import events as e
+from maestro_es.core.events import Event, NewEvent, Recorded
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import StudyStatus
+from maestro_es.core.notifications import NotificationLog, due, is_open
+from maestro_es.import_path import own_command
+from maestro_es.study.session import Session
+
+#: How many events of one type are read. A study has few notifications.
+_MOST = 100
+
+#: Starts a command that outlives this process and the shell itself.
+_DETACH = '"$@" </dev/null >/dev/null 2>&1 &'
+
+#: How long the shell may take to start it, in seconds.
+_PATIENCE = 20.0
+
+
+def notify(study: Session) -> None:
+    """Request a notification if one is due, and start the process that sends it."""
+    requested: list[e.NotificationRequested] = []
+
+    def decide(graph: Graph) -> list[NewEvent]:
+        event = due(graph, _past(study), study.runtime.now())
+        requested[:] = [event] if event else []
+        return [(None, event)] if event else []
+
+    study.request(decide)
+    if requested:
+        request = next(study.log.study_events(e.NotificationRequested))
+        command = [*own_command(), "notify", "--send", str(request.seq), str(study.dir.root)]
+        if study.runtime.brief:  # the job around this tick ends with it
+            run(command)
+        else:
+            run(["/bin/sh", "-c", _DETACH, "sh", *command], timeout=_PATIENCE)
+
+
+def must_look(study: Session) -> bool:
+    """Return whether a study that has ended still needs a tick, because its last notification has no outcome."""
+    kinds = (e.NotificationRequested, e.NotificationEnded)
+    return bool(study.graph.study.settings.notify) and is_open(*(_events(study, kind) for kind in kinds))
+
+
+def _past(study: Session) -> NotificationLog:
+    record = study.graph.study
+    failed = [
+        one.recorded_at
+        for one in (_events(study, e.PollFailed) if record.unreachable else ())
+        if isinstance(one.event, e.PollFailed) and record.unreachable.get(one.event.adapter) == one.event.message
+    ]
+    reopened = _events(study, e.StudyReopened) if record.status is StudyStatus.RUNNING else []
+    return NotificationLog(
+        requests=_events(study, e.NotificationRequested),
+        outcomes=_events(study, e.NotificationEnded),
+        reopened_at=reopened[0].recorded_at if reopened else 0,
+        silent_since=max(failed, default=0),
+    )
+
+
+def _events(study: Session, kind: type[Event]) -> list[Recorded]:
+    return list(itertools.islice(study.log.study_events(kind), _MOST))
