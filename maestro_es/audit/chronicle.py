@@ -106,7 +106,8 @@ class Chronicle:
         elif step:
             self._add_other(event, step - 1, self._time(getattr(event, "at", None) or recorded_at), seq)
         elif type(event) not in _UNSHOWN:
-            self._note(event, NOTHING, self._time(recorded_at), seq, NOTHING)
+            last = max(self._changed, default=0) if isinstance(event, e.StudyCompleted) else 0
+            self._note(event, NOTHING, max(self._time(recorded_at), last), seq, NOTHING)
 
     def _time(self, at: Micros) -> int:
         return (at - self.start) // _MILLISECOND
