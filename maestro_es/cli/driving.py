@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from maestro_es.adapters.schedulers import job_around
 from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import page_width, say, say_done
 from maestro_es.cli.progress import Progress
@@ -53,7 +54,11 @@ def stay(graph: ExecutionGraph, on_tick: Callable[[], None] = lambda: None, insi
     signals: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: signals.append(number))
     time_is_over = batch_job.clock(inside).is_over
-    return drive_to_end(graph, on_tick, lambda: bool(signals) or time_is_over(), inside=inside)
+    code = drive_to_end(graph, on_tick, lambda: bool(signals) or time_is_over(), inside=inside)
+    if code == EXIT_TRY_AGAIN and (signals or time_is_over()):
+        reason = "told to stop" if signals else f"the job {job_around()} is about to end"
+        say(f"maestro-es: {reason}; 'maestro-es run --in-allocation {graph.path}' continues", err=True)
+    return code
 
 
 def drive_to_end(

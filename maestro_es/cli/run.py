@@ -12,7 +12,9 @@ from pathlib import Path
 
 import click
 
+from maestro_es.adapters.base import RunsInside
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
+from maestro_es.adapters.schedulers import job_around
 from maestro_es.cli.common import ARRAY_HELP, COUNT, example, limit_options
 from maestro_es.cli.creating import CreationProgress, Reservation, removing_if_ended
 from maestro_es.cli.driving import continue_study, stay
@@ -28,7 +30,7 @@ from maestro_es.creation.overwrite import check_overwritable, overwriting
 from maestro_es.creation.preflight import check_scripts
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
-from maestro_es.errors import EXIT_OK, Unreachable
+from maestro_es.errors import EXIT_OK, RequestRefused, Unreachable
 from maestro_es.execution_graph import ExecutionGraph
 from maestro_es.study.invocation import Driver, Runtime
 from maestro_es.study.surroundings import Surroundings, surroundings
@@ -124,7 +126,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     'maestro-es env' shows and changes this environment.
     """
     answers = _answers(autoyes=autoyes, autono=autono, dry=dry)
-    inside, wait = (stop_before, True) if in_allocation else (None, wait)
+    inside, wait = _margin(stop_before) if in_allocation else None, wait or in_allocation
     if wait and spec.is_dir():
         sys.exit(continue_study(spec, inside))
     progress = CreationProgress()
@@ -159,7 +161,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
             pargs=pargs,
             hash_workspaces=hashws,
             restart_limit=rlimit,
-            check=functools.partial(_check, settings=settings, runtime=runtime, around=around),
+            check=functools.partial(_check, settings=settings, runtime=runtime, around=around, inside=inside),
             reserve=reserved.reserve,
         )
         warn(plan.warnings)
@@ -176,9 +178,27 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
             sys.exit(_stay(graph, creation.close, inside) if wait else _launch(graph, creation.close, dry=dry))
 
 
-def _check(plan: StudyPlan, findings: Findings, settings: Settings, runtime: Runtime, around: Surroundings) -> None:
+def _margin(stop_before: float) -> float:
+    """Return how long before the end of the job around this process a driver stops. RequestRefused without a job."""
+    if not job_around():
+        raise RequestRefused("--in-allocation runs steps in the batch job around it, and this process runs in no job")
+    return stop_before
+
+
+def _check(
+    plan: StudyPlan,
+    findings: Findings,
+    settings: Settings,
+    runtime: Runtime,
+    around: Surroundings,
+    inside: float | None,
+) -> None:
     """Check that all scripts can be submitted, and warn of variables that the steps will not have."""
     check_scripts(plan, findings, settings, runtime)
+    scheduler = runtime.adapters(plan.batch, runtime.host).scheduler
+    if inside is not None and not isinstance(scheduler, RunsInside):
+        message = f"--in-allocation can't run the steps of a study for {scheduler.name}"
+        findings.problem(plan.line("", "type", ""), message, "Use --wait.")
     warn_of_variables(plan, findings, around, dict(os.environ))
 
 

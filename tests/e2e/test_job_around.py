@@ -19,6 +19,31 @@ study:
 """
 
 
+JOBS = "batch: {type: flux, host: here, bank: mine, queue: debug}\n"
+
+
+@pytest.mark.usefixtures("own_home")
+@pytest.mark.parametrize(
+    ("batch", "job", "message"),
+    [
+        ("", {}, "this process runs in no job"),
+        ("", {"SLURM_JOB_ID": "42"}, "can't run the steps of a study for local. Use --wait."),
+        (JOBS, {"SLURM_JOB_ID": "42"}, "can't run the steps of a study for flux. Use --wait."),
+    ],
+    ids=["no job", "local", "another scheduler"],
+)
+def test_steps_run_inside_a_job_only_if_its_scheduler_can_do_that(
+    tmp_path: Path, batch: str, job: dict[str, str], message: str
+):
+    (tmp_path / "inner.yaml").write_text(batch + SPEC)
+    root = tmp_path / "study"
+    env = {"SLURM_JOB_ID": "", "LSB_JOBID": "", "FLUX_JOB_ID": "", "PBS_JOBID": "", **job}
+    done = maestro_es("run", "-y", "--in-allocation", "-o", root, tmp_path / "inner.yaml", env=env)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not root.exists()
+
+
 @pytest.fixture
 def study(tmp_path, monkeypatch) -> Iterator[Path]:
     """A study that was started in a job. Its first step has ended."""

@@ -129,11 +129,10 @@ def test_a_driver_puts_its_steps_back_before_the_walltime_of_its_job(cluster: Cl
     job = allocate(cluster, root, "-N1", "-c4", "-t2", more="--stop-before 110")
     wait_for(lambda: is_over(cluster, job))
     with Session(root) as study:
-        steps = [*study.graph.steps()]
-    assert [(step.state, step.attempt, step.hardware_failures) for step in steps] == [
-        (State.HWFAILURE, 1, 0), (State.INITIALIZED, 0, 0),
-    ]  # fmt: skip
-    assert f"it ended with the job {job} around it" in maestro_es("why", root, "long").stdout
+        steps = {step.name: (step.state, step.attempt, step.hardware_failures) for step in study.graph.steps()}
+    assert steps == {"long": (State.HWFAILURE, 1, 0), "never": (State.INITIALIZED, 0, 0)}
+    assert f"it was stopped because the job {job} was about to end" in maestro_es("why", root, "long").stdout
+    assert f"the job slurm:{job} is about to end; 'maestro-es run --in-allocation" in log_of(root, job)
     assert not running_under(root)
 
 
@@ -142,7 +141,7 @@ def test_a_killed_agent_costs_an_attempt_and_no_step(cluster: Cluster, tmp_path:
     root = tmp_path / "study"
     (tmp_path / "study.yaml").write_text(
         HEAD + f"- {{name: a, description: d, run: {{cmd: '{ALONE}; sleep 3', procs: 4, nodes: 1}}}}\n"
-        f"- {{name: b, description: d, run: {{cmd: '{ALONE}; case $MAESTRO_ES_TOKEN in *-2-1-*) sleep 60;; esac',"
+        f"- {{name: b, description: d, run: {{cmd: '{ALONE}; case $MAESTRO_ES_TOKEN in *-2-1-*) sleep 9;; esac',"
         " procs: 4, nodes: 1, depends: [a]}}\n"
     )
     job = allocate(cluster, root, "-N1", "-c4")

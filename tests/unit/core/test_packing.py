@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from maestro_es.core import events as e
+from maestro_es.core.attempt_token import Placement, placed_suffix, placement_of
 from maestro_es.core.decide import submissions
 from maestro_es.core.model import Param
-from maestro_es.core.packing import Packing
-from maestro_es.core.step_keys import PLAIN, Need, amounts, exceeds, megabytes, need_of
+from maestro_es.core.packing import Packing, obstacle
+from maestro_es.core.step_keys import PLAIN, Allocation, Need, amounts, exceeds, megabytes, need_of
 from tests.unit.core.making import Study
 
 
@@ -115,3 +116,79 @@ def test_amounts_are_words():
     assert amounts(Need(2, 100, 1)) == "2 slots, 100 MB of memory and 1 GPU"
     assert exceeds(Need(2), Need(1))
     assert not exceeds(Need(1, 5, 5), Need(1))
+
+
+# -- inside an allocation --------------------------------------------------------------------------------------------
+
+JOB = Allocation("17", (Need(4, 4000, 2), Need(4, 4000, 2)))
+
+
+def placed(study: Study, allocation: Allocation = JOB, **seen: Any) -> dict[int, tuple[int, int, int]]:
+    """Return node, number of nodes and GPUs of each step that a tick of a driver starts."""
+    at: dict[int | None, Placement | None] = {}
+    for number, event in study.tick(allocation=allocation, **seen):
+        if isinstance(event, e.SubmissionRequested):
+            at[number] = placement_of(event.token)
+    return {number or 0: (one.node, one.nodes, one.gpus) if one else (-1, 0, 0) for number, one in at.items()}
+
+
+def scheduled(*runs: dict[str, Any]) -> Study:
+    study = Study(adapter={"type": "slurm"})
+    for index, run in enumerate(runs):
+        study.add(f"s{index}", run={"cmd": "run", **run}, scheduled="procs" in run)
+    return study
+
+
+def test_steps_are_packed_over_the_nodes_of_an_allocation():
+    small = {"procs": 1}
+    study = scheduled({"procs": 3}, {"procs": 2}, {**small, "gpus": 1}, {**small, "gpus": 2}, small, small)
+    assert placed(study) == {1: (0, 1, 0), 2: (1, 1, 0), 3: (0, 1, 1), 4: (1, 1, 3), 5: (1, 1, 0)}
+
+
+def test_local_steps_run_on_the_node_of_the_driver():
+    study = scheduled({}, {"procs": 4}, {"procs": 4}, {})
+    assert placed(study, JOB._replace(ours=1)) == {1: (-1, 0, 0), 2: (0, 1, 0)}
+
+
+def test_a_step_on_two_nodes_takes_its_share_of_both():
+    study = scheduled({"procs": 4, "nodes": 2, "gpus": 1}, {"procs": 3}, {"procs": 2, "gpus": 1})
+    assert placed(study) == {1: (0, 2, 1), 3: (1, 1, 2)}
+
+
+def test_what_runs_in_the_allocation_takes_its_part_also_if_another_driver_started_it():
+    study = scheduled({"procs": 4}, {"procs": 4}, {"procs": 4})
+    assert placed(study) == {1: (0, 1, 0), 2: (1, 1, 0)}
+    study.do(e.SubmissionWithdrawn(token=study.step(1).token), 1)
+    assert placed(study) == {1: (0, 1, 0)}
+
+
+def test_a_step_starts_only_if_its_walltime_and_its_needs_fit_in_the_allocation():
+    study = scheduled({"procs": 1, "walltime": "00:02:00"}, {"procs": 9}, {"procs": 1, "walltime": "00:01:00"})
+    assert placed(study, JOB._replace(seconds_left=60.0)) == {3: (0, 1, 0)}
+    assert obstacle(study.graph, JOB._replace(seconds_left=60.0)).startswith(
+        "the walltime of s0 is longer than job 17"
+    )
+    assert obstacle(study.graph, JOB) == ""
+    assert obstacle(scheduled({"procs": 9}).graph, JOB) == "s0 needs 9 slots, which the job 17 does not have"
+    assert placed(study, JOB._replace(seconds_left=0.0)) == {}
+
+
+def test_the_smallest_steps_are_requested_ahead_on_the_nodes_that_are_most_free():
+    study = scheduled(*[{"procs": 1}] * 12)
+    assert [node for node, _, _ in placed(study, ahead=2).values()] == [0] * 4 + [1] * 4 + [1, 0]
+
+
+def test_while_a_step_runs_inside_an_allocation_other_ticks_submit_no_jobs():
+    study = scheduled({"procs": 1}, {"procs": 99})
+    placed(study)
+    assert submissions(study.tick()) == []
+
+
+@pytest.mark.parametrize("token", ["cafe0123-1-1-salt", "cafe0123-1-1-salt_1_2", "", "kaput"], ids=str)
+def test_other_tokens_have_no_placement(token: str):
+    assert placement_of(token) is None
+
+
+def test_a_token_keeps_its_placement():
+    at = Placement("4711", 12, 3, 0b101)
+    assert placement_of(f"cafe0123-1-1-{placed_suffix('a1', at)}") == at
