@@ -417,7 +417,7 @@ def test_a_claim_names_the_job_of_its_own_scheduler(stage: Stage, kind: str, var
 
 
 @pytest.mark.parametrize(
-    "place", ['if [ -n "$output" ]; then\n    (become_step)', "child=$!\n"], ids=["before", "after"]
+    "place", ['if [ -n "$inside" ]; then\n    (become_step)', "child=$!\n"], ids=["before", "after"]
 )
 @pytest.mark.parametrize(("local", "name"), [(True, "TERM"), (False, "TERM"), (False, "USR1")])
 def test_a_signal_that_comes_while_the_step_is_started_is_for_the_step(
