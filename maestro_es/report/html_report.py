@@ -24,7 +24,7 @@ from maestro_es.audit.status import Summary
 from maestro_es.audit.step_output import end_of_errors
 from maestro_es.audit.times import iso, show_time
 from maestro_es.audit.why.failures import FailureGroup
-from maestro_es.core.model import SubmissionKind
+from maestro_es.core.model import StudyStatus, SubmissionKind
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.diagrams import drawn, templates
@@ -35,9 +35,11 @@ from maestro_es.report.table import clean
 #: The scripts in their order. The first is a library, the others are one script.
 _LIBRARY, _SCRIPTS = "d3.js", ("story.js", "drawing.js", "timeline.js", "map.js", "events.js", "page.js")
 
+#: A page has no diagram of more templates. A program may make a template for each step.
+MOST_NODES = 300
+
 #: How many groups of failures a page lists, how many steps of each it names, and how many values of a parameter.
-MOST_GROUPS = 50
-_NAMED, _VALUES = 12, 10
+MOST_GROUPS, _NAMED, _VALUES = 50, 12, 10
 
 #: How many lines of standard error a page has for each group.
 _ERROR_LINES = 30
@@ -86,6 +88,8 @@ def html_report(data: ReportData) -> Iterator[str]:
     style = _style()
     scripts = [_read(_LIBRARY), f'(() => {{\n"use strict";\n{"".join(map(_read, _SCRIPTS))}}})();\n']
     diagram = _with_kinds(data.diagram, story)
+    if len(diagram.nodes) > MOST_NODES:
+        diagram = Diagram(diagram.name, [], [])
     numbers = _numbers(story, data.failures)
     return (
         templates()
@@ -106,6 +110,7 @@ def html_report(data: ReportData) -> Iterator[str]:
             class_of=class_of,
             totals={kind: story.kinds.count(number) for kind, number in KIND_NUMBERS.items()},
             diagram=drawn(diagram),
+            templates=len(story.templates),
             failures=[
                 _failure(group, numbers, errors, summary.path)
                 for group, errors in zip(data.failures[:MOST_GROUPS], data.errors, strict=True)
@@ -121,7 +126,7 @@ def _others(data: ReportData, diagram: Diagram, numbers: Mapping[str, int]) -> d
     known = {name: at for at, name in enumerate(story.templates)}
     return {
         "start": story.start // 1000,
-        "moment": (summary.at - story.start) // 1000 if summary.status == "RUNNING" else 0,
+        "moment": (summary.at - story.start) // 1000 if summary.status == StudyStatus.RUNNING.name else 0,
         "kinds": [{"name": kind, "letter": mark.letter, "css": class_of(kind)} for kind, mark in MARKS.items()],
         "attention": [BY_ATTENTION.index(kind) for kind in MARKS],
         "submissions": [kind.value for kind in SubmissionKind],

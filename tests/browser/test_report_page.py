@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from maestro_es import ExecutionGraph, StudyStep
 from tests.browser.conftest import write_report
 from tests.e2e.command import maestro_es
 from tools.testbed.past_study import make
@@ -302,6 +303,18 @@ def test_a_study_that_runs_and_one_without_parameters_have_a_page(opened, folder
     page = opened(write_report(folder, folder / "one"))
     assert totals(page)["finished"] == 1
     assert not page.locator("#parameters").is_visible()
+
+
+def test_a_study_with_a_template_for_each_step_has_a_page(opened, folder):
+    with ExecutionGraph.create(folder / "chain") as graph:
+        graph.set_adapter({"type": "local"})
+        with graph.batch():
+            for name in map("step-{}".format, range(400)):
+                graph.add_step(name, StudyStep(name, "d", {"cmd": "true"}), name, 0)
+    page = opened(write_report(folder, folder / "chain"))
+    assert page.get_by_text("No diagram: it would have 400 boxes.").is_visible()
+    assert not page.locator("#timeline").is_visible()
+    assert totals(page)["to submit"] == 400
 
 
 def test_what_steps_have_used_is_on_the_page_once_the_log_has_it(opened, folder, report):

@@ -118,7 +118,7 @@ class Page {
     const { time } = story;
     if (direction > 0) this.show(story.events < time.length ? time[story.events] : story.end);
     else {
-      const at = upperBound(time, story.moment - 1e-6) - (story.events && time[story.events - 1] < story.moment ? 0 : 0);
+      const at = upperBound(time, story.moment - 0.5); // times are whole numbers
       this.show(at > 0 ? time[at - 1] : 0);
     }
   }
@@ -400,7 +400,9 @@ class Page {
       ["largest", ({ memory }) => shown(d3.max(memory), showBytes)],
       ["Node hours", ({ hours, nodes }) => (nodes ? hours.toFixed(1) : "")],
     ];
-    const rows = of.map((own, at) => columns.map(([, cell]) => cell(own, at)));
+    const started = of.map((_, at) => at).filter((at) => of[at].queue.length);
+    const most = started.sort((one, other) => of[other].queue.length - of[one].queue.length).slice(0, 200);
+    const rows = most.sort((one, other) => one - other).map((at) => columns.map(([, cell]) => cell(of[at], at)));
     const used = columns.map((_, column) => rows.some((row) => row[column] !== ""));
     const kept = (cells) => cells.filter((_, column) => used[column]);
     const line = (cells, name) => element("tr", "", kept(cells).map((cell) => element(name, "", [cell])));

@@ -50,6 +50,7 @@ class Timeline {
   }
 
   resize() {
+    this.box.closest("section").hidden = !this.lanes;
     this.width = this.box.clientWidth;
     this.height = Math.min(Math.max(this.lanes * 14, 60), 520);
     const extent = [[this.left, 0], [this.width, this.height]];
