@@ -220,7 +220,7 @@ def test_a_lost_log_is_recovered_with_its_running_job(cluster: RealScheduler, la
 
 #: A driver in a batch job. It stops 50 s before the end of its job, which has a minute.
 _DRIVER = """#!/bin/sh
-#flux: -n1 -t60s -q debug
+#flux: -n1 -t60s -q debug --output=/dev/null
 #PBS -l walltime=00:01:00 -o /dev/null -j oe
 #BSUB -W 1 -o /dev/null
 echo job >>{folder}/jobs
