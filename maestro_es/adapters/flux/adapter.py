@@ -46,6 +46,9 @@ def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]
     for index, run in runs:
         if run.get("memory"):
             yield Remark(("study", index, "run", "memory"), "Flux allocates none.", "is ignored")
+        for key in ("qos", "reservation"):
+            if run.get(key):
+                yield Remark(("study", index, "run", key), "Flux has queues and banks instead.", "is ignored")
     groups = batch.get("allocation_args")
     for key in groups.keys() - set(_ALLOCATION_ARGS) if isinstance(groups, dict) else ():
         remedy = f"Write it into args of the steps, or into {', '.join(_ALLOCATION_ARGS)}."

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from maestro_es.adapters.script import (
     resources,
     shebang,
 )
-from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
+from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
 from maestro_es.core.submission import Outcome, ScriptFailed
 from maestro_es.core.walltime import walltime_remedy, walltime_seconds
 
@@ -62,6 +62,35 @@ _HARMLESS = frozenset({"J", "cwd", "rn", "r", "Q"})
 _ARRAY = re.compile(r"[\[\]%]")
 
 
+#: A walltime with seconds. ``MM:SS`` is missing, because LSF reads it as hours and minutes.
+_WITH_SECONDS = re.compile(r"(?:[0-9]+-)?[0-9]+:[0-9]+:0*[1-9][0-9]*")
+
+#: Keys of a step for the resource sets of jsrun, keys without a meaning for a job with whole nodes, and the remedies.
+_OF_JSRUN = (
+    ("rs per node", "tasks per rs", "cpus per rs", "bind", "bind gpus"),
+    "Write options of the launcher into 'launcher' of the batch block.",
+)
+_OF_SLOTS = (
+    ("cores per task", "exclusive"),
+    "With jsrun, a job has whole nodes. For another launcher, set 'launcher' in the batch block.",
+)
+
+
+def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Remark]:
+    """Yield a remark for each value that has another meaning for LSF, or none."""
+    if batch.get("shell") not in (None, "", "/bin/bash"):
+        yield Remark(("batch", "shell"), "Scripts for LSF run with /bin/bash.", "is ignored, as in Maestro")
+    keys, remedy = _OF_SLOTS if is_coral(batch) else _OF_JSRUN
+    remedies = {"qos": "Write the option of your site in args.", **dict.fromkeys(keys, remedy)}
+    for index, run in runs:
+        for key in (key for key in remedies if run.get(key)):
+            yield Remark(("study", index, "run", key), remedies[key], "is ignored by LSF")
+        time = str(run.get("walltime") or "")
+        if _WITH_SECONDS.fullmatch(time):
+            remedy = f"LSF counts whole minutes. Write {walltime(time)}:00."
+            yield Remark(("study", index, "run", "walltime"), remedy, "is rounded up")
+
+
 FACTS = SchedulerFacts(
     name="lsf",
     extension="lsf.sh",
@@ -70,6 +99,7 @@ FACTS = SchedulerFacts(
     passes_options=True,
     directive="#BSUB",
     jobs=schedulers.WITH_ADAPTER["lsf"],
+    review=review,
     seconds_left=seconds_left,
     # The name of a host may follow after a slash.
     walltime_remedy=lambda walltime: walltime_remedy(str(walltime or "").partition("/")[0]),

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from maestro_es.adapters.base import Job
-from maestro_es.adapters.lsf.adapter import LsfAdapter, walltime
+from maestro_es.adapters.lsf.adapter import FACTS, LsfAdapter, walltime
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
 from maestro_es.core.submission import ScriptFailed
@@ -214,3 +214,22 @@ def test_a_command_that_is_too_long_for_bsub_is_no_job():
     long = structs.replace(job(run={"nodes": 1}), study=Path("/" + "x" * 2100))
 
     assert isinstance(adapter().submit(long), ScriptFailed)
+
+
+STEP = {"qos": "high", "cores per task": 2, "exclusive": True, "bind": "none", "walltime": "01:00:30"}
+
+
+@pytest.mark.parametrize(
+    ("batch", "remarked"),
+    [({}, ["qos", "cores per task", "exclusive", "walltime"]), ({"launcher": "mpirun"}, ["qos", "bind", "walltime"])],
+)
+def test_values_that_lsf_does_not_take_as_they_are_are_remarked_on(batch: dict[str, str], remarked: list[str]):
+    remarks = [*FACTS.review(batch, [(0, STEP), (1, {"walltime": "01:00:00"}), (2, {"walltime": "30"})])]
+
+    assert [remark.path for remark in remarks] == [("study", 0, "run", key) for key in remarked]
+    assert "Write 01:01:00." in remarks[-1].remedy
+
+
+def test_a_shell_other_than_maestro_s_is_remarked_on():
+    assert [remark.path for remark in FACTS.review({"shell": "/bin/zsh"}, [])] == [("batch", "shell")]
+    assert not [*FACTS.review({"shell": "/bin/bash"}, [])]
