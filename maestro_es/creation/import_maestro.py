@@ -79,6 +79,7 @@ def plan_import(root: Path, options: ImportOptions, runtime: Runtime) -> Import:
     study_id = new_study_id()
     work = UnitOfWork(MemoryGraph(), 0, runtime.now())
     work.record(plan.events)
+    _check_local_steps(root, process.of_this_user(), plan, work.graph)
     decisions = _decisions(maestro_dir, work.graph, runtime.adapters(plan.batch, runtime.host).scheduler, study_id)
     work.record((decision.step.number, event) for decision in decisions for event in decision.events)
     work.close()
@@ -112,7 +113,7 @@ def carry_out(imported: Import, runtime: Runtime) -> StudyDir:
 
 
 def check_idle(root: Path, running: Iterable[process.Running]) -> None:
-    """Refuse a study with a log or a pending request of Maestro, or on which a process of this host works."""
+    """Refuse a study with a log or a pending request of Maestro, or on which Maestro works on this host."""
     study_dir = StudyDir(root)
     if study_dir.log.exists():
         raise _has_log(root)
@@ -123,22 +124,38 @@ def check_idle(root: Path, running: Iterable[process.Running]) -> None:
             f"{root}: a request of 'maestro cancel' is pending in it; remove {root / CANCEL} if it is old"
         )
     for other in running:
-        if _works_on(other, os.path.realpath(root)):
-            command = " ".join(other.arguments)
-            raise RequestRefused(
-                f"{root}: process {other.pid} is working on it ({command}); wait until it ends, or end it"
-            )
+        if _is_maestro(other, os.path.realpath(root)):
+            raise _is_busy(root, other)
+
+
+def _is_busy(root: Path, other: process.Running) -> RequestRefused:
+    command = " ".join(other.arguments)
+    return RequestRefused(f"{root}: process {other.pid} is working on it ({command}); wait until it ends, or end it")
+
+
+def _check_local_steps(root: Path, running: Iterable[process.Running], plan: StudyPlan, graph: MemoryGraph) -> None:
+    """Refuse a study if a local step still runs on this host.
+
+    The jobs of other steps are adopted, even if they run on this host. Some schedulers run a script where it is.
+    """
+    top = os.path.realpath(root)
+    has_jobs = plan.batch.get("type", "local") != "local"
+    of_jobs = {os.path.join(top, step.workspace) for step in graph.steps() if has_jobs and step.scheduled}
+    for other in running:
+        scripts = (
+            os.path.realpath(os.path.join(other.folder, word)) for word in other.arguments if word.endswith(".sh")
+        )
+        ours = {os.path.dirname(script) for script in scripts if script.startswith(f"{top}/")}
+        if other.folder.startswith(f"{top}/") and ours - of_jobs:
+            raise _is_busy(root, other)
 
 
 def _has_log(root: Path) -> RequestRefused:
     return RequestRefused(f"{root}: already has an event log; 'maestro-es status {root}' shows its state")
 
 
-def _works_on(other: process.Running, root: str) -> bool:
-    """Return whether a process is Maestro working on a study, or a step that Maestro has left running."""
-    scripts = [os.path.realpath(os.path.join(other.folder, word)) for word in other.arguments if word.endswith(".sh")]
-    if other.folder.startswith(f"{root}/") and any(script.startswith(f"{root}/") for script in scripts):
-        return True
+def _is_maestro(other: process.Running, root: str) -> bool:
+    """Return whether a process is Maestro working on a study."""
     if not any(os.path.basename(word) in _PROGRAMS for word in other.arguments[:_FIRST_WORDS]):
         return False
     named = {os.path.realpath(os.path.join(other.folder, word)) for word in other.arguments}

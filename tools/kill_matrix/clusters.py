@@ -312,7 +312,7 @@ class LsfCluster(Cluster):
         for word; do
             shift
             case $skip in yes) skip=; continue ;; esac
-            case $word in -rn) ;; -Q | -G | -cwd) skip=yes ;; *) set -- "$@" "$word" ;; esac
+            case $word in -rn) ;; -Q | -G | -cwd | -nnodes) skip=yes ;; *) set -- "$@" "$word" ;; esac
         done"""
 
     def start_script(self) -> str:
