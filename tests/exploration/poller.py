@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from maestro_es.core import events as e
-from maestro_es.core.model import Cause, Phase, State
+from maestro_es.core.model import Phase, State
 from maestro_es.core.verdict import GIVES_UP, Conclusion
 from tests.exploration.log import (
     Log,
@@ -31,9 +31,7 @@ from tests.exploration.world import (
     queue_answers,
     submitted,
 )
-
-#: Causes that are a fault of the step itself.
-_BLAMES = (Cause.EXIT_CODE, Cause.SCHEDULER)
+from tools.testbed.attempt_truth import AttemptTruth, objection
 
 
 class Pollers:
@@ -229,29 +227,18 @@ class Pollers:
         """Check that the events to write are true."""
         number = self._attempt(poller)
         attempt = world.attempt(number)
-        kinds = {type(event) for event in events}
-        if e.StepFinished in kinds and attempt.end != "0":
-            raise Violation("finished, and the step has not exited 0")
-        if e.AttemptAbandoned in kinds and attempt.claim != "abandoned":
-            raise Violation("abandoned, and the claim is not ours")
-        wrong = "" if world.misled else _given_up(world, number, events)
-        if wrong:
-            raise Violation(wrong)
-
-
-def _given_up(world: World, number: int, events: tuple[e.AnyEvent, ...]) -> str:
-    """Return why it is wrong to abandon an attempt, if these events do that."""
-    blamed = any(isinstance(event, e.StepFailed) and event.cause in _BLAMES for event in events)
-    if not blamed and not any(isinstance(event, e.HardwareFailed) for event in events):
-        return ""
-    attempt = world.attempt(number)
-    if f"{token(number)}.exit.0" in world.inbox:
-        return "given up although it has reported that it exited 0"
-    if attempt.runs:
-        return "given up while the step runs"
-    if blamed and attempt.end not in {"1", "killed"}:
-        return "blamed on the step, which has neither exited 1 nor was killed"
-    return ""
+        truth = AttemptTruth(
+            runs=attempt.runs,
+            exit_code=int(attempt.end) if attempt.end.isdigit() else None,
+            was_killed=attempt.end == "killed",
+            has_told=f"{token(number)}.exit.0" in world.inbox,
+            is_fenced=attempt.claim == "abandoned",
+            is_misled=world.misled,
+        )
+        for event in events:
+            wrong = objection(event, truth)
+            if wrong:
+                raise Violation(wrong)
 
 
 def _saw(poller: Poller, at: str, **seen: Any) -> Poller:

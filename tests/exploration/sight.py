@@ -26,6 +26,7 @@ class _Observer(Observer):
         self._says = claim
         self._adapters: Any = SimpleNamespace(of=lambda _step: _ADAPTER, scheduler=_ADAPTER)
         self._inputs: Any = SimpleNamespace(ended=(), now=0)
+        self._usages = {}
         self.reads = False
 
     def _claim(self, step: StepRecord) -> Claim:

@@ -12,6 +12,7 @@ from maestro_es.core.observations import ClaimState
 from maestro_es.study.claims import read_claim
 from tools.simulation.ledger import Ledger
 from tools.simulation.runner import Site
+from tools.testbed.attempt_truth import AttemptTruth, objection
 
 
 class Truth:
@@ -23,21 +24,38 @@ class Truth:
         self._ledger = ledger
         self._checks: dict[type, Callable[[StepRecord, Any], Iterator[str]]] = {
             e.SubmissionRequested: self._submission,
-            e.StepFinished: self._finish,
             e.StepFailed: self._failure,
             e.StepCancelled: self._cancel,
             e.StepTimedOut: self._timeout,
             e.StepRestarted: self._restart,
             e.HardwareFailed: self._hardware,
-            e.AttemptAbandoned: self._abandonment,
             e.JobStarted: self._start,
         }
 
     def problems(self, step: StepRecord | None, event: e.AnyEvent) -> Iterator[str]:
         """Yield what is wrong with an event. `step` is its step before the event."""
+        if step is None:
+            return
+        wrong = objection(event, self._truth(step, getattr(event, "token", "")))
+        if wrong:
+            yield wrong
         check = self._checks.get(type(event))
-        if check and step:
+        if check:
             yield from check(step, event)
+
+    def _truth(self, step: StepRecord, token: str) -> AttemptTruth:
+        """Return what has really happened to an attempt."""
+        run = self._ledger.last(token)
+        exit_code = run.code if run and run.end == "exit" else None
+        claim = read_claim(self._site.root / step.workspace, token).state
+        return AttemptTruth(
+            runs=run is not None and run.is_alive,
+            exit_code=exit_code,
+            was_killed=run is not None and run.end not in ("", "exit"),
+            has_told=exit_code == 0 and token not in self._ledger.hurt,
+            is_fenced=run is None and claim in (ClaimState.ABANDONED, ClaimState.JOB),
+            is_misled=token in self._ledger.excused,
+        )
 
     def _submission(self, step: StepRecord, _event: e.SubmissionRequested) -> Iterator[str]:
         study = self.graph.study
@@ -48,11 +66,6 @@ class Truth:
             parents.update(self.graph.instances(template))
         if any(self.graph.step(parent).state not in (State.FINISHED, State.DRYRUN) for parent in parents):
             yield "a step on which it depends has not finished"
-
-    def _finish(self, _step: StepRecord, event: e.StepFinished) -> Iterator[str]:
-        run = self._ledger.last(event.token)
-        if not run or run.end != "exit" or run.code != 0:
-            yield f"the step has not exited with 0: {run}"
 
     def _failure(self, step: StepRecord, event: e.StepFailed) -> Iterator[str]:
         run, settings = self._ledger.last(event.token or step.token), self.graph.study.settings
@@ -84,7 +97,6 @@ class Truth:
             asked = step.cancelling or self.graph.study.cancelling or event.token in self._ledger.cancelled
         if not asked:
             yield "nobody has cancelled it"
-        yield from self._still_runs(event.token)
 
     def _timeout(self, step: StepRecord, event: e.StepTimedOut) -> Iterator[str]:
         run = self._ledger.last(event.token)
@@ -95,8 +107,7 @@ class Truth:
         if event.final and may_restart and not (step.cancelling or self.graph.study.cancelling):
             yield f"it could be restarted: {event.final}"
 
-    def _hardware(self, step: StepRecord, event: e.HardwareFailed) -> Iterator[str]:
-        yield from self._still_runs(event.token)
+    def _hardware(self, _step: StepRecord, event: e.HardwareFailed) -> Iterator[str]:
         run = self._ledger.last(event.token)
         if run and run.end in ("exit", "timeout", "memory") and event.token not in self._ledger.hurt:
             yield f"nothing was wrong with the hardware: {run}"
@@ -108,15 +119,3 @@ class Truth:
     def _start(self, step: StepRecord, event: e.JobStarted) -> Iterator[str]:
         if read_claim(self._site.root / step.workspace, event.token).state is not ClaimState.JOB:
             yield "it has not started"
-
-    def _still_runs(self, token: str) -> Iterator[str]:
-        run = self._ledger.last(token)
-        if run and run.is_alive and token not in self._ledger.excused:
-            yield "it is given up while it runs"
-
-    def _abandonment(self, step: StepRecord, event: e.AttemptAbandoned) -> Iterator[str]:
-        if self._ledger.last(event.token):
-            yield "it has started"
-        claim = read_claim(self._site.root / step.workspace, event.token)
-        if claim.state not in (ClaimState.ABANDONED, ClaimState.JOB):
-            yield "its claim was not taken"
