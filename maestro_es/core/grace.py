@@ -22,16 +22,11 @@ INSIDE_GRACE: Micros = 10_000_000
 LISTED_GRACES = 60
 
 
-def within_grace(
-    step: StepRecord, now: Micros, seconds: float, *, cancelling: bool, has_started: bool = False
-) -> bool:
+def within_grace(step: StepRecord, now: Micros, seconds: float, *, cancelling: bool) -> bool:
     """Return whether the grace time of a missing attempt, in seconds, is not over yet.
 
-    A request whose step is being cancelled has no grace time. If a job has started and the log does not know it yet,
-    it is adopted first, and its grace time begins when it is missing after that.
+    A request whose step is being cancelled has no grace time.
     """
-    if step.scheduled and step.phase is Phase.REQUESTED and has_started:
-        return True
     if not step.scheduled and step.phase is Phase.SUBMITTED:
         return False  # the process is gone, so it can't create a claim any more
     if step.phase is Phase.REQUESTED and cancelling:

@@ -260,7 +260,7 @@ class Observer:
             claim = self._claim(step)  # the claim was created after the first reading
         observed = AttemptObservation(
             claim=claim or Claim(), reports=tuple(reports), usage=self._usages.get(step.token),
-            within_grace=self._within_grace(step, has_started=known), start_recorded=known,
+            within_grace=self._within_grace(step), start_recorded=known,
             is_fragile=step.scheduled and isinstance(self._adapters.scheduler, CarriesOutput),
         )  # fmt: skip
         observed = self._with_answer(step, observed, seen)
@@ -308,12 +308,12 @@ class Observer:
             queue = NoAnswer.UNREACHABLE
         return without_forced_end(structs.replace(observed, queue=queue))
 
-    def _within_grace(self, step: StepRecord, graces: int = 1, *, has_started: bool = False) -> bool:
+    def _within_grace(self, step: StepRecord, graces: int = 1) -> bool:
         cancelling = step.cancelling or self._graph.study.cancelling
         seconds = graces * self._adapters.of(step).grace_seconds
         if placement_of(step.token):
             seconds = INSIDE_GRACE / 1_000_000
-        return within_grace(step, self._inputs.now, seconds, cancelling=cancelling, has_started=has_started)
+        return within_grace(step, self._inputs.now, seconds, cancelling=cancelling)
 
     def _reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
         """Take the claim of an attempt before it is abandoned without a report.

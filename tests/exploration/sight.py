@@ -33,7 +33,7 @@ class _Observer(Observer):
         self.reads = True
         return self._says
 
-    def _within_grace(self, step: StepRecord, graces: int = 1, *, has_started: bool = False) -> bool:
+    def _within_grace(self, step: StepRecord, graces: int = 1) -> bool:
         return False
 
 

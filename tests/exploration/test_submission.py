@@ -46,10 +46,10 @@ class Case(NamedTuple):
 CASES = [
     Case(2, 1, frozenset(), 61780),
     Case(2, 1, frozenset({"lose"}), 63723),
-    Case(2, 1, frozenset({"kill"}), 139536),
-    Case(1, 2, frozenset({"kill"}), 36733),
-    Case(1, 1, frozenset({"kill", "requeue"}), 25531),
-    Case(1, 1, FAULTS, 236039),
+    Case(2, 1, frozenset({"kill"}), 139453),
+    Case(1, 2, frozenset({"kill"}), 36099),
+    Case(1, 1, frozenset({"kill", "requeue"}), 25525),
+    Case(1, 1, FAULTS, 235685),
     Case(2, 1, frozenset(), 76552, descendants=True),
 ]
 

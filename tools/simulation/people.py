@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from maestro_es.core.model import StepRecord
 from maestro_es.errors import MaestroError, RequestRefused
+from maestro_es.execution_graph.building import StudyStep
 from maestro_es.execution_graph.graph import ExecutionGraph
 from maestro_es.study.invocation import Driver
 from tools.simulation.ledger import Ledger
@@ -28,6 +29,7 @@ class People:
         self._ticker = ticker
         self._promises = promises
         self._moves = 0
+        self._added = 0
         self.requests: dict[str, Callable[[ExecutionGraph, str, int], object]] = {
             "cancel step": lambda graph, step, _: graph.end_steps(step, wait_s=0),
             "cancel study": lambda graph, _step, _: graph.end_steps(wait_s=0),
@@ -43,6 +45,7 @@ class People:
             "hardware limit": lambda graph, _step, number: graph.update(hardware_limit=_LIMITS[number % 4]),
             "reopen": lambda graph, _step, _: graph.reopen(),
             "retry lost": self._retry_lost,
+            "add step": self._add_step,
             "retry doubted": lambda graph, _step, _: graph.retry_doubted(),
         }
 
@@ -68,6 +71,13 @@ class People:
         events = graph.retry_lost(step)
         if events:
             self.excuse(record)
+
+    def _add_step(self, graph: ExecutionGraph, step: str, number: int) -> None:
+        """Add a step that depends on another one."""
+        self._added += 1
+        name = f"added{self._added}"
+        graph.add_step(name, StudyStep(name, "", {"cmd": "true", "nodes": number % 2}), name, 1)
+        graph.add_connection(step, name)
 
     def excuse(self, step: StepRecord) -> None:
         """Note that a user has said something about an attempt that may be wrong."""

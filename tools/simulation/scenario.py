@@ -76,7 +76,7 @@ class Scenario(NamedTuple):
 KINDS = {
     # ticks
     "tick dies": 6, "dies at commit": 4, "dies at submission": 4,
-    "power cut": 2, "tick hangs": 3, "ticks overlap": 4, "cron moves": 3, "cron stops": 2,
+    "power cut": 2, "tick hangs": 3, "ticks overlap": 4, "no space": 4, "cron moves": 3, "cron stops": 2,
     "foreground": 3, "scrontab": 1, "batch job drives": 2,
     # hosts
     "reboot": 3, "clock jumps": 2, "host goes down": 2, "runner killed": 3, "report lost": 3,
@@ -88,7 +88,8 @@ KINDS = {
     # users
     "cancel step": 3, "cancel study": 1, "retry failed": 5, "retry step": 3, "skip": 2, "hold": 2, "release": 2,
     "pause": 1, "resume": 2, "throttle": 2, "restart limit": 1, "hardware limit": 1, "rename": 3, "reopen": 2,
-    "retry lost": 2, "retry doubted": 2, "extra tick": 6, "edit script": 2, "add step": 1,
+    "retry lost": 2, "retry doubted": 2, "extra tick": 6, "edit script": 2, "add step": 2,
+    "environment lost": 2,
 }  # fmt: skip
 
 

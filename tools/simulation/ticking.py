@@ -5,6 +5,8 @@ A tick is a process of its own: it opens the study anew. Only a driver in the fo
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -38,7 +40,7 @@ class Dies(BaseException):
 
 
 class Fault(NamedTuple):
-    """What happens to a tick, and at which of its effects: dies, power cut, hangs or ticks overlap.
+    """What happens to a tick, and at which of its effects: dies, power cut, hangs, ticks overlap or has no space.
 
     If the effect has a `name`, it is the next one with that name, in this tick or in a later one.
     """
@@ -149,7 +151,8 @@ class Ticker:
         fault = self._current
         if not fault or self._effects < fault.effect or fault.name not in ("", name):
             return
-        if fault.kind in ("hangs", "ticks overlap") and self._log and self._log.in_transaction:
+        is_locked = name == "commits" or (self._log is not None and self._log.in_transaction)
+        if fault.kind in ("hangs", "ticks overlap") and is_locked:
             return
         self._current = None
         self._disturbed = True
@@ -159,6 +162,10 @@ class Ticker:
         elif fault.kind == "ticks overlap":
             other = self._machines.all[fault.minutes % len(self._machines.all)]
             self._aside(lambda: self.tick(other, Driver.PERSON))
+        elif fault.kind == "has no space":
+            is_process = name.startswith(("calls", "has called", "starts"))
+            number = errno.EAGAIN if is_process else errno.ENOSPC
+            raise OSError(number, os.strerror(number), "simulated")
         else:
             if fault.kind == "power cut":
                 self._machines.reboot(self._machines.here, fault.minutes * MINUTE)

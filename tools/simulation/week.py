@@ -16,7 +16,9 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings
 from maestro_es.creation.create import create_log, make_directory
+from maestro_es.study.environment_file import keep
 from maestro_es.study.invocation import Driver, Runtime
+from maestro_es.study.surroundings import surroundings
 from tools.simulation.cluster import Cluster
 from tools.simulation.controller import Controller
 from tools.simulation.ledger import Ledger
@@ -40,6 +42,7 @@ _TICK_FAULTS = {
     "tick dies": ("dies", ""),
     "dies at commit": ("dies", "commits"), "dies at submission": ("dies", "has called sbatch"),
     "power cut": ("power cut", ""), "tick hangs": ("hangs", ""), "ticks overlap": ("ticks overlap", ""),
+    "no space": ("has no space", ""),
 }  # fmt: skip
 _ANSWERS = (
     "refuse", "full", "deaf", "doubt", "late", "lose", "garbage", "twice", "reuse", "no array", "full array",
@@ -117,7 +120,8 @@ class Week:
             study_id=study_id, root=str(study.root), adapter=adapter, settings=settings,
             scheduler={"ClusterName": "simulated", "SLURM_VERSION": "23.02.7", "MaxArraySize": "1001"},
         )  # fmt: skip
-        new_events: list[NewEvent] = [(None, created)]
+        around = surroundings(environ={"PATH": "/usr/bin", "HOME": "/home/ada"})._replace(job="")
+        new_events: list[NewEvent] = [(None, created), (None, keep(study, around, salt="salt"))]
         for step in {step.template: step for step in scenario.steps}.values():
             run = {
                 "cmd": "true",
@@ -204,7 +208,7 @@ class Week:
             "extra tick": lambda machine, _: self._ticker.tick(machine, Driver.PERSON),
             "edit script": lambda _machine, number: self._people.edit_script(number),
             "rename": lambda _machine, _number: self._people.rename(),
-            "add step": lambda _machine, _number: None,
+            "environment lost": lambda _machine, number: self._lose_environment(number),
         }
 
     def _move_cron(self, machine: Machine, driver: Driver) -> None:
@@ -240,6 +244,16 @@ class Week:
                 if process.session == runner.pid and (process is runner or number % 2):
                     self._ledger.hurt.update([process.carries] if process.carries else runner.argv)
                     self._machines.end(machine, process.pid)
+
+    def _lose_environment(self, number: int) -> None:
+        """Take the file with the environment of the steps away for some hours."""
+        for path in self._site.state.glob("environment.*"):
+            aside = self._home.with_name(path.name)
+            path.rename(aside)
+            self._timeline.after((1 + number % 30) * HOUR, partial(self._put_back, aside))
+
+    def _put_back(self, aside: Path) -> None:
+        aside.rename(self._site.state / aside.name)
 
     def _lose_reports(self, count: int) -> None:
         self._site.lose_reports += count

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapters, JobInfo, QueueEntry
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
@@ -176,6 +177,28 @@ def test_a_job_that_runs_is_not_given_up_because_one_answer_does_not_list_it(clu
     assert cluster.finish() is (StudyStatus.CANCELLED if is_cancelled else StudyStatus.FINISHED)
     assert cluster.signed() == tokens(cluster)
     cluster.check()
+
+
+def test_the_accounts_say_why_a_job_was_ended_whose_submission_got_no_answer(cluster: Bench):
+    """Its runner only knows that it was told to end. The queue has forgotten it before a tick looks for it."""
+    cluster.create(sim(cluster, "exec sleep 60", restart="true"))
+    cluster.scheduler.plan("doubt")
+    cluster.tick()
+    cluster.scheduler.start()
+    wait_for(cluster.signed)
+    [job] = cluster.scheduler.jobs()
+    process.terminate_group(job.pid)
+    wait_for_report(cluster, job.token, "stopped")
+    wait_for(cluster.scheduler.forget)
+    (cluster.scheduler.folder / "accounts").write_text(JobState.TIMED_OUT.value)
+
+    cluster.tick()
+    cluster.tick()
+
+    assert cluster.events(e.HardwareFailed) == []
+    assert [event.final for event in cluster.events(e.StepTimedOut)] == [""]
+    (cluster.scheduler.folder / "accounts").unlink()
+    finish(cluster)
 
 
 def test_an_acknowledged_job_that_the_scheduler_lost_is_submitted_again(cluster: Bench):
