@@ -60,7 +60,7 @@ def checkup(study: Session, checked: set[str]) -> Iterator[CheckResult]:
     if problem:
         yield CheckResult(Level.CRITICAL, "environment", f"{root}: {problem}")
     else:
-        yield CheckResult(Level.OK, "environment", f"{root}: the variables of the steps are there")
+        yield CheckResult(Level.OK, "environment", f"{root}: the file with the variables of the steps is intact")
     if summary.last_tick is not None:
         yield from _clock_of_last_tick(root, summary.last_tick, summary.last_tick_host, summary.at)
     if not problem:
@@ -82,7 +82,9 @@ def check_folder(folder: Path, checked: set[str]) -> Iterator[CheckResult]:
     if abs(behind) > _CLOCK_SECONDS:
         seconds = f"{abs(behind):.0f} s {'behind' if behind > 0 else 'ahead of'}"
         text = f"the clock of this host is {seconds} the clock of the file system of {folder}"
-        yield CheckResult(Level.WARNING, "clock", text, "have both set by NTP; until then, times in the log are wrong")
+        yield CheckResult(
+            Level.WARNING, "clock", text, "let NTP set both clocks; until then, times in the log are wrong"
+        )
     else:
         yield CheckResult(Level.OK, "clock", f"this host and the file system of {folder} agree")
 
@@ -95,14 +97,14 @@ def _files(folder: Path, problems: list[str]) -> CheckResult:
         mount = None
     place_of = f"{folder} ({mount.kind if mount else 'unknown type'})"
     if problems:
-        remedy = "keep no studies here; use a file system with these guarantees"
+        remedy = "don't keep studies here; use a file system with these guarantees"
         return CheckResult(Level.CRITICAL, "files", f"{place_of}: {'; '.join(problems)}", remedy)
     if mount and mount.local_locks:
         return CheckResult(
             Level.CRITICAL,
             "files",
             f"{place_of}: locks hold on this host only, because it is mounted with {mount.local_locks}",
-            "keep no studies here, or call maestro-es on one host only",
+            "don't keep studies here, or call maestro-es on one host only",
         )
     if mount and mount.in_memory:
         remedy = "keep studies on a disk"
@@ -124,7 +126,7 @@ def _clock_of_last_tick(root: Path, last: Micros, host: str, now: Micros) -> Ite
     ahead = (last - now) // 1_000_000
     if ahead > _CLOCK_SECONDS:
         text = f"{root}: the last tick, on {host or 'an unknown host'}, is {show_span(ahead)} in the future"
-        yield CheckResult(Level.WARNING, "clock", text, "have the clocks of both hosts set by NTP")
+        yield CheckResult(Level.WARNING, "clock", text, "let NTP set the clocks of both hosts")
 
 
 def _lock(study: Session) -> CheckResult:

@@ -86,7 +86,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             failed = f"the notification may not have arrived: {event.problem}"
             return failed if event.problem else "the notification was sent"
         case e.CascadeStarted():
-            return "more steps will not run than a tick ends at a time: the next ticks end the others"
+            return "some steps will not run, and they are too many for one tick: the next ticks end the others"
         case e.CascadeCompleted():
             return "all steps that will not run have ended"
         case e.PollRecovered():

@@ -73,7 +73,7 @@ def command(
         return
     if flags["lost"]:
         if not alone:
-            raise click.UsageError("--lost stands alone: name the steps that are gone.")
+            raise click.UsageError("--lost can't be combined with other options: name the steps whose host is gone.")
         ask_of_steps(arguments, lambda graph, patterns: graph.retry_lost(*patterns, reason=reason))
         return
     how = {name: flags[name] for name in ("failed", "descendants", "from_scratch", "keep_script")}

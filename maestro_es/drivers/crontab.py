@@ -185,7 +185,7 @@ def is_read(host: str, now: Micros) -> bool:
 def not_read(host: str) -> str:
     """Return the message that no cron daemon reads crontabs, and the remedy."""
     return (
-        f"no cron daemon is running on {host}, so nothing reads your crontab: have one started, "
+        f"no cron daemon is running on {host}, so nothing reads your crontab: ask for one, "
         "or install the line on another login node, or use 'maestro-es run --wait'"
     )
 
@@ -205,7 +205,7 @@ def how_ticks_come(runtime: Runtime) -> str:
     if state is InstallState.INSTALLED:
         return "cron runs a tick for it every minute"
     if state is InstallState.OTHER:
-        return "It advances with each 'maestro-es tick --all'; your crontab has another one: 'maestro-es cron check'"
+        return "It advances with each 'maestro-es tick --all'; another line is installed: 'maestro-es cron check'"
     return "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that every minute"
 
 
@@ -214,9 +214,7 @@ def what_is_forgotten(facts: SchedulerFacts | None, cluster_info: Mapping[str, s
     gap = facts.forgets_within(cluster_info, _MINUTE // 1_000_000) if facts else ""
     if not gap:
         return ""
-    return (
-        f"{gap}: of a job whose report is lost, a tick every minute may not see how it ended, and runs its step again"
-    )
+    return f"{gap}: if the report of a job is lost, a tick may not see how the job ended, and then runs its step again"
 
 
 def _read() -> str:

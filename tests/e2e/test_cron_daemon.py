@@ -130,7 +130,7 @@ def test_that_no_cron_daemon_is_running_is_noticed_and_not_claimed_where_it_can_
 
     host = os.uname().nodename
     words = (
-        f"no cron daemon is running on {host}, so nothing reads your crontab: have one started, or install the line "
+        f"no cron daemon is running on {host}, so nothing reads your crontab: ask for one, or install the line "
         "on another login node, or use 'maestro-es run --wait'"
     )
     said = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}

@@ -122,7 +122,7 @@ def test_a_last_tick_in_the_future_is_a_warning(run, known):
     tick_seconds_ago(known, -3600)
     ran = run("doctor", known)
     assert ran.code == 1
-    assert "is 59 min in the future; have the clocks of both hosts set by NTP" in ran.out
+    assert "is 59 min in the future; let NTP set the clocks of both hosts" in ran.out
 
 
 def test_a_directory_is_checked_as_a_place_for_studies(run, tmp_path):
@@ -155,7 +155,7 @@ def test_a_file_system_without_the_guarantees_is_refused(tmp_path, monkeypatch, 
     environment = {**os.environ, "MAESTRO_ES_HOME": str(tmp_path / "home")}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, problem in done.stdout) == (2, True), done
-    assert "keep no studies here" in done.stdout
+    assert "don't keep studies here" in done.stdout
 
 
 def test_the_options_of_a_mount_say_whether_other_hosts_see_its_locks():

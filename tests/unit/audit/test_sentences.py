@@ -32,7 +32,10 @@ def test_every_event_has_a_sentence_without_loose_ends(event):
         ),
         (e.PollFailed(adapter="environment", message="a is missing"), "a is missing"),
         (e.PollRecovered(adapter="environment"), "the environment of the steps can be read again"),
-        (e.CascadeStarted(), "more steps will not run than a tick ends at a time: the next ticks end the others"),
+        (
+            e.CascadeStarted(),
+            "some steps will not run, and they are too many for one tick: the next ticks end the others",
+        ),
         (e.CascadeCompleted(), "all steps that will not run have ended"),
         (
             e.StepAdded(name="c", template="c", workspace="c", parents=(1, 2), funnels=("sim",)),

@@ -131,7 +131,7 @@ def test_a_scheduler_says_itself_that_it_forgets_jobs_between_two_ticks():
 
     assert what_is_forgotten(find_facts("slurm"), info) == (
         "Slurm forgets a job within 60 s of its end (MinJobAge) and keeps no accounting records: "
-        "of a job whose report is lost, a tick every minute may not see how it ended, and runs its step again"
+        "if the report of a job is lost, a tick may not see how the job ended, and then runs its step again"
     )
     assert what_is_forgotten(find_facts("slurm"), {**info, "MinJobAge": "300 sec"}) == ""
     assert what_is_forgotten(find_facts("local"), info) == ""
