@@ -38,7 +38,27 @@ from tools.testbed.processes import running_under, wait_for
 Launch = Callable[..., Path]
 
 
-def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(
+#: A stand-in for ``crontab``, with the crontab in a file.
+_CRONTAB = """#!/bin/sh
+case "$1" in -l) cat '{file}' ;; *) cat "$1" >'{file}' ;; esac
+"""
+
+
+def _crontab_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the command that ``cron install`` puts into the crontab."""
+    (folder / "cron").mkdir()
+    (folder / "crontab").touch()
+    (folder / "cron" / "crontab").write_text(_CRONTAB.format(file=folder / "crontab"))
+    (folder / "cron" / "crontab").chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{folder}/cron:{os.environ['PATH']}")
+        done = maestro_es("cron", "install")
+    assert done.returncode == 0, done
+    [line] = [line for line in (folder / "crontab").read_text().splitlines() if " tick --all" in line]
+    return line.split(maxsplit=5)[5].replace("\\%", "%")
+
+
+def test_the_crontab_s_line_finishes_a_study_in_a_bare_environment(
     cluster: RealScheduler, launch: Launch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.delenv("MAESTRO_ES_HOME")
@@ -50,9 +70,9 @@ def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(
         step("post", "cat $(sim.workspace)/*/n", ["sim_*"]),
         more="global.parameters: {N: {values: [1, 2, 3], label: N.%%}}\n",
     )  # fmt: skip
-    program = str(Path(sys.executable).with_name("maestro-es"))
+    line = _crontab_line(tmp_path, monkeypatch)
     variables = (f"HOME={tmp_path}", f"LOGNAME={pwd.getpwuid(os.geteuid()).pw_name}", "PATH=/usr/bin:/bin")
-    bare = ["/usr/bin/env", "-i", *variables, "SHELL=/bin/sh", program, "tick", "--all"]
+    bare = ["/usr/bin/env", "-i", *variables, "SHELL=/bin/sh", "/bin/sh", "-c", line]
     deadline = time.monotonic() + 120
     while set(states(root).values()) != {"FINISHED"} and time.monotonic() < deadline:
         done = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, check=False)
