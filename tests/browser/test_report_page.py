@@ -273,6 +273,7 @@ def test_paper_shows_the_page_in_light_colours(opened, report, folder):
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("#slider").is_visible()
+    assert page.locator("button:visible").count() == 0
     page.pdf(path=folder / "meshes.pdf")
     assert (folder / "meshes.pdf").stat().st_size > 20_000
 

@@ -130,7 +130,7 @@ class ParameterMap {
     }
     const [rows, columns] = [this.rows.length, this.columns.length];
     const texts = (param, order) => order.map((at) => param.values[at][0]);
-    const left = Math.min(Math.max(...texts(this.down, this.rows).map((text) => text.length), this.down.key.length) * 7 + 14, 160);
+    const left = Math.min(Math.max(...texts(this.down, this.rows).map((text) => text.length), this.down.key.length + 2) * 7 + 14, 160);
     const tall = Math.max(Math.min(Math.floor(820 / rows), 26), 3);
     const size = [Math.max(Math.min(Math.floor((room - left) / columns), 2 * tall), 3), tall];
     const top = 34;
