@@ -146,9 +146,9 @@ def inside(graph: Graph, allocation: Allocation, ahead: int = 0) -> Iterator[tup
     lines = (graph.ready(scheduled=scheduled, limit=limit) for scheduled in (True, False))
     for step in heapq.merge(*lines, key=lambda step: step.number):
         asked = need(graph, step, spread=step.scheduled)
-        if ends_too_late(graph, step, allocation) or (step.scheduled and packing.is_too_small(asked)):
+        if ends_too_late(graph, step, allocation) or _is_impossible(packing, step, asked, allocation):
             continue
-        if not step.scheduled:
+        if not step.scheduled and allocation.ours is not None:
             asked = packing.capped(asked, allocation.ours)
         fitting = packing.fit(asked, None if step.scheduled else allocation.ours)
         if fitting:
@@ -160,24 +160,30 @@ def inside(graph: Graph, allocation: Allocation, ahead: int = 0) -> Iterator[tup
             yield step, Placement(allocation.job, node)
 
 
+def _is_impossible(packing: Packing, step: StepRecord, asked: Need, allocation: Allocation) -> bool:
+    return packing.is_too_small(asked) if step.scheduled else allocation.ours is None
+
+
 def obstacle(graph: Graph, allocation: Allocation) -> str:
     """Return why no step can start inside an allocation in which none runs (empty: one can, or none is ready)."""
-    reason = ""
-    packing = Packing(allocation.nodes)
-    for scheduled in (True, False):
-        for step in graph.ready(scheduled=scheduled, limit=_LOOKED_AT):
-            asked = need(graph, step, spread=scheduled)
-            if ends_too_late(graph, step, allocation):
-                reason = reason or f"the walltime of {step.name} is longer than job {allocation.job} still lasts"
-            elif scheduled and packing.is_too_small(asked):
-                nodes = f" on each of {asked.nodes} nodes" if asked.nodes > 1 else ""
-                reason = (
-                    reason
-                    or f"{step.name} needs {amounts(asked)}{nodes}, which the job {allocation.job} does not have"
-                )
-            else:
-                return ""
-    return reason
+    if not all(node.cpus for node in allocation.nodes):
+        return ""
+    ready = [step for kind in (True, False) for step in graph.ready(scheduled=kind, limit=_LOOKED_AT)]
+    reasons = [_obstacle_of(graph, step, allocation) for step in ready]
+    return reasons[0] if reasons and all(reasons) else ""
+
+
+def _obstacle_of(graph: Graph, step: StepRecord, allocation: Allocation) -> str:
+    """Return why a step can't start even if nothing else runs (empty: it can)."""
+    asked = need(graph, step, spread=step.scheduled)
+    if ends_too_late(graph, step, allocation):
+        return f"the walltime of {step.name} is longer than job {allocation.job} still lasts"
+    if not _is_impossible(Packing(allocation.nodes), step, asked, allocation):
+        return ""
+    if not step.scheduled:
+        return f"{step.name} is a local step, and the driver runs on no node of job {allocation.job}"
+    nodes = f" on each of {asked.nodes} nodes" if asked.nodes > 1 else ""
+    return f"{step.name} needs {amounts(asked)}{nodes}, which the job {allocation.job} does not have"
 
 
 def busy_nodes(graph: Graph, allocation: Allocation) -> Packing:
@@ -187,7 +193,7 @@ def busy_nodes(graph: Graph, allocation: Allocation) -> Packing:
         placement = placement_of(step.token)
         if placement and placement.job == allocation.job:
             packing.take(placement.node, need(graph, step, spread=True), placement.gpus)
-        elif not step.scheduled:
+        elif not step.scheduled and allocation.ours is not None:
             packing.take(allocation.ours, packing.capped(need(graph, step), allocation.ours))
     return packing
 

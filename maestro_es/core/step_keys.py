@@ -58,12 +58,13 @@ def need_of(run: Mapping[str, object], params: Sequence[Param], *, spread: bool 
 class Allocation(NamedTuple):
     """The job in which a driver runs steps: its id, its nodes, the node of the driver, and the seconds that are left.
 
-    Without a limit, `seconds_left` is None.
+    Without a limit, `seconds_left` is None. If the driver runs on none of the nodes, `ours` is None, and no local step
+    starts. A node without CPUs takes no steps for now.
     """
 
     job: str
     nodes: tuple[Need, ...]
-    ours: int = 0
+    ours: int | None = 0
     seconds_left: float | None = None
 
 

@@ -43,6 +43,9 @@ _GPUS = re.compile(r"\bgpu(?::[^:,(]+)?:([0-9]+)")
 #: The beginnings of the lines by which a runner, or its agent, says that it has ended.
 _ENDED = ("ended ", "lost ")
 
+#: The memory of a node if Slurm does not count it, in megabytes: more than any step needs.
+_UNKNOWN = 1 << 40
+
 #: How squeue shows the steps of jobs: id and name. The name of an agent's step is the name of the agent.
 _STEPS = "%i %j"
 
@@ -75,7 +78,7 @@ class Inside:
             self._asked = now
         nodes = (Need(0) if self._is_out(index, now) else node for index, node in enumerate(self._nodes))
         own = os.environ.get("SLURMD_NODENAME", os.uname().nodename)
-        ours = self._names.index(own) if own in self._names else 0
+        ours = self._names.index(own) if own in self._names else None
         left = None if self._end is None else self._end - now - self._margin
         return Allocation(self.job, tuple(nodes), ours, left)
 
@@ -97,7 +100,7 @@ class Inside:
         for names, cpus, memory, gres in _NODES.findall(text):
             gpus = sum(map(int, _GPUS.findall(gres)))
             for name in self._jobs.run("scontrol", "show", "hostnames", names).out.split():
-                yield name, Need(count_ids(cpus), int(memory), gpus)
+                yield name, Need(count_ids(cpus), int(memory) or _UNKNOWN, gpus)
 
     def _is_out(self, index: int, now: float) -> bool:
         """Return whether the agent of a node has ended a short while ago."""
@@ -131,7 +134,8 @@ class Inside:
         names = self._names[at.node : at.node + at.nodes]
         need, node = need_of(job.run, (), spread=True), self._nodes[at.node]
         memory = need.memory or node.memory * min(need.cpus, node.cpus) // max(node.cpus, 1)
-        return f"--exact --nodelist={','.join(names)} --mem={memory}"
+        of_memory = "" if node.memory == _UNKNOWN else f" --mem={memory}"
+        return f"--exact --nodelist={','.join(names)}{of_memory}"
 
     def _agent(self, index: int, job: Job) -> Agent:
         """Return the agent of a node. It is new if there is none, or if the steps' environment has changed."""

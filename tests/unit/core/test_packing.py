@@ -173,6 +173,20 @@ def test_a_step_starts_only_if_its_walltime_and_its_needs_fit_in_the_allocation(
     assert placed(study, JOB._replace(seconds_left=0.0)) == {}
 
 
+def test_a_node_whose_agent_has_just_ended_is_no_obstacle():
+    study = scheduled({"procs": 1})
+    allocation = JOB._replace(nodes=(Need(0), Need(0)))
+    assert placed(study, allocation) == {}
+    assert obstacle(study.graph, allocation) == ""
+
+
+def test_no_local_step_starts_if_the_driver_is_on_no_node_of_the_job():
+    study = scheduled({}, {"procs": 1})
+    allocation = JOB._replace(ours=None)
+    assert placed(study, allocation) == {2: (0, 1, 0)}
+    assert obstacle(scheduled({}).graph, allocation).startswith("s0 is a local step, and the driver runs on no node")
+
+
 def test_the_smallest_steps_are_requested_ahead_on_the_nodes_that_are_most_free():
     study = scheduled(*[{"procs": 1}] * 12)
     assert [node for node, _, _ in placed(study, ahead=2).values()] == [0] * 4 + [1] * 4 + [1, 0]
