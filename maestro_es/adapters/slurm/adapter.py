@@ -102,13 +102,15 @@ def review(batch: Mapping[str, Any], _runs: Sequence[tuple[int, Mapping[str, Any
     """Find a value in the batch block that is not valid."""
     if batch.get("array") not in (None, *(use.value for use in ArrayUse)):
         yield Remark(("batch", "array"), "Write auto, always or never.", fatal=True)
+    if not re.fullmatch(r"[\w.-]*", str(batch.get("clusters") or "")):
+        yield Remark(("batch", "clusters"), "Write the name of one cluster.", fatal=True)
 
 
 FACTS = SchedulerFacts(
     name="slurm",
     extension="slurm.sh",
     needed_keys=("host", "bank", "queue"),
-    keys=(*COMMON_KEYS, "procs", "reservation", "qos", "gpus", "array"),
+    keys=(*COMMON_KEYS, "procs", "reservation", "qos", "gpus", "array", "clusters"),
     passes_options=True,
     directive="#SBATCH",
     jobs=schedulers.WITH_ADAPTER["slurm"],
@@ -246,7 +248,7 @@ class SlurmAdapter(InsideAdapter):
         self._batch = dict(batch)
         self._names = frozenset(host.environment.variables)
         environment = slurm_environment(os.environ, host.environment.variables)
-        super().__init__(SlurmJobs(environment, host.environment))
+        super().__init__(SlurmJobs(environment, host.environment, str(batch.get("clusters") or "")))
 
     def directives(
         self, job_name: str, description: str, run: Mapping[str, Any], *, with_cpus: bool = True
@@ -280,7 +282,7 @@ class SlurmAdapter(InsideAdapter):
 
     def submit_script(self, path: str, folder: str, environment: Mapping[str, str]) -> Outcome:
         """Submit a script as Maestro does. Its header has the options of the job."""
-        return SlurmJobs(environment).submit_script(path, folder)
+        return SlurmJobs(environment, name=str(self._batch.get("clusters") or "")).submit_script(path, folder)
 
     def submission(self, job: Job) -> list[str]:
         """Return the ``sbatch`` command for the runner, with the options in the step's script."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ from maestro_es.adapters.slurm.output import (
     read_submission,
 )
 from maestro_es.adapters.slurm.usage import USAGE_FORMAT, read_usage
+from maestro_es.core.environment import Environment
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, Rejected
 from maestro_es.core.usage import Usage
@@ -56,6 +58,9 @@ _CONF = "SLURM_CONF"
 #: slurmstepd opens the output files of a job before the runner checks whether it may start. A second start must not
 #: empty these files. This option comes before the user's options, which can override it.
 _APPEND = "--open-mode=append"
+
+#: The variable with the name of the cluster that Slurm's commands use, and the line in which squeue repeats the name.
+_CLUSTERS, _CLUSTER_LINE = "SLURM_CLUSTERS", re.compile(r"\ACLUSTER: \S+\n")
 
 #: In the name of a file with this character, Slurm replaces no patterns.
 _NO_PATTERNS = "\\"
@@ -80,17 +85,31 @@ def slurm_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> d
 
 
 class SlurmJobs(BatchJobs):
-    """The jobs of a Slurm cluster."""
+    """The jobs of a Slurm cluster. With `name`, it is one of several that share a slurmdbd (the option ``-M``).
+
+    Then the ids of jobs belong to that cluster, because all commands are about it alone.
+    """
 
     scheduler = "slurm"
     failed_to_cancel, is_down = staticmethod(failed_to_cancel), staticmethod(is_down)
     settings = (_CONF,)
 
+    def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None, name: str = "") -> None:
+        super().__init__({**environment, **({_CLUSTERS: name} if name else {})}, of_steps)
+        self._name = name
+
+    @property
+    def cluster(self) -> str:
+        return f"{super().cluster}\n{self._name}"
+
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
         """Return the sbatch command for a job. It submits the job's link to the runner."""
         ours = ["--parsable", "--no-requeue", f"--chdir={job.workspace}"]
         runner = [str(_link(job)), job.token, str(job.workspace), job.script, str(job.study)]
-        return ["sbatch", _APPEND, *options, *ours, *runner]
+        return ["sbatch", *self._where(), _APPEND, *options, *ours, *runner]
+
+    def _where(self) -> list[str]:
+        return [f"--clusters={self._name}"] if self._name else []
 
     def array_submission(self, array: Array, options: Sequence[str]) -> list[str]:
         """Return the sbatch command for an array. Each of its jobs opens its output files once it may start.
@@ -105,7 +124,7 @@ class SlurmJobs(BatchJobs):
         study = str(array.first.study)
         ours = ["--parsable", "--no-requeue", array_option([*array.jobs]), f"--chdir={study}"]
         runner = [str(array.state / array.name), array.name, "array", study, *VARIABLES]
-        return ["sbatch", _APPEND, *options, f"--job-name={array.title}", *files, *ours, *runner]
+        return ["sbatch", *self._where(), _APPEND, *options, f"--job-name={array.title}", *files, *ours, *runner]
 
     def submit(self, job: Job, options: Sequence[str]) -> Outcome | Submitting:
         """Begin to submit a job."""
@@ -130,7 +149,7 @@ class SlurmJobs(BatchJobs):
     def submit_script(self, path: str, folder: str) -> Outcome:
         """Submit a script without a token, and wait for the answer."""
         try:
-            return read_submission(self.run("sbatch", "--parsable", f"--chdir={folder}", path))
+            return read_submission(self.run("sbatch", *self._where(), "--parsable", f"--chdir={folder}", path))
         except Unreachable as error:
             return InDoubt(str(error))
 
@@ -211,7 +230,11 @@ def or_without(
 
 
 def _answer(command: str, text: str, header: str) -> str:
-    """Return the output of a command. Unreachable if it is not a list of jobs, or is truncated."""
+    """Return the output of a command. Unreachable if it is not a list of jobs, or is truncated.
+
+    If the command was asked about a cluster by name, a line with the name comes first.
+    """
+    text = _CLUSTER_LINE.sub("", text)
     if not is_answer(text, header):
         raise Unreachable(f"{command}: its answer can't be read, or was truncated; it ends with {text[-_SAID:]!r}")
     return text
