@@ -39,7 +39,7 @@ def command(folders: tuple[Path, ...], *, as_json: bool) -> None:
     The exit code is that of a monitoring plugin: 0 if all is well, 1 after a warning, 2 if something keeps a study
     from advancing or its guarantees from holding, 3 if a study can't be read.
     """
-    results = [*_results(Runtime(), [located(folder).absolute() for folder in folders])]
+    results = [*_results(Runtime(), [located(folder).absolute() for folder in folders], set())]
     if as_json:
         write_json({**result._asdict(), "level": result.level.name} for result in results)
     else:
@@ -61,10 +61,19 @@ def result_line(result: CheckResult) -> str:
     return one_line(f"{result.level.name:9} {result.area:12} {result.text}{remedy}")
 
 
-def _results(runtime: Runtime, folders: Sequence[Path]) -> Iterator[CheckResult]:
+def _results(runtime: Runtime, folders: Sequence[Path], checked: set[str]) -> Iterator[CheckResult]:
+    try:
+        yield from _all_results(runtime, folders, checked)
+    except OSError as error:  # a network file system may stop responding at any moment
+        text = f"{error.filename or registry.folder()}: {error.strerror}"
+        yield CheckResult(
+            Level.CRITICAL, "files", text, "check permissions, free space, and the server of this file system"
+        )
+
+
+def _all_results(runtime: Runtime, folders: Sequence[Path], checked: set[str]) -> Iterator[CheckResult]:
     studies = [one for one in list_studies(runtime) if not folders or Path(one.path) in folders]
     yield from report(studies, runtime)
-    checked: set[str] = set()
     home = registry.folder()
     if not folders and home.is_dir():
         yield from check_folder(home, checked)

@@ -19,6 +19,9 @@ from maestro_es.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TRY_AGAIN, Maes
 #: The errors of resources that a host lacks only for a time.
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
+#: The errors of a file system whose server does not respond, or has forgotten a file because it was restarted.
+_NO_ANSWER = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN)
+
 
 class CleanStream:
     r"""A text stream that escapes control characters as in a Python string, such as ``\x1b``.
@@ -154,7 +157,7 @@ def _blame(error: Exception) -> NoReturn:
 
 def _leave(error: OSError) -> NoReturn:
     """Print the error of the operating system. If the reader of our output has closed it, print nothing."""
-    code = EXIT_TRY_AGAIN if error.errno in _OUT_OF_RESOURCES else EXIT_ERROR
+    code = EXIT_TRY_AGAIN if error.errno in (*_OUT_OF_RESOURCES, *_NO_ANSWER) else EXIT_ERROR
     if error.filename:
         _fail(f"{error.filename}: {error.strerror}", code)
     if isinstance(error, BrokenPipeError):

@@ -173,3 +173,25 @@ def test_the_options_of_a_mount_say_whether_other_hosts_see_its_locks():
         "/x": "", "/home/you": "", "/old home/you": "nolock", "/scratch/a": "localflock", "/memory": "",
     }  # fmt: skip
     assert {path for path, mount in seen.items() if mount and mount.in_memory} == {"/memory"}
+
+
+def test_a_server_that_does_not_respond_is_no_answer(tmp_path, study, monkeypatch):
+    """As a soft mount of NFS does when its server is lost."""
+    monkeypatch.undo()
+    needs_strace()
+    home = tmp_path / "home"
+    (home / "studies").mkdir(parents=True)
+    cases = (
+        (["doctor"], home / "studies", "openat:error=EIO", 2, "Input/output error"),
+        (["status", study], study / "events.db", "/^(new)?[fl]?stat(at|x)?$:error=ESTALE", 75, "Stale file handle"),
+    )
+    for words, path, fault, expected, message in cases:
+        calls = fault.partition(":")[0]
+        inject = ["-P", str(path), "-e", f"trace={calls}", "-e", f"inject={fault}"]
+        command = ["strace", "-f", "-qq", "-o", "/dev/null", *inject, sys.executable, "-m", "maestro_es"]
+        environment = {**os.environ, "MAESTRO_ES_HOME": str(home)}
+        done = subprocess.run(
+            [*command, *map(str, words)], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, (done.stdout + done.stderr).count("\n")) == (expected, 1), done
+        assert message in done.stdout + done.stderr
