@@ -253,7 +253,7 @@ def _steps(connection: sqlite3.Connection, graph: MemoryGraph) -> Iterator[Damag
     rows = connection.execute(f"SELECT {', '.join(FIELDS)} FROM step ORDER BY number")
     for step, row in zip_longest(graph.steps(), rows):
         if step is None or (row and row[0] < step.number):
-            yield _different(f"the projection has a step {row[0]} ({row[1]!r}) too many", "step", row[1])
+            yield _different(f"the projection has an extra step {row[0]} ({row[1]!r})", "step", row[1])
             return
         if row is None or row[0] > step.number:
             yield _different(f"the projection lacks step {step.number} ({step.name!r})", "step", step.name)

@@ -322,7 +322,7 @@ EVERYWHERE = (
 )
 
 #: The reasons why only maestro-es may refuse a random study: its message, and the words of the documentation.
-REFUSED = {re.compile(r"would run in the same directory|both produce '|which is no name|is taken by"): _COLLISION}
+REFUSED = {re.compile(r"would run in the same directory|both produce '|which is not a name|is taken by"): _COLLISION}
 
 #: The reasons why only Maestro may refuse a random study: its message, and the words of the documentation.
 BROKEN = {re.compile(r"^FileNotFoundError: .*\.restart\.sh'$"): "in steps with a restart script"}

@@ -413,7 +413,7 @@ STUDY = """UPDATE projection SET study = json_set(study, '$.{}', json('{}'))"""
         ("DELETE FROM step WHERE number = 11", r"the projection lacks step 11 \('later'\)"),
         ("DELETE FROM step", r"the projection lacks step 1 \('make'\)"),
         ("UPDATE step SET number = 99 WHERE number = 11", r"the projection lacks step 11 \('later'\)"),
-        ("UPDATE step SET number = 0 WHERE number = 1", r"the projection has a step 0 \('make'\) too many"),
+        ("UPDATE step SET number = 0 WHERE number = 1", r"the projection has an extra step 0 \('make'\)"),
         ("UPDATE projection SET applied_seq = 99", f"the log ends with event {LAST}, but it had 99"),
         (STUDY.format("paused", "true"), "the study differs in paused: it has True, the events give False"),
         (STUDY.format("root", '"/s"'), "the study differs in root: it has '/s', the events give '/t'"),
@@ -433,7 +433,7 @@ def test_a_step_too_many_is_named(path: Path):
     others = ", ".join(FIELDS[2:])
     meddle(path, f"INSERT INTO step (number, name, {others}) SELECT 12, 'ghost', {others} FROM step WHERE number = 1")
 
-    with pytest.raises(DamagedLog, match=r"the projection has a step 12 \('ghost'\) too many"):
+    with pytest.raises(DamagedLog, match=r"the projection has an extra step 12 \('ghost'\)"):
         verified(path)
 
 
