@@ -357,3 +357,21 @@ def _of(root: Path) -> list[str]:
     """Return the tokens of the step "runs"."""
     with Session(root, RUNTIME) as study:
         return [study.graph.step(study.graph.number_of("runs") or 0).token]
+
+
+#: What each scheduler knows of an ended job.
+USED = {"flux": ("nodes",), "pbs": ("cpu", "nodes", "cores"), "lsf": ()}
+
+
+def test_what_an_attempt_has_used_is_recorded_if_the_scheduler_knows_it(cluster: RealScheduler, launch: Launch):
+    root = launch(step("a", "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done"))
+    finish(root)
+    expected = USED[cluster.kind]
+
+    def usage() -> bool:
+        with Session(root, RUNTIME) as study:
+            tick(study)
+            used = study.graph.step(1).usage
+            return all(getattr(used, name, None) is not None for name in expected)
+
+    wait_for(usage)

@@ -19,6 +19,7 @@ from maestro_es.adapters.command import Completed
 from maestro_es.adapters.flux.send_jobs import READY
 from maestro_es.core.model import JobState, Micros
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
+from maestro_es.core.usage import Usage
 from maestro_es.errors import Unreachable
 
 #: The digits of a job's id, and the character before them. In the locale C, Flux prints an "f" instead of this
@@ -110,6 +111,9 @@ class _Listed(msgspec.Struct):
     dependencies: list[str] = []
     t_run: float = 0
     t_inactive: float = 0
+    nnodes: int = 0
+    ncores: int = 0
+    duration: float = 0
 
 
 _LINES = msgspec.json.Decoder(_Listed)
@@ -265,7 +269,13 @@ def _entry(job: _Listed) -> FluxEntry:
         delay=_delay(job, word),
         ended_at=int(job.t_inactive * 1_000_000) or None,
         folder=job.cwd,
+        usage=_usage(job) if word == "INACTIVE" and job.t_run else None,
     )
+
+
+def _usage(job: _Listed) -> Usage:
+    """Return what a job has had. Flux does not record CPU time and memory."""
+    return Usage(nodes=job.nnodes or None, cores=job.ncores or None, walltime=int(job.duration) or None)
 
 
 def _ended(job: _Listed) -> JobState:

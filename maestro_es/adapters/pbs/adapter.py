@@ -38,7 +38,9 @@ from maestro_es.adapters.script import (
     option,
     resources,
 )
+from maestro_es.core.model import Micros
 from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
+from maestro_es.core.usage import Usage
 from maestro_es.core.walltime import walltime_seconds
 
 #: Keys that a step inherits from the batch block if it does not set them itself.
@@ -158,6 +160,8 @@ class PbsAdapter(OneDashAdapter):
     refused, harmless, by_key, has_long_names = _REFUSED, _HARMLESS, _SAID_BY, False
     of_files = ("-o", "-e")
 
+    _jobs: PbsJobs
+
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         super().__init__(batch, PbsJobs(pbs_environment(os.environ, host.environment.variables), host.environment))
 
@@ -172,6 +176,14 @@ class PbsAdapter(OneDashAdapter):
             passed = self.passed(run)
         stop_if(wrong)
         return [*options, *(Directive(each.option, each.value) for each in passed)]
+
+    def query_usage(
+        self,
+        jobs: Mapping[str, str],
+        since: Micros,  # noqa: ARG002 - protocol
+        cluster_info: Mapping[str, str],
+    ) -> dict[str, Usage]:
+        return self._jobs.query_usage(jobs) if cluster_info.get("job_history_enable") == "True" else {}
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         limits = Resources.by(resources(self._batch, ("nodes", "procs"), run))

@@ -33,12 +33,14 @@ from maestro_es.adapters.pbs.output import (
     read_ids,
     read_jobs,
     read_submission,
+    read_usage,
 )
 from maestro_es.adapters.queue_entries import believed, by_token
 from maestro_es.core import file_names
 from maestro_es.core.environment import Environment, for_node, for_runner
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.submission import Outcome
+from maestro_es.core.usage import Usage
 from maestro_es.files import is_empty, replace_file
 
 #: Variables that would change the answers of PBS's commands, and those that determine the server.
@@ -144,6 +146,11 @@ class PbsJobs(OneDashJobs):
             else JobInfo(JobState.GONE, "not in the job history")
             for step in steps
         }
+
+    def query_usage(self, jobs: Mapping[str, str]) -> dict[str, Usage]:
+        """Return by token what jobs in the history have used, with one query."""
+        ids = sorted({job_id for job_id in jobs.values() if job_id})
+        return read_usage(self.run("qstat", "-x", *_FORMAT, *ids, timeout=FACTS_TIMEOUT), [*jobs])
 
     def cancel_ids(self, ids: Sequence[str]) -> list[str]:
         return ["qdel", *ids]

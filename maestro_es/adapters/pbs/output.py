@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from maestro_es.adapters.base import QueueEntry
 from maestro_es.adapters.command import Completed
+from maestro_es.adapters.queue_entries import AttemptsByJob, names_in
 from maestro_es.core.model import JobState
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
+from maestro_es.core.usage import Usage
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import Unreachable
 
@@ -90,6 +92,9 @@ _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&
 _JOB, _SERVER = "Job Id: ", "Server: "
 _FIELD, _ESCAPED = re.compile(r"((?:\\.|[^\\|])*)(?:\||$)"), re.compile(r"\\(.)")
 
+#: An amount of memory. A word has 8 bytes, and is not expected here.
+_SIZE, _UNITS = re.compile(r"([0-9]+)([kmgtp]?)b"), ("", "k", "m", "g", "t", "p")
+
 #: Reasons for being pending that any job may have at times.
 _ORDINARY = ("Not Running: ", "Job run at ")
 
@@ -136,6 +141,42 @@ def read_jobs(done: Completed, ids: Sequence[str]) -> list[QueueEntry]:
     if not is_over or done.code not in (0, UNKNOWN_JOB, HAS_FINISHED) or len(rows) + len(messages) < len(ids):
         raise unreadable("qstat", done)
     return rows
+
+
+def read_usage(done: Completed, tokens: Collection[str]) -> dict[str, Usage]:
+    """Return by token what ended jobs have used, in the output of ``qstat -x -f -F dsv``. Other jobs are left out."""
+    attempts = AttemptsByJob(tokens)
+    usages = {}
+    for _, job in _records(done.out, _JOB):
+        if job.get("job_state") == _ENDED and "resources_used.cput" in job:
+            command = _plain(f"{job.get('executable', '')} {job.get('argument_list', '')}")
+            usages.update(dict.fromkeys(attempts.of(names_in(command)), _usage(job)))
+    return usages
+
+
+def _usage(job: Mapping[str, str]) -> Usage:
+    return Usage(
+        cpu=_duration(job.get("resources_used.cput"), 1_000_000),
+        memory=_size(job.get("resources_used.mem")),
+        nodes=_number(job.get("Resource_List.nodect")),
+        cores=_number(job.get("Resource_List.ncpus")),
+        walltime=_duration(job.get("Resource_List.walltime"), 1),
+        memory_limit=_size(job.get("Resource_List.mem")),
+    )
+
+
+def _duration(text: str | None, unit: int) -> int | None:
+    seconds = 0
+    for part in (text or "").split(":"):
+        if not part.isdigit():
+            return None
+        seconds = seconds * 60 + int(part)
+    return seconds * unit
+
+
+def _size(text: str | None) -> int | None:
+    match = _SIZE.fullmatch(text or "")
+    return int(match[1]) << 10 * _UNITS.index(match[2]) if match else None
 
 
 def _records(text: str, kind: str) -> Iterator[tuple[str, dict[str, str]]]:
