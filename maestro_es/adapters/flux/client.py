@@ -29,7 +29,7 @@ from msgspec import structs
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting, SubmittingArray
 from maestro_es.adapters.batch import FACTS_TIMEOUT, BatchJobs, command_environment, completed, not_called
 from maestro_es.adapters.command import Command, Completed
-from maestro_es.adapters.flux.jobspec import Request, fill, full_name, keywords, request
+from maestro_es.adapters.flux.jobspec import Request, fill, full_name, keywords, read_refusal, request
 from maestro_es.adapters.flux.output import (
     CANCEL_NOTE,
     FluxEntry,
@@ -45,7 +45,6 @@ from maestro_es.adapters.flux.output import (
     read_answers,
     read_instance,
     read_list,
-    read_refusal,
     read_submission,
     read_table,
 )

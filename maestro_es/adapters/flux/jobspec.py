@@ -10,18 +10,24 @@ resources.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from maestro_es.adapters.base import Job
+from maestro_es.adapters.command import Completed
+from maestro_es.core.submission import InDoubt, Outcome, Rejected
 
 #: The marks in a template for the name, the directory and the output files of a job.
 _NAME, _FOLDER, _OUT, _ERR = "maestro-es-name", "/maestro-es-directory", "maestro-es.out", "maestro-es.err"
 
 #: The name of the copy of a script that ``flux batch`` makes. The runner is on a shared file system and needs no copy.
 _COPY = "{{tmpdir}}/script"
+
+#: How a message about the options of a job begins. Usage may precede it.
+_BAD_OPTION = re.compile(r"flux[- ](batch|submit): (ERROR|error): ")
 
 #: Options that are not part of a job description, but arguments of its submission.
 _OF_SUBMISSION = ("--urgency", "--flags")
@@ -108,3 +114,10 @@ def _filled(node: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - any J
     if isinstance(node, dict):
         return {key: _filled(inner, names) for key, inner in node.items()}
     return names.get(node, node) if isinstance(node, str) else node
+
+
+def read_refusal(done: Completed) -> Outcome:
+    """Return the outcome if a job could not be described. Either Flux refused the options, or the command failed."""
+    lines = done.err.strip().splitlines()
+    last = " ".join(lines[-1].split()) if lines else f"flux --dry-run ended with {done.code} and said nothing"
+    return Rejected(last, done.code) if done.code > 0 and _BAD_OPTION.match(last) else InDoubt(last)

@@ -87,9 +87,6 @@ _INSTANCE = re.compile(r"[0-9a-f]{8}")
 #: The message of ``flux config get queues`` if there are no queues with names.
 _NO_QUEUES = "queues is not set"
 
-#: How a message about the options of a job begins. Usage may precede it.
-_BAD_OPTION = re.compile(r"flux[- ](batch|submit): (ERROR|error): ")
-
 #: How the message begins if ``flux job`` does not have the subcommand that was called.
 _NO_COMMAND = "Usage: flux-job [OPTIONS] COMMAND"
 
@@ -355,10 +352,3 @@ def adopted(info: JobInfo, instance: str) -> JobInfo:
 def lacks_command(done: Completed) -> bool:
     """Whether this version of Flux has no ``flux job list``. The help of Flux does not mention that command."""
     return done.code != 0 and done.err.startswith(_NO_COMMAND)
-
-
-def read_refusal(done: Completed) -> Outcome:
-    """Return the outcome if a job could not be described. Either Flux refused the options, or the command failed."""
-    lines = done.err.strip().splitlines()
-    last = " ".join(lines[-1].split()) if lines else f"flux --dry-run ended with {done.code} and said nothing"
-    return Rejected(last, done.code) if done.code > 0 and _BAD_OPTION.match(last) else InDoubt(last)

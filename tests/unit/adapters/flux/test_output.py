@@ -9,6 +9,7 @@ import pytest
 from maestro_es.adapters.base import JobInfo, QueueEntry
 from maestro_es.adapters.command import Completed
 from maestro_es.adapters.flux.client import flux_environment
+from maestro_es.adapters.flux.jobspec import read_refusal
 from maestro_es.adapters.flux.output import (
     failed_to_cancel,
     has_queues,
@@ -19,7 +20,6 @@ from maestro_es.adapters.flux.output import (
     read_answers,
     read_instance,
     read_list,
-    read_refusal,
     read_submission,
     read_table,
 )
