@@ -14,13 +14,14 @@ import click
 import msgspec
 
 from maestro_es.audit.sentences import describe
-from maestro_es.cli.output import say, write_json, write_lines
+from maestro_es.cli.output import page_width, say, write_json, write_lines
 from maestro_es.core.arguments import UPDATABLE, WORDS
 from maestro_es.core.model import NO_SCHEDULER
 from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome
 from maestro_es.errors import MaestroError, describe_error
 from maestro_es.execution_graph.upkeep import MaintainableGraph, Prediction
-from maestro_es.report.table import clean, columns
+from maestro_es.report.fitted import hanging
+from maestro_es.report.table import clean, wrapped
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 
@@ -108,7 +109,7 @@ def _lines(study_dir: StudyDir, prediction: Prediction) -> Iterator[str]:
     ]
     if rows:
         yield ""
-        yield from columns(("Step", "Event", "What"), rows)
+        yield from hanging(("Step", "Event", "What"), rows, page_width())
     actions = [
         *(f"claim  {path}" for path in prediction.claims),
         *(f"run    {shlex.join(command.argv)}" for command in prediction.commands),
@@ -116,9 +117,12 @@ def _lines(study_dir: StudyDir, prediction: Prediction) -> Iterator[str]:
     if actions:
         yield ""
         yield from map(clean, actions)
-    yield from map(clean, prediction.remarks)
-    for name, message in prediction.unreachable.items():
-        yield clean(message if name in NO_SCHEDULER else f"{name} does not answer: {message}")
+    unreachable = prediction.unreachable.items()
+    silent = (
+        message if name in NO_SCHEDULER else f"{name} does not answer: {message}" for name, message in unreachable
+    )
+    for message in (*prediction.remarks, *silent):
+        yield from wrapped(message, page_width())
 
 
 def _many(count: int, what: str) -> str:

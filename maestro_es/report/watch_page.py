@@ -13,6 +13,9 @@ from maestro_es.report.table import clean, width, wrap
 #: The sections of the main page share its lines. A section with entries has at least this number of them.
 _LEAST = 2
 
+#: The failed steps keep this part of the lines, if there are so many.
+_SHARE = 6
+
 _GAUGE = 12
 
 
@@ -52,8 +55,9 @@ def main_lines(page: MainPage, columns: int, rows: int, keys: str, *, colour: bo
     first = 0
     for index, (title, entries) in enumerate(sections):
         if entries:
-            others = any(more for _, more in sections[index + 1 :]) + bool(page.events)
-            size = max(min(len(entries), left - 2 - others * (_LEAST + 2)), 1)
+            later = [min(len(more), max(rows // _SHARE, _LEAST)) for _, more in sections[index + 1 :]]
+            kept = sum(size + 2 for size in (*later, min(len(page.events), _LEAST)) if size)
+            size = max(min(len(entries), left - 2 - kept), 1)
             body += ["", f"{title} ({len(entries)})", *_entries(entries, page.chosen - first, size, columns)]
             left = rows - 1 - len(body)
         first += len(entries)
