@@ -118,10 +118,10 @@ def _lines(study_dir: StudyDir, prediction: Prediction) -> Iterator[str]:
         yield ""
         yield from map(clean, actions)
     unreachable = prediction.unreachable.items()
-    silent = (
+    messages = (
         message if name in NO_SCHEDULER else f"{name} does not answer: {message}" for name, message in unreachable
     )
-    for message in (*prediction.remarks, *silent):
+    for message in (*prediction.remarks, *messages):
         yield from wrapped(message, page_width())
 
 
