@@ -84,7 +84,7 @@ def test_install_replaces_the_line_of_another_installation(run, tab, line):
         f"In your crontab on {HOST}:\n* * * * * /old/python3 -m maestro_es tick --all\n"
         f"'maestro-es cron install' puts into your crontab on {HOST}:\n{line}\n"
     )
-    assert "another one" in how_ticks_come(Runtime())
+    assert "another line is installed" in how_ticks_come(Runtime())
     run("cron", "install")
     assert tab.read_text() == f"a\n{BEGIN}\n{line}\n{END}\nb\n"
 
