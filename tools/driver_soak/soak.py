@@ -37,7 +37,7 @@ study:
 global.parameters:
     N: {{values: [{values}], label: N.%%}}
 """
-_BATCH = "batch: {type: slurm, host: soak, bank: '', queue: ''}"
+_BATCH = "batch: {type: slurm, host: soak, bank: soak, queue: debug}"
 _JOB = ', nodes: 1, procs: 1, walltime: "10:00", args: {mem: "10"}'
 
 #: The share of ticks that are killed, within this time; and the life of a longer process. In seconds.
