@@ -179,6 +179,7 @@ def _by_call(tokens: Mapping[int, str], *, together: bool) -> list[tuple[str, di
 
 def _prepare(study: Session, performer: Performer, step: StepRecord) -> PreparedAttempt:
     at = study.runtime.now()
+    study.log.check_place()  # after a move, the workspace would be created again, without the claim of another tick
     try:
         where = (study.dir, study.adapters, study.environment)
         of_step = ScriptOf(study.graph, step, *where, lambda: written_digests(study.log.events_of(step.number)))

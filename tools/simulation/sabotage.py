@@ -168,11 +168,11 @@ DEFECTS = {
         ((LocalAdapter, "has_orphans", lambda _self, _step: False),), 150,
     ),
     "restarts for ever": Defect(
-        "the limit of restarts is not applied", ((resubmission_limits, "after_timeout", lambda _step: ""),), 60
+        "the limit of restarts is not applied", ((resubmission_limits, "after_timeout", lambda _step: ""),), 100
     ),
     "hardware for ever": Defect(
         "the limit of hardware failures is not applied",
-        ((resubmission_limits, "after_hardware_failure", lambda *_: ""),), 60,
+        ((resubmission_limits, "after_hardware_failure", lambda *_: ""),), 200,
     ),
     "no throttle": Defect("the throttle is not applied", ((decide, "count_slots", _without_limit),), 60),
     "no cancel": Defect("the jobs of cancelled steps are not ended", ((tick, "jobs_to_end", lambda *_: []),), 60),
@@ -182,7 +182,7 @@ DEFECTS = {
     ),
     "reports first": Defect(
         "reports are removed before their events are committed",
-        ((observe.Observer, "observe", _removes_reports_first),), 60,
+        ((observe.Observer, "observe", _removes_reports_first),), 100,
     ),
     "stale table": Defect(
         "status.csv is written only once",

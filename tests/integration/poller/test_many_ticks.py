@@ -85,6 +85,21 @@ def test_a_tick_that_slept_through_its_own_submission_starts_nothing(bench: Benc
     bench.check()
 
 
+def test_a_tick_that_slept_while_its_study_was_moved_starts_nothing(bench: Bench):
+    """Others have given its attempt up. Their claim has moved with the study, so it would not be in a new workspace."""
+    bench.create(Step("a", bench.sign))
+    sleeper = start_tick(bench, "--freeze", "append")
+    wait_for(lambda: frozen(sleeper.pid))
+    assert bench.finish() is StudyStatus.FINISHED
+    before = bench.signed()
+    os.rename(bench.root, bench.root.with_name("moved"))
+
+    os.kill(sleeper.pid, signal.SIGCONT)
+    assert outcome(sleeper) == (0, "LogUnavailable")
+    assert not bench.root.exists()
+    assert bench.signed() == before
+
+
 def test_a_tick_that_slept_after_its_submission_finds_it_adopted(bench: Bench):
     bench.create(Step("a", bench.sign))
     sleeper = start_tick(bench, "--freeze", "submit")
