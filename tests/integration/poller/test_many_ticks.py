@@ -86,7 +86,7 @@ def test_a_tick_that_slept_through_its_own_submission_starts_nothing(bench: Benc
 
 
 def test_a_tick_that_slept_while_its_study_was_moved_starts_nothing(bench: Bench):
-    """Others have given its attempt up. Their claim has moved with the study, so it would not be in a new workspace."""
+    """Others have given its attempt up. Their claim has moved with the study, so a new workspace would not have it."""
     bench.create(Step("a", bench.sign))
     sleeper = start_tick(bench, "--freeze", "append")
     wait_for(lambda: frozen(sleeper.pid))
