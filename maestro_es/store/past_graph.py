@@ -6,6 +6,7 @@ a temporary file. Those parts of a step or a template that no event changes are 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -44,14 +45,21 @@ _decode = msgspec.msgpack.Decoder(_Stored).decode
 
 def replay_past(log: LogReader, upto: int) -> PastGraph:
     """Return the graph as it was after an event. The tables of the log must contain at least this event."""
-    try:
+    with room_for_steps():
         graph = PastGraph(log)
         replay_all(log.blocks(upto=upto), graph)
         graph.store()
+    return graph
+
+
+@contextlib.contextmanager
+def room_for_steps() -> Iterator[None]:
+    """Say what to do if there is no room for the temporary file."""
+    try:
+        yield
     except OSError as error:
         message = f"{tempfile.gettempdir()}: can't hold the steps of a past moment ({error.strerror})"
         raise LogUnavailable(f"{message}; make room there, or set TMPDIR to another directory") from None
-    return graph
 
 
 class PastGraph(MemoryGraph):

@@ -16,14 +16,14 @@ from typing import Any, Generic
 
 import msgspec
 
-from maestro_es.core.events import InvocationStarted, Recorded
-from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.events import InvocationStarted, Recorded, StepTemplateAdded
 from maestro_es.core.model import Micros, StudyRecord
 from maestro_es.core.reducer import AnyGraph, apply, apply_all, uncollected
 from maestro_es.errors import DamagedLog, InvalidTransition, NewerLog, RequestRefused
 from maestro_es.store import corrections, event_log, migrations
 from maestro_es.store.event_blocks import SealedBlock
 from maestro_es.store.log_file import RESTORE
+from maestro_es.store.past_graph import PastGraph, room_for_steps
 from maestro_es.store.step_rows import FIELDS, to_row
 from maestro_es.store.study_log import StudyLog
 
@@ -56,22 +56,41 @@ class Known:
 
 
 def verify(log: StudyLog) -> Verification:
-    """Check every digest, replay every event in memory, and compare the result with the projection row by row.
+    """Check every digest, replay every event, and compare the result with the projection row by row.
 
     Other processes may append meanwhile. They wait only during the comparison with the projection at the end.
     """
-    fold = Fold(MemoryGraph())
-    if not fold.take_in_bulk(log):
-        fold = Fold(MemoryGraph())
-        fold.take(log.readable_rows())
-    log.catch_up()
-    with log.snapshot() as connection:
-        fold.take(log.rows(after=fold.head[0]))
-        _check_file(connection)
-        for difference in _differences(connection, fold):
-            raise difference
-        _check_schema(connection)
+    with room_for_steps():
+        fold = Fold(VerifiedGraph(log))
+        if not fold.take_in_bulk(log):
+            fold = Fold(VerifiedGraph(log))
+            fold.take(log.readable_rows())
+        log.catch_up()
+        with log.snapshot() as connection:
+            fold.take(log.rows(after=fold.head[0]))
+            _check_file(connection)
+            for difference in _differences(connection, fold):
+                raise difference
+            _check_schema(connection)
     return Verification(fold.head[0], fold.head[2].hex())
+
+
+class VerifiedGraph(PastGraph):
+    """The state that results from the events alone: nothing is read from the tables, which may be wrong.
+
+    It does not find two steps with one name. The table of steps has each name once, so it would lack the second one.
+    """
+
+    def __init__(self, log: StudyLog) -> None:
+        super().__init__(log)
+        self._data: dict[str, bytes] = {}
+
+    def add_template(self, template: StepTemplateAdded) -> None:
+        super().add_template(template)
+        self._data[template.name] = msgspec.json.encode(template)
+
+    def template(self, name: str) -> StepTemplateAdded:
+        return msgspec.json.decode(self._data[name], type=StepTemplateAdded)
 
 
 def prove(log: StudyLog, head: str) -> Known:
@@ -212,7 +231,7 @@ def _check_schema(connection: sqlite3.Connection) -> None:
         raise DamagedLog(message, check="schema")
 
 
-def _differences(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Iterator[DamagedLog]:
+def _differences(connection: sqlite3.Connection, fold: Fold[VerifiedGraph]) -> Iterator[DamagedLog]:
     """Yield the differences between the projection and the state that results from the events."""
     graph = fold.graph
     numbers = range(1, graph.study.steps + 1)
@@ -226,7 +245,7 @@ def _differences(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Ite
     yield from _rows(connection, "template", ("name", "data", "unfinished"), templates, 1)
 
 
-def _study(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Iterator[DamagedLog]:
+def _study(connection: sqlite3.Connection, fold: Fold[VerifiedGraph]) -> Iterator[DamagedLog]:
     row = connection.execute("SELECT applied_seq, study FROM projection").fetchone()
     seq = fold.head[0]
     if not row:
@@ -249,7 +268,7 @@ def _study(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Iterator[
             yield _differs("the study", ("projection", ""), name, stored[name], value)
 
 
-def _steps(connection: sqlite3.Connection, graph: MemoryGraph) -> Iterator[DamagedLog]:
+def _steps(connection: sqlite3.Connection, graph: VerifiedGraph) -> Iterator[DamagedLog]:
     rows = connection.execute(f"SELECT {', '.join(FIELDS)} FROM step ORDER BY number")
     for step, row in zip_longest(graph.steps(), rows):
         if step is None or (row and row[0] < step.number):

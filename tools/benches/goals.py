@@ -94,7 +94,8 @@ MISSES = {
     ),
     "P4.peer": "The time of a replay is that of the rules in Python; see P4.replay.",
     "P4.verify": (
-        "`verify` also computes the digest of each row, replays the log, and compares the result with the tables."
+        "`verify` also computes the digest of each row, replays the log in bounded memory, and compares the result "
+        "with the tables."
     ),
     "P5.append": (
         "Each event is encoded, decoded again by the decoder that will read it, sealed by a digest, and applied to "

@@ -106,12 +106,12 @@ def history() -> list[NewEvent]:
         (None, e.RebootDetected(host="login1", before="b0", after="boot1")),
         (None, e.TicksMissed(since=4_000_000, seconds=600)),
         (None, e.StudyRelocated(before="/s", after="/t")),
-        (9, e.SubmissionRequested(attempt=1, token="t9-1", kind=SubmissionKind.FIRST)),
-        (9, e.JobSubmitted(token="t9-1", job_id="91", adopted=True)),
         (
             2,
             e.UsageReported(token="t2-1", usage=Usage(cpu=7, memory=8, nodes=2, cores=4, walltime=60, memory_limit=9)),
         ),
+        (9, e.SubmissionRequested(attempt=1, token="t9-1", kind=SubmissionKind.FIRST)),
+        (9, e.JobSubmitted(token="t9-1", job_id="91", adopted=True)),
     ]
 
 

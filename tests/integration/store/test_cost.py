@@ -156,6 +156,24 @@ def test_a_moment_of_the_past_takes_a_tenth_of_the_memory_of_its_records(
     assert peaks[1] < 0.2 * peaks[0], peaks
 
 
+def test_verify_does_not_keep_all_records_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(past_graph, "_KEEP", 100)
+    monkeypatch.setattr(log_reader, "_REPLAYED", 100)
+    with create(tmp_path / "events.db") as log:
+        log.append(descendants(6000, "chain"))
+    with reopen(tmp_path / "events.db") as log:
+        tracemalloc.start()
+        log.replay(6000)
+        records = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        tracemalloc.start()
+        verify(log)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    assert peak < 0.4 * records, (peak, records)
+
+
 def test_a_replay_and_an_export_read_blocks_of_rows(tmp_path: Path):
     with create(tmp_path / "events.db") as log:
         log.append(descendants(4000, "fan"))
