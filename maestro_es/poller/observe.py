@@ -99,6 +99,7 @@ class Observer:
         self._unreachable: dict[str, str] = {ENVIRONMENT: problem} if problem else {}
         self._answered: set[str] = set() if problem is None else {ENVIRONMENT} if problem else {ENVIRONMENT, UNWATCHED}
         self._has_orphans = False
+        self._usages = inputs.usages
         #: Whether the scheduler did not answer or was not queried. Then it is not called for anything else.
         self._scheduler_down = local
         self._last_error: Unreachable | None = None
@@ -114,7 +115,7 @@ class Observer:
         }
         seen = self._ask(in_flight, claims_read)
         reports = read_reports(self._study_dir.inbox)
-        self._usages = {**self._inputs.usages, **{each.token: each.usage for each in reports if each.usage}}
+        self._usages = {**self._usages, **{each.token: each.usage for each in reports if each.usage}}
         by_token = reports_by_token(reports)
         attempts = {
             step.token: self._observe_attempt(

@@ -60,9 +60,9 @@ def test_a_study_is_shown_at_a_glance(run, study):
         ["b", "2", "1", "-", "1"],
         ["z", "1", "-", "-", "1"],
     ]
-    assert "1 step has failed, timed out or been cancelled; 2 steps were not run because of it:" in lines
+    assert "1 step has failed, timed out or been cancelled; 2 steps were not run because of it:" in " ".join(lines)
     assert f"      maestro-es retry {study} a_N.2" in lines
-    assert lines[-1].startswith("WARNING: no tick has run for this study lately")
+    assert "WARNING: no tick has run for this study lately" in " ".join(lines)
 
 
 def test_steps_are_listed_with_chosen_columns_in_a_chosen_order(run, study):
