@@ -429,7 +429,7 @@ CASES = [
 ]
 
 #: Minutes.
-LARGE = [Case(1, frozenset({"requeue"}), 744380)]
+LARGE = [Case(1, frozenset({"requeue"}), 744364)]
 
 
 @pytest.mark.timeout(300)
