@@ -81,6 +81,11 @@ MISSES = {
         "Both processes start Python and import sqlite3. A tick also imports msgspec, which takes about as long as "
         "click. Then it opens the log and reads the study."
     ),
+    "M.ticks": "A tick submits 10,000 steps here, and finds 10,000 others ended; it keeps their records.",
+    "M.readers": (
+        "`status --csv` reads all rows before it writes any: a reader of its output may be slow, and no tick can "
+        "append while it reads. `diff` keeps what changed. `verify` needs a little more than the goal."
+    ),
     "P2m.cancel": "`cancel` keeps some of the steps in memory that are in flight.",
     "P2.lanes": "A tick that writes a large status.csv copies its unchanged lines.",
     "P2.wide": "A tick that writes a large status.csv copies its unchanged lines.",
