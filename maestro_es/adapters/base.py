@@ -231,7 +231,7 @@ class CarriesOutput(Protocol):
 
 @runtime_checkable
 class RecallsUsage(Protocol):
-    """An adapter whose scheduler has an accounting that knows what ended jobs have used."""
+    """An adapter whose scheduler keeps accounting records of what ended jobs have used."""
 
     def query_usage(self, jobs: Mapping[str, str], since: Micros, cluster_info: Mapping[str, str]) -> dict[str, Usage]:
         """Return by token what jobs have used. `jobs` maps tokens to job ids. All were submitted after `since`.

@@ -52,7 +52,7 @@ def _set_limits(limits: Mapping[str, int]) -> dict[str, int]:
 
 
 def renice(pid: int, environment: Environment) -> None:
-    """Set the niceness of a process that has just started to that of an environment, if the system allows it."""
+    """Give a process that has just started the niceness of an environment, if the system allows it."""
     if environment.nice is not None and environment.nice != os.getpriority(os.PRIO_PROCESS, 0):
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, pid, environment.nice)

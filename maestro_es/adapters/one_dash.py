@@ -1,4 +1,4 @@
-"""The common base of the adapters whose submit commands have options with one dash.
+"""The common base of the adapters whose submit commands take options with a single dash.
 
 The header of a script consists of `directives`, which the submit command also accepts on its command line. The adapter
 of a scheduler decides which directives a job has.
@@ -28,11 +28,11 @@ from maestro_es.core.submission import Outcome, ScriptFailed
 
 
 class OneDashJobs(BatchJobs):
-    """The jobs of such a scheduler."""
+    """The jobs of a scheduler whose submit command takes options with a single dash."""
 
     @abstractmethod
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
-        """Return the command that submits the runner with these options. ValueError if there is none."""
+        """Return the command that submits the runner with these options. ValueError if no command can."""
 
     @abstractmethod
     def submit(self, job: Job, argv: Sequence[str]) -> Outcome | Submitting:
@@ -51,7 +51,7 @@ class OneDashAdapter(BatchAdapter, ABC):
     by_key: ClassVar[Mapping[str, tuple[str, ...]]]
     #: Options whose value is the name of a file.
     of_files: ClassVar[tuple[str, ...]]
-    #: Whether the names of options may have several letters, so that a value is never joined to a name.
+    #: Whether option names may have several letters. If so, a value is never joined to its name.
     has_long_names: ClassVar[bool]
     _jobs: OneDashJobs
 
@@ -68,7 +68,7 @@ class OneDashAdapter(BatchAdapter, ABC):
         return shebang(self._batch.get("shell"))
 
     def passed(self, run: Mapping[str, Any]) -> list[Directive]:
-        """Return the options that the batch block and the step pass through by `args`."""
+        """Return the options that the batch block and the step pass through with `args`."""
         sources, beaten = (self._batch.get("args"), run.get("args")), names_beaten(self.by_key, run)
         return passed_through(sources, self.refused, single_dash=True, beaten=beaten)
 

@@ -54,11 +54,12 @@ def locate(log: StudyLog, when: When, now: Micros) -> tuple[int, Micros]:
     if when.seq is not None:
         if when.seq > head.seq:
             raise RequestRefused(
-                f"there is no event {when.seq}: the last one is {head.seq}; write a date as 2026-01-31"
+                f"there is no event {when.seq}: the last event is {head.seq} (digits alone are the number of an "
+                "event; write a date as 2026-01-31)"
             )
         return when.seq, _recorded_at(log, max(when.seq, 1))
     if when.at > max(now, head.recorded_at):
-        raise RequestRefused(f"{show_time(when.at)} is in the future: now is {show_time(now)}")
+        raise RequestRefused(f"{show_time(when.at)} is in the future: it is now {show_time(now)}")
     return log.seq_at(when.at), when.at
 
 

@@ -25,7 +25,7 @@ _OF_STUDY = (
 
 
 class Decision(NamedTuple):
-    """A request of a user, its host, and its command."""
+    """A user's request, with the host and the command from which it came."""
 
     entry: Entry
     host: str
@@ -65,5 +65,5 @@ def _decisions(log: StudyLog, step: StepRecord) -> Iterator[e.Recorded]:
 
 
 def _means(event: e.CancelRequested, step: StepRecord) -> bool:
-    """Return whether a request to cancel names a step, or the step because of which it ended."""
+    """Return whether a request to cancel applies to a step: it names all steps, this one, or the one that ended it."""
     return event.steps is None or step.number in event.steps or step.blocker in event.steps

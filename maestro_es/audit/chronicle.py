@@ -1,7 +1,8 @@
-"""The whole story of a study as columns of numbers, in one reading of its log. The page of a report is drawn from it.
+"""The whole story of a study as columns of numbers, read from its log in one pass.
 
-A study may have a million steps, so nothing here is an object for each of them. `maestro_es.report.page_data` writes
-the columns. `maestro_es.audit.shown_states` decides which states a step goes through.
+The page that ``report`` writes is drawn from them: `maestro_es.report.page_data` writes the columns. A study may have
+a million steps, so there is no object for each step. `maestro_es.audit.shown_states` decides which states a step goes
+through.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _Value = TypeVar("_Value", bound=Hashable)
 #: Times are in milliseconds since the first event.
 _MILLISECOND = 1000
 
-#: A number in a column that stands for nothing.
+#: The number that means "no value" in a column.
 NOTHING = -1
 
 #: The fields of an attempt's usage that become columns, if the log has them.
@@ -59,13 +60,13 @@ def _columns(*names: str) -> dict[str, array[int]]:
 class Chronicle:
     """The steps, attempts and other events of a study, in columns. `start` is the time of the first event.
 
-    steps: `template` is a number of `templates`, and `added` a time; `names` has the names
-    params: for each parameter, the number of the value of each step; `values` has its values and labels
+    steps: `template` is the number of a template in `templates`, and `added` is a time; `names` has the names
+    params: for each parameter, a column with the number of each step's value; `values` has the values and labels
     edges: `child` waits for `parent`; funnels: a step waits for all steps of a template
     attempts: in the order of their requests; times are `NOTHING` if they are unknown. `waits` is the kind of state
-        after the request, and `end` a number of `ends`: the type and the sentence of the event, the kind of state
-        after it, and the exit code. `usage` has the columns that the log has
-    notes: all other events; `kind` is the kind of state of the step after it, `NOTHING` if it does not change
+        after the request. `end` is the number of an entry in `ends`: the type and the sentence of the event that ended
+        the attempt, the kind of state after it, and the exit code. `usage` has a column for each quantity in the log
+    notes: all other events; `kind` is the kind of the step's state after the event, `NOTHING` if it does not change
     """
 
     def __init__(self, start: Micros) -> None:
@@ -88,7 +89,7 @@ class Chronicle:
         self.types: Numbered[str] = Numbered()
         self.people: Numbered[str] = Numbered()
         self.sentences: Numbered[str] = Numbered()
-        #: For each step: its state, the kind of it, the time of the last change, and the last attempt.
+        #: For each step: its state, the kind of this state, the time of the last change, and the last attempt.
         self.states = bytearray()
         self.kinds = bytearray()
         self._changed = array("q")
@@ -198,7 +199,7 @@ class Chronicle:
             self._note(event, step, at, seq, kind if has_changed else NOTHING)
 
     def _use(self, event: Any, step: int) -> bool:  # noqa: ANN401 - any event
-        """Add what an attempt has used. Return whether the event contains this."""
+        """Add what an attempt has used. Return whether the event has a usage."""
         usage = getattr(event, "usage", None)
         attempt = NOTHING if usage is None else self._attempt_of(step, attempt_of(event.token))
         for name in USAGE if attempt != NOTHING else ():
@@ -255,7 +256,7 @@ _ADD: dict[type[e.Event], Callable[[Chronicle, Any, int, int, int], None]] = {
     e.JobStarted: Chronicle._begin,  # noqa: SLF001 - likewise
 }
 
-#: The events that are not notes: each process writes one, or the page has a better form for them.
+#: The events that are not notes: every process writes an InvocationStarted, and the page shows the others elsewhere.
 _UNSHOWN = {e.InvocationStarted, e.StepTemplateAdded, e.StepAdded}
 
 

@@ -32,7 +32,7 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Edge(msgspec.Struct, frozen=True, order=True):
-    """`child` waits for `parent`, both by their names. If `all_steps`, it waits for all steps of the template."""
+    """The node named `child` waits for the node named `parent`: for all of its steps if `all_steps`."""
 
     parent: str
     child: str
@@ -87,7 +87,7 @@ def diagram_of_steps(graph: Graph) -> Diagram:
 def diagram_of_plan(name: str, new_events: Iterable[NewEvent], *, steps: bool) -> Diagram:
     """Return the diagram of a study that has not been created, from the events that would add its steps."""
     counts: Counter[str] = Counter()
-    templates: list[str] = []  # by the numbers of the steps
+    templates: list[str] = []  # of each step, in the order of step numbers
     names: list[str] = []
     edges: set[Edge] = set()
     for _, event in new_events:

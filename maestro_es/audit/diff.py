@@ -87,7 +87,7 @@ class Change(NamedTuple):
 
 
 class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """The difference for one step: its states (`before` None: it did not exist), its counts, and why it failed."""
+    """What changed for one step: its states (`before` is None if it did not exist), its counts, and why it failed."""
 
     name: str
     before: State | None
@@ -104,7 +104,7 @@ class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepDiffs(Mapping[int, StepDiff]):
-    """The differences of many steps, in the order of their numbers. It takes little memory."""
+    """The differences for many steps, in the order of their numbers, stored in little memory."""
 
     def __init__(self) -> None:
         self._at: dict[int, int] | None = None
@@ -207,7 +207,8 @@ class _Tally:
 def diff(before: Graph, after: Graph, blocks: Iterable[Block], outlines: Outlines | None = None) -> Diff:
     """Return the difference between two states, given the events between them.
 
-    `outlines` yields the names and states of steps in the later state, if that is faster than reading whole records.
+    Pass `outlines` if there is a faster way to get the names and states of steps in the later state than to read their
+    whole records.
     """
     happened: Counter[str] = Counter()
     tally = _Tally(after.study.steps)
@@ -250,7 +251,7 @@ def _step_diffs(before: Graph, after: Graph, tally: _Tally, outlines: Outlines) 
 
 
 def _facts(study_record: StudyRecord) -> dict[str, Any]:
-    """Return, by name, those facts about the study itself whose changes are shown."""
+    """Return the facts about the study itself whose changes are shown, by name."""
     named = ("name", "description", "root", "adapter", "paused", "cancelling", "unreachable")
     facts = {what: msgspec.to_builtins(getattr(study_record, what)) for what in named}
     environment = study_record.environment
@@ -292,7 +293,8 @@ def _step_data(step: StepDiff) -> dict[str, Any]:
 
 # -- which changes a user has seen ------------------------------------------------------------------------------------
 #
-# The file is replaced atomically. Two commands at the same time show the same changes. A killed command notes nothing.
+# The file is replaced atomically. Two commands at the same time show the same changes. A command that is killed leaves
+# the note unchanged.
 
 
 def _cursor_file(study_dir: StudyDir) -> Path:

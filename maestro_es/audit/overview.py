@@ -26,10 +26,10 @@ GROUPS = {
 }
 _GROUP_OF = {state: group for group, states in GROUPS.items() for state in states}
 
-#: How many run times are kept for each template, at most: those of the last steps.
+#: At most this many run times are kept for each template: those of the steps that were read last.
 _SAMPLES = 1000
 
-#: The rate is measured over this last part of the study, in microseconds, or over the whole study if that is shorter.
+#: The rate is measured over the last hour (in microseconds), or over the whole study if it is younger.
 _RECENT = 3600 * 1_000_000
 
 _SECOND = 1_000_000
@@ -38,7 +38,7 @@ _SECOND = 1_000_000
 class TemplateCounts(msgspec.Struct):
     """The steps of one template: how many are in each group, and the run times of finished ones in seconds.
 
-    `row` is the first of their lines in the status file, which gives the templates their order.
+    `row` is the lowest row of its steps in the status file. Templates are shown in the order of their rows.
     """
 
     name: str
@@ -64,9 +64,9 @@ class TimeLeft(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """A study at a glance. `rate` is the number of steps that end in an hour; None if too few have ended.
+    """A study at a glance. `rate` is the number of steps that end per hour, or None if too few have ended.
 
-    `attention` maps each problem of steps that have not ended to the names of these steps.
+    `attention` has the problems of unfinished steps. Each key is a problem; its value has the names of the steps.
     """
 
     templates: list[TemplateCounts]
@@ -113,7 +113,7 @@ def overview(steps: Iterable[StepRecord], now: Micros) -> Overview:
 
 
 def _rate(starts: Sequence[Micros], ends: Sequence[Micros], now: Micros) -> float | None:
-    """Return how many steps end in an hour."""
+    """Return how many steps end per hour, or None if too few have ended."""
     begin = max(now - _RECENT, min(starts, default=now))
     recent = sum(at > begin for at in ends)
     return recent / ((now - begin) / _SECOND / 3600) if recent > 1 and now > begin else None
@@ -122,7 +122,7 @@ def _rate(starts: Sequence[Micros], ends: Sequence[Micros], now: Micros) -> floa
 def _time_left(
     templates: Sequence[TemplateCounts], running: Sequence[tuple[str, float]], starts: Sequence[Micros], now: Micros
 ) -> TimeLeft | None:
-    """Estimate the time left from the remaining run times, and from the run time per second so far.
+    """Estimate the time left: the run time that remains, divided by the number of steps that run at once.
 
     The run time of a step is estimated as the first, or the third, quartile of its template's finished steps.
     """

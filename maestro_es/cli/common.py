@@ -34,7 +34,7 @@ from_scratch_option = click.option(
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 #: What `run` and `update` say about their option --array.
-ARRAY_HELP = "Submit steps with the same options as one job array: only if there are many (auto), always, or never."
+ARRAY_HELP = "When to submit steps with the same options as one job array: if there are many (auto), always, or never."
 
 #: The type of an option that is a count. For most limits, 0 means no limit.
 COUNT = click.IntRange(min=0)

@@ -88,7 +88,7 @@ def install(other: str | None, qos: str, partition: str, account: str) -> None:
 @command.command()
 @_choosing
 def show(other: str | None) -> None:
-    """Print the crontab line, or the entry or the files of another driver, and whether it is installed."""
+    """Show the crontab line, or what another driver installs, and say whether it is installed."""
     host = Runtime().host.name
     other = other or installed_source()
     if other:

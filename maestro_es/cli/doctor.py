@@ -32,12 +32,12 @@ _TEXT = 23
 def command(folders: tuple[Path, ...], *, as_json: bool) -> None:
     """Check whether ticks run, and whether they can advance your studies. Each check prints one line.
 
-    The checks are about the drivers of ticks on all hosts, the last tick of each running study, file systems, clocks,
+    The checks cover the drivers of ticks on all hosts, the last tick of each running study, file systems, clocks,
     schedulers, locks and the environment of the steps. Without arguments, all your studies are checked. A DIRECTORY
     without a study is checked as a place for studies: several processes try links, locks and renames there.
 
     The exit code is that of a monitoring plugin: 0 if all is well, 1 after a warning, 2 if something keeps a study
-    from advancing or its guarantees from holding, 3 if a study can't be read.
+    from advancing or breaks one of its guarantees, 3 if a study can't be read.
     """
     results = [*_results(Runtime(), [located(folder).absolute() for folder in folders], set())]
     if as_json:

@@ -22,19 +22,21 @@ from maestro_es.study_file.plan import plan_study
 @click.argument("study", required=False, type=click.Path(readable=False, path_type=Path), metavar="[STUDY|SPEC]")
 @click.option(
     "-f", "--format", "form", type=click.Choice([*FORMATS]), show_default=False,
-    help="The format. By default, the ending of FILE decides; without FILE, dot.",
+    help="The format. By default, the extension of FILE decides; without FILE, it is dot.",
 )  # fmt: skip
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write this file."
 )
 @click.option(
-    "--steps", is_flag=True, help="Draw all steps, not one box for each step of the study file. For small studies."
+    "--steps",
+    is_flag=True,
+    help="Draw all steps, not one box for each step of the study file. Suitable only for small studies.",
 )
 def command(study: Path | None, form: str | None, output: Path | None, *, steps: bool) -> None:
     """Draw the steps of STUDY, or of the study file SPEC, and the edges between them.
 
-    Each step of the study file is one box, with the number of its steps by state. A bold edge means that a step waits
-    for all steps of another one. The formats are SVG, DOT (for Graphviz) and Mermaid (for Markdown).
+    Each step of the study file is one box, which shows how many of its instances are in each state. A bold edge means
+    that a step waits for all instances of another. The formats are SVG, DOT (for Graphviz) and Mermaid (for Markdown).
     """
     form = form or _format_of(output)
     text = FORMATS[form](_diagram(study, output, steps=steps))

@@ -37,7 +37,9 @@ _PAUSE = 0.5
     metavar="N",
     help="Print the output of the N-th attempt instead of the last one.",
 )
-@click.option("-f", "--follow", is_flag=True, help="Keep printing new output until the steps have ended, or Ctrl-C.")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Keep printing new output until the steps have ended or you press Ctrl-C."
+)
 def command(
     arguments: tuple[str, ...], *, streams: tuple[str, ...], tail: int | None, attempt: int | None, follow: bool
 ) -> None:

@@ -48,12 +48,13 @@ def command(
     *,
     as_json: bool,
 ) -> None:
-    """Show the parameter space of STUDY: a cell for each value of one PARAMETER, or for each pair of values of two.
+    """Show the parameter space of STUDY: one cell for each value of a PARAMETER, or for each pair of values of two.
 
     Without PARAMETER, the first two parameters with several values are shown. The letter of a cell is the worst state
     of its steps: failed (X), cancelled (c), running (R), queued (q), not submitted yet (.) or finished (#). With --by,
-    a cell shows the longest run time, the exit code, the longest time in the queue or the number of attempts; a
-    failure is marked with its letter before it. If there are too many values, neighbouring ones share a row or column.
+    a cell shows the longest run time, the exit code, the longest time in the queue or the number of attempts. If
+    a step of the cell has failed, its letter comes first. If there are too many values, neighbouring ones share a row
+    or a column.
     """
     roots, parameters = split_arguments(arguments)
     if len(roots) > 1 or len(parameters) > _MOST:

@@ -40,21 +40,21 @@ _WORDS = {
 @click.command()
 @study_argument
 @click.option("--to", "target", metavar="COMMAND|ADDRESS", help="A command that reads the text, or a mail address.")
-@click.option("--off", is_flag=True, help="Send no notifications any more.")
+@click.option("--off", is_flag=True, help="Stop sending notifications.")
 @click.option("--test", is_flag=True, help="Send one now, and say whether that works.")
 @click.option("--send", type=int, hidden=True, help="Send the notification that this event has requested.")
 @reason_option
 def command(study: Path | None, target: str | None, reason: str, *, off: bool, test: bool, send: int | None) -> None:
-    """Send notifications about STUDY. Without an option, print what gets them.
+    """Send notifications about STUDY. Without an option, print where they are sent.
 
-    There is one at the first failure of a step, one if nothing can continue, and one when the study ends. Each
-    contains the changes since the last one. A tick starts a process of its own for it, which may take a minute, and
-    the log records whether that worked. If a process or a host crashes meanwhile, a later tick tries again, up to
-    three times. So you may get a notification twice.
+    One is sent when the first step fails, one if nothing can continue, and one when the study ends. Each contains the
+    changes since the last one. A tick starts a separate process to send it. This process may take a minute, and the
+    log records whether it succeeded. If it or the host crashes before that, a later tick tries again, up to three
+    times. So you may get a notification twice.
 
     COMMAND runs in the shell, in the environment of the steps. It gets the text on standard input, and the variables
-    MAESTRO_ES_STUDY (the directory) and MAESTRO_ES_NOTICE (failure, stall or end). The log contains COMMAND, so
-    write no secrets into it. For an ADDRESS, sendmail gets the text.
+    MAESTRO_ES_STUDY (the directory) and MAESTRO_ES_NOTICE (failure, stall or end). COMMAND is recorded in
+    the log, so don't put secrets in it. For an ADDRESS, the text is sent with sendmail.
     """
     if sum((target is not None, off, send is not None)) > 1:
         raise click.UsageError("--to and --off exclude each other.")

@@ -69,13 +69,15 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 @click.option(
     "-fg", "--wait", "wait", is_flag=True, help="Stay in the foreground, and run ticks until the study has ended."
 )
-@click.option("--in-allocation", is_flag=True, help="In a batch job: stay, and run all steps inside this job.")
+@click.option(
+    "--in-allocation", is_flag=True, help="In a batch job: stay in the foreground, and run all steps inside this job."
+)
 @click.option(
     "--stop-before",
     type=click.FloatRange(min=0),
     default=60,
     metavar="SECONDS",
-    help="With --in-allocation: stop so long before the walltime of the job.",
+    help="With --in-allocation: stop this many seconds before the walltime of the job is over.",
 )
 @click.option("--hashws", is_flag=True, help="Use short names (hashes) for the workspaces of parameterised steps.")
 @click.option("--usetmp", is_flag=True, help="Keep the scripts of local steps in a temporary directory.")
@@ -86,7 +88,7 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
     default="",
     show_default=False,
     metavar="COMMAND|ADDRESS",
-    help="What gets notifications; see 'notify'.",
+    help="Where to send notifications; see 'notify'.",
 )
 @click.option("-n", "--autono", is_flag=True, help="Answer no to every question.")
 @click.option("-y", "--autoyes", is_flag=True, help="Answer yes to every question.")
@@ -118,9 +120,9 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 
     After this command, ticks advance the study. 'maestro-es cron install' makes cron run them. With --wait, this
     command runs them itself. With --in-allocation, it also runs all steps inside the batch job from which it was
-    called. Its exit code is then 0 if the study finished, 3 if a step was cancelled, and 2 if a step failed and none
-    was cancelled. If SPEC is the directory of a study, --wait and --in-allocation continue that study. 'maestro-es
-    drive' does so for several studies, and in batch jobs.
+    called. With either option, the exit code is 0 if the study finished, 3 if a step was cancelled, and 2 if a step
+    failed and none was cancelled. If SPEC is the directory of a study, --wait and --in-allocation continue that study.
+    To run ticks for several studies, or from a batch job, use 'maestro-es drive'.
 
     Every step runs in the environment of this command: variables, exported functions, umask, soft limits and niceness.
     'maestro-es env' shows and changes this environment.

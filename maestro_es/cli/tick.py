@@ -25,7 +25,7 @@ from maestro_es.study.invocation import SUBMIT_SECONDS
     default=SUBMIT_SECONDS,
     show_default=True,
     metavar="N",
-    help="Submit steps for about this many seconds, and leave the others to the next tick.",
+    help="Spend about this many seconds submitting steps, and leave the rest to the next tick.",
 )
 @click.option("--dry", is_flag=True, help="Print what the tick would do, but change nothing.")
 @click.option(
@@ -51,9 +51,9 @@ def command(
     A tick prints nothing unless something needs your attention. 'maestro-es cron install' makes cron run a tick for
     all your studies every minute.
 
-    While a tick runs, no other tick of the study does. So with very many ready steps it submits only some of them
-    (--max-seconds), and the next tick continues. Steps with the same options can be submitted together: see 'run
-    --array'.
+    Only one tick of a study runs at a time. If very many steps are ready, a tick submits only some of them, so that it
+    does not block others for long (--max-seconds). The next tick continues. Steps with the same options can be
+    submitted together: see 'run --array'.
 
     The exit code is 0 if the tick succeeded, or if another tick of the study is running. It is 75 if a scheduler or a
     file system did not answer; the next tick then tries again. It is 1 if something is wrong with a study.

@@ -49,9 +49,9 @@ class Template:
     parents: tuple[str, ...] = ()
     funnels: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
-    #: Its index in the list of the file, from 0.
+    #: The index of the step in the study file, from 0.
     index: int = 0
-    #: Whether the file names more dependencies that can't be used. Then some steps before this one are unknown.
+    #: Whether invalid dependencies were left out, or the name is not unique. Then not all steps before it are known.
     incomplete: bool = False
 
     def event(self) -> StepTemplateAdded:
@@ -108,7 +108,7 @@ def _with_references(template: Template, known: Mapping[str, Template], findings
     references: list[str] = []
     for name in dict.fromkeys(_WORKSPACE.findall(text)):
         if name == template.name:
-            message = f"In study step '{name}', its own workspace is used as $({name}.workspace)"
+            message = f"Study step '{name}' refers to its own workspace as $({name}.workspace)"
             findings.problem(template.line, message, "Write $(WORKSPACE).")
         elif name in known:
             references.append(name)
@@ -136,7 +136,7 @@ def _with_known(template: Template, templates: Mapping[str, Template], findings:
         message = f"Study step '{template.name}' depends on '{name}', but there is no such step"
         remedy = f"{did_you_mean(name, templates)} Name a step of this study."
         if name == template.name:
-            message, remedy = f"Study step '{name}' depends on itself", "Remove it from its depends."
+            message, remedy = f"Study step '{name}' depends on itself", f"Remove '{name}' from its 'depends'."
         findings.problem(template.line, message, remedy)
     return _without(template, wrong) if wrong else template
 
@@ -168,7 +168,7 @@ def processing_order(templates: Mapping[str, Template]) -> list[Template]:
 
 
 def _find_cycle(templates: Mapping[str, Template]) -> list[str]:
-    """Return the steps of one cycle, from a step to itself, each before its dependent (empty: there is no cycle)."""
+    """Return one cycle, parents first. The list begins and ends with the same step (empty: there is no cycle)."""
     parents: dict[str, Sequence[str]] = {name: template.dependencies for name, template in templates.items()}
     children: dict[str, list[str]] = {name: [] for name in templates}
     for name, names in parents.items():

@@ -1,13 +1,13 @@
 """The adapter for Flux. It writes the scripts of steps, and submits their jobs.
 
-**Scripts** are those of Maestro's interface for flux-core 0.49 (`options`). Maestro asks the broker for its version,
-for a comment, and for its queues, to omit the queue if the broker has none. Here, writing a script does not contact a
-broker. The queue is omitted when the job is submitted.
+**Scripts** are those of Maestro's interface for flux-core 0.49 (`options`). Maestro asks the broker for two things:
+its version, which it writes into a comment, and its queues, because it omits the queue if the broker has none. Here,
+writing a script does not contact a broker. The queue is omitted when the job is submitted.
 
-**Jobs.** A step runs in a separate Flux instance, as by ``flux batch``. With ``nested: false`` it is one task with all
-resources, because ``flux submit`` would start the runner once for each process (`jobspec`). The name of a job is that
-of its step, and ends with the token of the attempt: STEP.TOKEN. One list of all jobs serves all studies (`client`). It
-shows only the names and directories of jobs (`output`).
+**Jobs.** A step runs in a separate Flux instance, as with ``flux batch``. With ``nested: false`` it is one task with
+all resources, because ``flux submit`` would start the runner once for each process (`jobspec`). The name of a job
+consists of the name of its step and the token of the attempt: STEP.TOKEN. One list of all jobs serves all studies
+(`client`). It shows only the names and directories of jobs (`output`).
 
 **Ends.** At the time limit, Flux sends SIGALRM, and SIGKILL five seconds later. ``flux cancel`` sends SIGTERM, and
 SIGKILL five seconds later. A job of ``flux batch`` also gets SIGHUP. Processes in another session survive all this,
@@ -39,7 +39,7 @@ _ALLOCATION_ARGS = ("setopt", "o", "setattr", "S", "conf")
 
 
 def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Remark]:
-    """Yield remarks about values that Flux, or Maestro's interface to it, does not accept or ignores."""
+    """Yield remarks about values that Flux, or Maestro's interface to it, rejects or ignores."""
     if batch.get("version", _INTERFACE) != _INTERFACE:
         remedy = f"Scripts are written for {_INTERFACE}, which is Maestro's default: remove the key."
         yield Remark(("batch", "version"), remedy, fatal=True)
@@ -51,9 +51,9 @@ def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]
                 yield Remark(("study", index, "run", key), "Flux has queues and banks instead.", "is ignored")
     groups = batch.get("allocation_args")
     for key in groups.keys() - set(_ALLOCATION_ARGS) if isinstance(groups, dict) else ():
-        remedy = f"Write it into args of the steps, or into {', '.join(_ALLOCATION_ARGS)}."
+        remedy = f"Put it in the args of the steps, or in {', '.join(_ALLOCATION_ARGS)}."
         if key in EXCLUSIVE:
-            remedy = "Write 'exclusive: true' into the steps."
+            remedy = "Put 'exclusive: true' in the steps."
         yield Remark(("batch", "allocation_args", key), remedy, "is ignored, as in Maestro")
 
 
@@ -99,7 +99,7 @@ class FluxAdapter(BatchAdapter):
         return fill_in(text, Resources.by(run), Resources.by(run), lambda asked: launch(self._batch, asked, run))
 
     def submission(self, job: Job) -> list[str]:
-        """Return a command that submits the job. ValueError if no Flux accepts its resources."""
+        """Return a command that submits the job. ValueError if every Flux would refuse its resources."""
         if not job.edited:
             check(job.run)
         return self._flux.submission(job, self._options(job), nested=is_nested(job.run))
@@ -109,7 +109,7 @@ class FluxAdapter(BatchAdapter):
         return self._flux.send(described) if isinstance(described, Described) else described
 
     def submit_together(self, jobs: Mapping[int, Job]) -> dict[int, Outcome] | SubmittingArray:
-        """Begin to submit jobs with one command. A job that can't be described has its outcome at once."""
+        """Begin to submit jobs with one command. The outcome of a job that can't be described is known at once."""
         described: dict[int, Described] = {}
         known: dict[int, Outcome] = {}
         for index, job in jobs.items():
@@ -141,7 +141,7 @@ class FluxAdapter(BatchAdapter):
 def is_nested(run: Mapping[str, Any]) -> bool:
     """Return whether a step gets a separate Flux instance.
 
-    A text from a placeholder, such as "False", counts as a flag.
+    The value may be text that replaced a placeholder. "False", for example, counts as false.
     """
     return str(run.get("nested", True)).strip().lower() not in ("false", "no", "off", "0", "")
 

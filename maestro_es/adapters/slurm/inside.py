@@ -1,9 +1,9 @@
-"""Runs jobs inside the Slurm job around this process, through its agents, and finds out about them.
+"""Runs steps inside the Slurm job that contains this process. Agents start them; this module finds out how they end.
 
-The id of such a job is ``JOB.STEP``: the job step of the agent that started it. Its instance is the name of the agent,
-because a requeued job has the same id, and counts its steps from 0 again. ``squeue`` decides what has ended. The
-accounting says CANCELLED or TIMEOUT up to KillWait before the last process ends, and srun's exit code proves nothing
-(both seen in 22.05).
+In Slurm, the id of such a step is ``JOB.STEP``: the job step of the agent that started it. A requeued job has the same
+id, and numbers its job steps from 0 again, so the instance is the name of the agent. ``squeue`` decides what has
+ended. The accounting may say CANCELLED or TIMEOUT while processes still run, for as long as KillWait. The exit code of
+srun proves nothing either. (Both were seen in 22.05.)
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import RequestRefused, Unreachable
 
-#: How often the time that is left is asked for, in seconds. A user may change the time limit.
+#: The interval between queries for the time that is left, in seconds. A user may change the time limit.
 _INTERVAL = 60.0
 
-#: How long a node whose agent has ended gets no steps, in seconds.
+#: After its agent has ended, a node gets no steps for this many seconds.
 _PAUSE = 10.0
 
 _NODES = re.compile(r"\bNodes=(\S+) CPU_IDs=(\S+) Mem=([0-9]+) GRES=(\S*)")
 _GPUS = re.compile(r"\bgpu(?::[^:,(]+)?:([0-9]+)")
 
-#: The beginnings of the lines by which a runner, or its agent, says that it has ended.
+#: A line that begins with one of these says that a runner has ended. The runner or its agent writes it.
 _ENDED = ("ended ", "lost ")
 
 #: The memory of a node if Slurm does not count it, in megabytes: more than any step needs.
@@ -51,13 +51,13 @@ _STEPS = "%i %j"
 
 
 class Inside:
-    """The job around this process, as a driver uses it. RequestRefused if there is none."""
+    """The job that contains this process, for a driver. RequestRefused if there is none."""
 
     def __init__(self, jobs: SlurmJobs, margin: float) -> None:
         scheduler, _, self.job = job_around().partition(":")
         if scheduler != "slurm":
             where = f"in the job {scheduler}:{self.job}" if scheduler else "in no job"
-            raise RequestRefused(f"--in-allocation works in a job of slurm, and this process runs {where}")
+            raise RequestRefused(f"--in-allocation works only in a job of slurm, but this process runs {where}")
         self._jobs, self._margin = jobs, margin
         self._names: list[str] = []
         self._nodes: tuple[Need, ...] = ()
@@ -67,7 +67,7 @@ class Inside:
         self._end: float | None = None
 
     def allocation(self) -> Allocation:
-        """Return what the job has. If Slurm does not answer, the last answer counts."""
+        """Return the resources of the job and its remaining time. If Slurm does not answer, the last answer counts."""
         now = time.monotonic()
         if now - self._asked >= _INTERVAL:
             try:
@@ -103,7 +103,7 @@ class Inside:
                 yield name, Need(count_ids(cpus), int(memory) or _UNKNOWN, gpus)
 
     def _is_out(self, index: int, now: float) -> bool:
-        """Return whether the agent of a node has ended a short while ago."""
+        """Return whether the agent of a node ended recently."""
         agent = self._agents.get(index)
         if agent and not agent.is_alive:
             del self._agents[index]
@@ -111,7 +111,7 @@ class Inside:
         return now - self._failed.get(index, float("-inf")) < _PAUSE
 
     def start(self, job: Job, at: Placement) -> Outcome:
-        """Write the line that starts a job to the agent of its node. If that fails, the job is in doubt."""
+        """Tell the agent of the job's node to start the job. If the agent can't be told, the job is in doubt."""
         fields = (job.token, str(job.workspace), job.script, str(job.study))
         if not all(map(can_hold, fields)) or not can_hold(job.name):
             return ScriptFailed("a path or a name with a tab or a line break can't be used inside an allocation")
@@ -130,7 +130,7 @@ class Inside:
         return Accepted(f"{self.job}.{agent.step}", agent.host, agent.name)
 
     def _srun_options(self, job: Job, at: Placement) -> str:
-        """Return the options by which an srun of the step gets the part of the job that is meant for the step."""
+        """Return the options that limit an srun in the step to the step's share of the job."""
         names = self._names[at.node : at.node + at.nodes]
         need, node = need_of(job.run, (), spread=True), self._nodes[at.node]
         memory = need.memory or node.memory * min(need.cpus, node.cpus) // max(node.cpus, 1)
@@ -138,7 +138,7 @@ class Inside:
         return f"--exact --nodelist={','.join(names)}{of_memory}"
 
     def _agent(self, index: int, job: Job) -> Agent:
-        """Return the agent of a node. It is new if there is none, or if the steps' environment has changed."""
+        """Return the agent of a node. Start one if there is none, or if the steps' environment has changed."""
         agent = self._agents.get(index)
         if agent and agent.environment == job.environment:
             return agent
@@ -157,14 +157,14 @@ class Inside:
         return started
 
     def end(self, steps: Iterable[StepRecord]) -> None:
-        """Tell the agents to end the runners of these steps. Unreachable if another driver has started one."""
+        """Tell the agents to end the runners of these steps. Unreachable if another driver has started one of them."""
         for step in steps:
             sent = [agent.send("end", step.token) for agent in self._agents.values() if agent.host == step.job_host]
             if not any(sent):
                 raise Unreachable(f"no agent of job {self.job} is on {step.job_host}, where {step.name} runs")
 
     def watched(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, JobInfo]:
-        """Return the states of the attempts of our own agents, as long as these run. Slurm need not be asked."""
+        """Return the states of the attempts of those of our agents that are alive, without a query to Slurm."""
         alive = {agent.name for agent in self._agents.values() if agent.is_alive}
         known = {(f"{self.job}.{agent.step}", agent.name) for agent in self._agents.values() if agent.is_alive}
         entry = QueueEntry(self.job, JobState.RUNNING, "", "")
@@ -175,7 +175,7 @@ class Inside:
         }
 
     def wait(self, seconds: float) -> list[str]:
-        """Wait for a line of an agent, or for its end. Returns tokens as `RunsInside.wait_inside`."""
+        """Wait for a line of an agent, or for its end. Returns tokens, as `RunsInside.wait_inside` does."""
         by_output = {agent.output: agent for agent in self._agents.values() if agent.is_alive}
         if not by_output:
             time.sleep(seconds)
@@ -186,7 +186,7 @@ class Inside:
         return [line.partition(" ")[2] for line in lines if line.startswith(_ENDED)] + [""] * died
 
     def close(self) -> None:
-        """Start nothing more. What runs goes on until the job ends."""
+        """Start nothing more. Runners that have started keep running until the job ends."""
         for agent in self._agents.values():
             agent.close()
 
@@ -213,7 +213,7 @@ def seconds_left(answer: str) -> float | None:
 def states(
     jobs: SlurmJobs, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry]
 ) -> dict[str, JobInfo]:
-    """Return the states of attempts inside allocations by token. One more query lists the steps of these jobs."""
+    """Return the states of attempts inside allocations, by token. One more query lists the steps of these jobs."""
     entries = {entry.job_id: entry for entry in listed}
     alive: dict[str, QueueEntry] = {}
     for step in steps:
@@ -236,7 +236,7 @@ def _job_id(step: StepRecord, claims: Mapping[str, Claim]) -> str:
 
 
 def _job_steps(jobs: SlurmJobs, alive: Iterable[str]) -> set[tuple[str, str]]:
-    """Return id and name of the steps of these jobs."""
+    """Return the id and the name of each job step of these jobs."""
     done = jobs.run("squeue", "--steps", "--noheader", f"--jobs={','.join(alive)}", f"--format={_STEPS}")
     if done.code:
         raise Unreachable(f"squeue: {' '.join(done.err.split())}")

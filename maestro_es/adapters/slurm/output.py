@@ -299,7 +299,7 @@ def forgets_within(facts: Mapping[str, str], seconds: int) -> bool:
 
 
 def has_accounts(facts: Mapping[str, str]) -> bool:
-    """Whether Slurm has an accounting, as far as is known."""
+    """Whether accounting is enabled in Slurm, as far as is known."""
     return facts.get("AccountingStorageType", "") not in {"accounting_storage/none", "(null)"}
 
 

@@ -1,4 +1,4 @@
--- What is the state of the steps with each value of a parameter?
+-- For each value of a parameter, in which states are its steps?
 SELECT json_extract(params, '$."' || :name || '"') AS value, state, count(*) AS steps
 FROM v_step
 WHERE value IS NOT NULL

@@ -91,9 +91,9 @@ def test_pauses_and_silent_schedulers_are_those_of_then(run, study):
     ("when", "said"),
     [
         ("2026-01-31 11:59", "the study did not exist yet: its first event is from 2026-01-31 12:00:00"),
-        ("2999-01-01", "2999-01-01 00:00:00 is in the future: now is "),
+        ("2999-01-01", "2999-01-01 00:00:00 is in the future: it is now "),
         ("0", "the study did not exist yet: its first event is from 2026-01-31 12:00:00"),
-        ("20260131", "there is no event 20260131: the last one is "),
+        ("20260131", "there is no event 20260131: the last event is "),
         ("yesterday", "Invalid value for '--at': 'yesterday' is not a time: write 30m, 2h, 3d, 2026-01-31 or "),
         ("#3", "Invalid value for '--at': '#3' is not a time: "),
     ],

@@ -101,9 +101,9 @@ def test_settings_pauses_and_silent_schedulers_are_told_as_they_were_and_are(run
         (("1", "2", "3"), "Give one study with one or two times"),
         (("--since-last", "2h"), "Give one study with one or two times"),
         (("20", "3"), "2026-01-31 12:03:00, event 20, is later than 2026-01-31 12:00:00, event 3"),
-        (("999",), "there is no event 999: the last one is 32"),
+        (("999",), "there is no event 999: the last event is 32"),
         (("soon",), "'soon' is not a time: write 30m, "),
-        (("1h", "2999-01-01"), "is in the future: now is "),
+        (("1h", "2999-01-01"), "is in the future: it is now "),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(run, study, words, said):

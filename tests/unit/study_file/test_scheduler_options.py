@@ -87,8 +87,8 @@ def test_what_flux_does_not_get_is_a_warning():
     assert read(text).findings.warnings() == (
         (
             "study.yaml:2: In batch, allocation_args.foo is ignored, as in Maestro. "
-            "Write it into args of the steps, or into setopt, o, setattr, S, conf."
+            "Put it in the args of the steps, or in setopt, o, setattr, S, conf."
         ),
-        "study.yaml:2: In batch, allocation_args.x is ignored, as in Maestro. Write 'exclusive: true' into the steps.",
+        "study.yaml:2: In batch, allocation_args.x is ignored, as in Maestro. Put 'exclusive: true' in the steps.",
         "study.yaml:3: In study step 'a', memory is ignored. Flux allocates none.",
     )

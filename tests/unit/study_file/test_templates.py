@@ -59,7 +59,7 @@ def test_names_of_steps_and_dependencies_may_hold_variables():
                 "Did you mean 'sim'? Name a step of this study."
             ),
         ),
-        (steps("a: cmd: x, depends: [a]"), "3: Study step 'a' depends on itself. Remove it from its depends."),
+        (steps("a: cmd: x, depends: [a]"), "3: Study step 'a' depends on itself. Remove 'a' from its 'depends'."),
         (
             steps("z: cmd: x", "a: cmd: x, depends: [c, z]", "b: cmd: x, depends: [a_*]", "c: cmd: x, depends: [b]"),
             "4: The dependencies of the study form a cycle: a -> b -> c -> a. Remove one of these dependencies.",
@@ -73,7 +73,7 @@ def test_names_of_steps_and_dependencies_may_hold_variables():
         ),
         (
             steps("a: cmd: x, restart: ls $(a.workspace)"),
-            "3: In study step 'a', its own workspace is used as $(a.workspace). Write $(WORKSPACE).",
+            "3: Study step 'a' refers to its own workspace as $(a.workspace). Write $(WORKSPACE).",
         ),
     ],
 )
