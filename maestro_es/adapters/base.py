@@ -296,13 +296,13 @@ class RunsInside(Protocol):
         """Return what the job has now. `Unreachable` if the scheduler does not answer and never has."""
 
     def wait_inside(self, seconds: float) -> list[str]:
-        """Wait for news of jobs inside, at most so long. Returns the tokens of those that seem to have ended.
+        """Wait for news of jobs inside, at most this long. Returns the tokens of those that seem to have ended.
 
         An empty token stands for other news. All of these are only hints.
         """
 
     def leave(self) -> None:
-        """Start no more jobs inside. Those that run go on."""
+        """Start no more jobs inside. Jobs that have started keep running."""
 
 
 class Adapters(msgspec.Struct, frozen=True):

@@ -34,7 +34,7 @@ def _seconds(start: Micros | None, end: Micros | None) -> float | None:
     return None if start is None or end is None else max(end - start, 0) / _SECOND
 
 
-#: The quantities that a map can show, and how each is computed from a step and the present time. A cell has the
+#: The quantities that a map can show, and how each is computed from a step and the present time. A cell shows the
 #: largest value of its steps.
 QUANTITIES: Mapping[str, Callable[[StepRecord, Micros], float | None]] = {
     "state": lambda _step, _now: None,

@@ -53,9 +53,11 @@ def command() -> None:
 @example("maestro-es cron install")
 @command.command()
 @_choosing
-@click.option("-q", "--qos", default="", show_default=False, help="With --scrontab: the QOS of the job of a tick.")
-@click.option("-p", "--partition", default="", show_default=False, help="With --scrontab: its partition.")
-@click.option("-A", "--account", default="", show_default=False, help="With --scrontab: its account.")
+@click.option(
+    "-q", "--qos", default="", show_default=False, help="With --scrontab: the QOS of the jobs that run ticks."
+)
+@click.option("-p", "--partition", default="", show_default=False, help="With --scrontab: their partition.")
+@click.option("-A", "--account", default="", show_default=False, help="With --scrontab: their account.")
 def install(other: str | None, qos: str, partition: str, account: str) -> None:
     """Add the line that runs ticks to your crontab on this host.
 
@@ -115,11 +117,11 @@ def check(other: str | None, *, every: bool) -> None:
     The exit code is 0 if no tick was missed and cron runs ticks for your studies, from this host or from another host
     where you installed the line. Otherwise it is 1.
 
-    If the scrontab or systemd runs your ticks, the report is about that. It mentions a scrontab entry that was
+    If the scrontab or systemd runs your ticks, the report covers that instead of cron. It says if a scrontab entry was
     disabled.
 
-    With --all, the report is about all drivers on all hosts, and about each running study. The first line and the exit
-    code are for a monitoring system: 0 if all is well, 1 after a warning, 2 if a study is overdue, 3 if a study can't
+    With --all, the report covers all drivers on all hosts, and each running study. The first line and the exit code
+    are for a monitoring system: 0 if all is well, 1 after a warning, 2 if a study is overdue, 3 if a study can't
     be read.
     """
     runtime = Runtime()

@@ -80,7 +80,7 @@ class Moment(click.ParamType[Micros]):
 )
 @click.option("--until", type=Moment(), help="Only events up to this time.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N events.")
-@click.option("-f", "--follow", "following", is_flag=True, help="Keep showing new events, until Ctrl-C.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Keep showing new events until you press Ctrl-C.")
 @click.option("--all-studies", is_flag=True, help="Events of all studies that 'maestro-es studies' lists.")
 @click.option(
     "--count-by", "fields", type=Fields(), metavar="FIELD[,FIELD]...",

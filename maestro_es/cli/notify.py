@@ -105,7 +105,7 @@ def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> st
     target = graph.state.study.settings.notify
     environment = graph.environment()
     if not target or environment.problem:
-        return environment.problem or "nothing gets notifications any more"
+        return environment.problem or "no notifications are sent any more"
     command = target
     if is_address(target):
         from email.message import EmailMessage  # noqa: PLC0415 - slow to import

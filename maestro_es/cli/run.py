@@ -183,7 +183,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 def _margin(stop_before: float) -> float:
     """Return how long before the end of the job around this process a driver stops. RequestRefused without a job."""
     if not job_around():
-        raise RequestRefused("--in-allocation runs steps in the batch job around it, and this process runs in no job")
+        raise RequestRefused("--in-allocation runs steps in the batch job around it, but this process runs in no job")
     return stop_before
 
 

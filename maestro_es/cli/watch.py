@@ -70,8 +70,8 @@ def command(studies: tuple[Path, ...], interval: float, *, plain: bool) -> None:
     """Show each STUDY as it runs: how far along it is, the running steps, the failures and the last events.
 
     Keys: j and k select a step; w says why it is in its present state; o shows the end of its output; / shows only
-    steps that match a pattern; Tab switches to the next study; q quits. The view changes nothing, and studies go on
-    without it.
+    steps that match a pattern; Tab switches to the next study; q quits. The view changes nothing, and studies
+    continue without it.
     """
     roots = [*map(study_path, studies or (None,))]
     if plain or not screen.can_show():

@@ -18,7 +18,7 @@ from maestro_es.core.events import Notice, Recorded
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, FAILED_STATES, Micros, StudyStatus
 
-#: A notification without an outcome is requested again after this time, in microseconds, and at most so many times.
+#: A notification without an outcome is requested again after this time, in microseconds, and at most this many times.
 _LOST, _TRIES = 180 * 1_000_000, 3
 
 #: A scheduler that has not answered for this time stops a study, in microseconds.
@@ -73,7 +73,7 @@ def _has_failed(graph: Graph, since: Micros) -> bool:
 
 
 def _is_stalled(graph: Graph, past: NotificationLog, now: Micros) -> bool:
-    """Return whether nothing continues before somebody acts. A user who has paused a study knows that."""
+    """Return whether nothing continues until a user acts. A user who has paused a study knows that."""
     record = graph.study
     if record.paused or record.cascading or any(True for _ in graph.in_flight()):
         return False

@@ -35,7 +35,7 @@ class Packing:
         self._is_reserved = False
 
     def capped(self, need: Need, index: int = 0) -> Need:
-        """Return a need, or all that a host has if that is less. So such a step runs there alone."""
+        """Return a need, or all that a host has if that is less. A step that needs more runs there alone."""
         host = self.hosts[index]
         return Need(min(need.cpus, host.cpus), min(need.memory, host.memory), min(need.gpus, host.gpus))
 
@@ -177,7 +177,7 @@ def _obstacle_of(graph: Graph, step: StepRecord, allocation: Allocation) -> str:
     """Return why a step can't start even if nothing else runs (empty: it can)."""
     asked = need(graph, step, spread=step.scheduled)
     if ends_too_late(graph, step, allocation):
-        return f"the walltime of {step.name} is longer than job {allocation.job} still lasts"
+        return f"the walltime of {step.name} is longer than the time that job {allocation.job} has left"
     if not _is_impossible(Packing(allocation.nodes), step, asked, allocation):
         return ""
     if not step.scheduled:

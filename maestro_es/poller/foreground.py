@@ -71,7 +71,7 @@ def run_until_ended(
     It ends earlier if `must_stop` returns True. This function is called several times a second. Inside a job, local
     steps of this host are then ended, and become ready again. Elsewhere they keep running.
 
-    With `inside`, steps run in the job around this process, up to so many seconds before its end. RequestRefused if
+    With `inside`, steps run in the job around this process, until this many seconds before its end. RequestRefused if
     there is no such job, or if the study has another scheduler.
 
     Unreachable if the boot id of this host can't be read, because a tick can conclude nothing without it.

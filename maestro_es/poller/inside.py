@@ -1,7 +1,7 @@
 """Runs a study inside the job around its driver (``run --in-allocation``).
 
-`maestro_es.poller.foreground` has the loop. Here, the ends of steps are told by agents, and each node has slots of its
-own. `maestro_es.core.packing` decides which steps fit.
+`maestro_es.poller.foreground` has the loop. Here, agents tell the driver which steps have ended, and each node
+has slots of its own. `maestro_es.core.packing` decides which steps fit.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class InsideRun(ForegroundRun):
             reason = obstacle(study.graph, self._allocation.allocation())
             if reason:
                 study.remarks.append(
-                    f"{study.dir.root}: {reason}; a larger or longer job, or ordinary jobs, can go on"
+                    f"{study.dir.root}: {reason}; a larger or longer job, or ordinary jobs, can continue it"
                 )
                 self.is_stuck = True
 

@@ -69,7 +69,7 @@ def record_of_ended(study: Session, performer: Performer) -> None:
 def ask(study: Session, before: int) -> None:
     """Query the accounting for what ended jobs have used, and record it. `before` is the last event before this pass.
 
-    The tick has done its work already, and is not delayed if the answer is missing.
+    The tick has already done its work, so a missing answer does not delay it.
     """
     if is_local(study.graph.study.adapter) or not may_come(study):
         return

@@ -93,7 +93,7 @@ def dot(diagram: Diagram) -> str:
 
 
 def mermaid(diagram: Diagram) -> str:
-    """Return a diagram for Mermaid, which GitHub and GitLab draw in Markdown."""
+    """Return a diagram for Mermaid, which GitHub and GitLab render in Markdown."""
     numbers = {node.name: f"n{number}" for number, node in enumerate(diagram.nodes)}
     lines = ["flowchart LR"]
     for node in diagram.nodes:
@@ -107,10 +107,10 @@ def mermaid(diagram: Diagram) -> str:
     return "\n".join([*lines, ""])
 
 
-#: The writers by the name of their format, which is also the ending of files.
+#: The writers by the name of their format, which is also the extension of its files.
 FORMATS: dict[str, Callable[[Diagram], str]] = {"svg": svg, "dot": dot, "mermaid": mermaid}
 
-#: Other endings of files in these formats.
+#: Other extensions of files in these formats.
 ENDINGS = {"gv": "dot", "mmd": "mermaid"}
 
 

@@ -32,7 +32,7 @@ from maestro_es.report.page_data import page_data
 from maestro_es.report.palette import BY_ATTENTION, MARKS, class_of
 from maestro_es.report.table import clean
 
-#: The scripts in their order. The first is a library, the others are one script.
+#: The scripts in the order in which they are loaded. The first is a library, the others are one script.
 _LIBRARY, _SCRIPTS = "d3.js", ("story.js", "drawing.js", "timeline.js", "map.js", "events.js", "page.js")
 
 #: A page has no diagram of more templates. A program may make a template for each step.
@@ -151,7 +151,7 @@ def _with_kinds(diagram: Diagram, story: Chronicle) -> Diagram:
 
 
 def _numbers(story: Chronicle, failures: Sequence[FailureGroup]) -> dict[str, int]:
-    """Return the indices of all failed steps by their names."""
+    """Return the index of each failed step, by its name."""
     names = {step for group in failures[:MOST_GROUPS] for step in group.steps}
     return {name: at for at, name in enumerate(story.names) if name in names}
 
@@ -204,7 +204,7 @@ def _read(name: str) -> str:
 
 
 def _raw(text: str) -> Any:  # noqa: ANN401 - markupsafe.Markup
-    """Return a text of ours, which is not escaped."""
+    """Return the text of a file of this package, which is not escaped."""
     from markupsafe import Markup  # noqa: PLC0415 - for pages only
 
     return Markup(text)  # noqa: S704 - it is a file of this package
