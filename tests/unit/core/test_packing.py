@@ -166,7 +166,7 @@ def test_a_step_starts_only_if_its_walltime_and_its_needs_fit_in_the_allocation(
     study = scheduled({"procs": 1, "walltime": "00:02:00"}, {"procs": 9}, {"procs": 1, "walltime": "00:01:00"})
     assert placed(study, JOB._replace(seconds_left=60.0)) == {3: (0, 1, 0)}
     assert obstacle(study.graph, JOB._replace(seconds_left=60.0)).startswith(
-        "the walltime of s0 is longer than job 17"
+        "the walltime of s0 is longer than the time that job 17 has left"
     )
     assert obstacle(study.graph, JOB) == ""
     assert obstacle(scheduled({"procs": 9}).graph, JOB) == "s0 needs 9 slots, which the job 17 does not have"
