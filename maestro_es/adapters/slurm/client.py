@@ -59,7 +59,8 @@ _CONF = "SLURM_CONF"
 #: empty these files. This option comes before the user's options, which can override it.
 _APPEND = "--open-mode=append"
 
-#: The variable with the name of the cluster that Slurm's commands use, and the line in which squeue repeats the name.
+#: The variable with the name of the cluster that squeue, scancel and scontrol use (sacct ignores it), and the line in
+#: which squeue repeats the name.
 _CLUSTERS, _CLUSTER_LINE = "SLURM_CLUSTERS", re.compile(r"\ACLUSTER: \S+\n")
 
 #: In the name of a file with this character, Slurm replaces no patterns.
@@ -109,6 +110,7 @@ class SlurmJobs(BatchJobs):
         return ["sbatch", *self._where(), _APPEND, *options, *ours, *runner]
 
     def _where(self) -> list[str]:
+        """Return the option for the cluster, for sbatch and for sacct, which does not read the variable."""
         return [f"--clusters={self._name}"] if self._name else []
 
     def array_submission(self, array: Array, options: Sequence[str]) -> list[str]:
@@ -185,7 +187,7 @@ class SlurmJobs(BatchJobs):
         if not ids:
             return {}
         since = _time(min(map(_asked_at, steps)))
-        options = ("-X", "-P", "-D", "-S", since, "-o", ACCOUNTS_FORMAT, "-j", ids)
+        options = (*self._where(), "-X", "-P", "-D", "-S", since, "-o", ACCOUNTS_FORMAT, "-j", ids)
         done = self.run("sacct", *options, timeout=_ACCOUNTS_TIMEOUT, more=_UTC)
         if done.code and not any(sign in done.err for sign in _NO_ACCOUNTS):
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
@@ -196,7 +198,7 @@ class SlurmJobs(BatchJobs):
     def query_usage(self, jobs: Mapping[str, str], since: Micros) -> dict[str, Usage]:
         """Return by token what ended jobs have used, with one query."""
         ids = ",".join(sorted({array_id(job_id) for job_id in jobs.values() if job_id}))
-        options = ("-P", "-D", "-S", _time(since / 1_000_000), "-o", USAGE_FORMAT, "-j", ids)
+        options = (*self._where(), "-P", "-D", "-S", _time(since / 1_000_000), "-o", USAGE_FORMAT, "-j", ids)
         done = self.run("sacct", *options, timeout=FACTS_TIMEOUT, more=_UTC)
         if done.code:
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
