@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from maestro_es.adapters.command import run
@@ -103,13 +104,8 @@ def _resubmitting() -> JobEnvironment | None:
 
 def _filled(command: Sequence[str], **values: str) -> list[str]:
     """Return a command in which words in capitals stand for values."""
-    return [_replaced(word, values) for word in command]
-
-
-def _replaced(word: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace(name, value)
-    return word
+    names = re.compile("|".join(values))
+    return [names.sub(lambda match: values[match[0]], word) for word in command]
 
 
 def _answer(argv: Sequence[str]) -> str:

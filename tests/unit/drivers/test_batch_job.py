@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from maestro_es.drivers.batch_job import JobClock
+import os
+from pathlib import Path
+
+import pytest
+
+from maestro_es.drivers.batch_job import JobClock, resubmit
 from maestro_es.errors import Unreachable
 
 
@@ -56,3 +61,17 @@ def test_until_the_first_answer_the_scheduler_is_asked_every_five_seconds():
     scheduler.now = 15
     assert clock.is_over()
     assert scheduler.asked == 2
+
+
+@pytest.mark.parametrize("name", ["MYJOB", "JOBNAME", "NAME"])
+def test_the_name_of_the_job_is_kept_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    (tmp_path / "qsub").write_text(f'#!/bin/sh\necho "$*" >{tmp_path}/options\necho 8\n')
+    (tmp_path / "qsub").chmod(0o755)
+    for variable in ("SLURM_JOB_ID", "SLURM_JOBID", "LSB_JOBID", "FLUX_JOB_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PBS_JOBID", "4711")
+    monkeypatch.setenv("PBS_JOBNAME", name)
+    assert resubmit(tmp_path / "drive.sh") == "8"
+    expected = f"-N {name} -W depend=afterany:4711 {tmp_path}/drive.sh\n"
+    assert (tmp_path / "options").read_text() == expected
