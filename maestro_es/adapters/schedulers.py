@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from maestro_es.core.scheduler_facts import JobEnvironment
+from maestro_es.errors import RequestRefused
 
 #: The schedulers of maestro-es by batch type. To add one, add the module of its adapter, and its jobs here.
 WITH_ADAPTER = {
@@ -24,8 +25,9 @@ WITH_ADAPTER = {
         job_ids=("SLURM_JOB_ID", "SLURM_JOBID"),
         still_running='[ "$(squeue -h -j JOB -o %T)" = RUNNING ]',
         has_ended=(
-            'case "$(squeue -h -t all -j JOB -o %T 2>&1)" in "" | *"Invalid job id"* | BOOT_FAIL | CANCELLED | '
-            "COMPLETED | DEADLINE | FAILED | OUT_OF_MEMORY | PREEMPTED | TIMEOUT) ;; *) false ;; esac"
+            'seen=$(squeue -h -t all -j JOB -o %T 2>&1); case "$?:$seen" in 0: | *"Invalid job id"* | 0:BOOT_FAIL | '
+            "0:CANCELLED | 0:COMPLETED | 0:DEADLINE | 0:FAILED | 0:OUT_OF_MEMORY | 0:PREEMPTED | 0:TIMEOUT) ;; "
+            "*) false ;; esac"
         ),
         ends_all='scontrol show config | grep -q "^ProctrackType *= *proctrack/cgroup"',
         time_left=("squeue", "-h", "-j", "JOB", "-o", "%L"),
@@ -105,6 +107,18 @@ def job_around() -> str:
             if os.environ.get(variable):
                 return f"{name}:{os.environ[variable]}"
     return ""
+
+
+def check_is_plain() -> None:
+    """Refuse a job of Slurm around this process that is a task of an array, or a component of a heterogeneous job.
+
+    squeue lists these with other ids than the one that the job knows.
+    """
+    kinds = {"SLURM_ARRAY_JOB_ID": "a job array", "SLURM_HET_SIZE": "a heterogeneous job"}
+    for variable, kind in kinds.items():
+        if os.environ.get(variable):
+            message = f"--in-allocation can't run steps inside {kind} ({variable} is set); use an ordinary job"
+            raise RequestRefused(message)
 
 
 def jobs_like(job: str) -> JobEnvironment | None:

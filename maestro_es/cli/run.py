@@ -14,7 +14,7 @@ import click
 
 from maestro_es.adapters.base import RunsInside
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
-from maestro_es.adapters.schedulers import job_around
+from maestro_es.adapters.schedulers import check_is_plain, job_around
 from maestro_es.cli.common import ARRAY_HELP, COUNT, example, limit_options
 from maestro_es.cli.creating import CreationProgress, Reservation, removing_if_ended
 from maestro_es.cli.driving import continue_study, stay
@@ -184,6 +184,7 @@ def _margin(stop_before: float) -> float:
     """Return how long before the end of the job around this process a driver stops. RequestRefused without a job."""
     if not job_around():
         raise RequestRefused("--in-allocation runs steps in the batch job around it, but this process runs in no job")
+    check_is_plain()
     return stop_before
 
 

@@ -28,9 +28,11 @@ JOBS = "batch: {type: flux, host: here, bank: mine, queue: debug}\n"
     [
         ("", {}, "this process runs in no job"),
         ("", {"SLURM_JOB_ID": "42"}, "can't run the steps of a study for local. Use --wait."),
+        ("", {"SLURM_JOB_ID": "42", "SLURM_ARRAY_JOB_ID": "40"}, "can't run steps inside a job array"),
+        ("", {"SLURM_JOB_ID": "42", "SLURM_HET_SIZE": "2"}, "can't run steps inside a heterogeneous job"),
         (JOBS, {"SLURM_JOB_ID": "42"}, "can't run the steps of a study for flux. Use --wait."),
     ],
-    ids=["no job", "local", "another scheduler"],
+    ids=["no job", "local", "array", "heterogeneous", "another scheduler"],
 )
 def test_steps_run_inside_a_job_only_if_its_scheduler_can_do_that(
     tmp_path: Path, batch: str, job: dict[str, str], message: str

@@ -20,22 +20,25 @@ from maestro_es.core.environment import Environment
 #: The arguments of the agent are its name, the study's runner, the job, its nodes, and the inbox. A trap that does
 #: nothing keeps TERM from ending the agent; its runners get the signal, too. Options of the agent's own srun must not
 #: reach that of a step, and srun has set SLURM_JOB_NODELIST to the agent's node. Without cgroups, runners survive an
-#: agent that was killed (proctrack/linuxproc). The node's next agent ends them. If a runner is killed, the agent ends
-#: the processes of its step, and reports that the runner is lost.
+#: agent that was killed (proctrack/linuxproc). The node's next agent ends them. It leaves alone what agents of other
+#: nodes have started on this node, such as tasks of a step on several nodes. If a runner is killed, the agent ends the
+#: processes of its step, and reports that the runner is lost.
 _AGENT = r"""
 trap : TERM
 name=$1 runner=$2 job=$3 inbox=$5
 SLURM_JOB_NODELIST=$4
 shell=
 [ ! -x /bin/bash ] || shell='/bin/bash --posix'
-for file in $(grep -alF "MAESTRO_ES_AGENT=$job/" /proc/[0-9]*/environ 2>/dev/null); do
+host=$(uname -n)
+place=$job/${SLURMD_NODENAME:-$host}
+for file in $(grep -alF "MAESTRO_ES_AGENT=$place/" /proc/[0-9]*/environ 2>/dev/null); do
     other=$(tr '\0' '\n' 2>/dev/null <"$file" | sed -n 's/^MAESTRO_ES_AGENT=//p')
-    grep -aqF "agent:${other%/*}" "/proc/${other##*/}/cmdline" 2>/dev/null ||
+    case $other in "$place/"*) other=${other#"$place/"} ;; *) continue ;; esac
+    grep -aqF "agent:$job/${other%/*}" "/proc/${other##*/}/cmdline" 2>/dev/null ||
         kill -KILL "$(basename "${file%/environ}")" 2>/dev/null
 done
-MAESTRO_ES_AGENT=$job/$name/$$
+MAESTRO_ES_AGENT=$place/$name/$$
 export MAESTRO_ES_AGENT
-host=$(uname -n)
 unset SLURM_NTASKS SLURM_NPROCS SLURM_NNODES SLURM_JOB_NUM_NODES SLURM_CPUS_PER_TASK SLURM_MEM_PER_NODE
 unset SLURM_MEM_PER_CPU SLURM_NODELIST SLURM_DISTRIBUTION SLURM_OVERLAP SLURM_WHOLE SLURM_TASKS_PER_NODE
 echo "ready $SLURM_STEP_ID $host"

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from maestro_es.adapters.array_map import can_hold
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry
 from maestro_es.adapters.queue_entries import LIVE
-from maestro_es.adapters.schedulers import job_around
+from maestro_es.adapters.schedulers import check_is_plain, job_around
 from maestro_es.adapters.slurm.agents import Agent
 from maestro_es.adapters.slurm.client import SlurmJobs
 from maestro_es.core import file_names
@@ -58,6 +58,7 @@ class Inside:
         if scheduler != "slurm":
             where = f"in the job {scheduler}:{self.job}" if scheduler else "in no job"
             raise RequestRefused(f"--in-allocation works only in a job of slurm, but this process runs {where}")
+        check_is_plain()
         self._jobs, self._margin = jobs, margin
         self._names: list[str] = []
         self._nodes: tuple[Need, ...] = ()

@@ -1,0 +1,60 @@
+"""Agents inside an allocation, and questions about the job around a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from maestro_es.adapters.schedulers import has_ended
+from maestro_es.adapters.slurm.agents import Agent
+from maestro_es.core.environment import Environment
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("kill -KILL $$", False),
+        ("echo COMPLETED; exit 1", False),
+        ("echo RUNNING", False),
+        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", True),
+        ("echo TIMEOUT", True),
+        (":", True),
+    ],
+)
+def test_only_a_complete_answer_of_squeue_says_that_a_job_has_ended(tmp_path: Path, answer: str, expected: bool):
+    squeue = tmp_path / "squeue"
+    squeue.write_text(f"#!/bin/sh\n{answer}\n")
+    squeue.chmod(0o755)
+    question = has_ended("slurm:18", with_all=False)
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", question], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=False, capture_output=True
+    )
+
+    assert (done.returncode == 0) is expected
+
+
+def test_a_new_agent_ends_only_what_an_earlier_agent_of_its_own_node_left(tmp_path: Path):
+    """A task that an srun on another node started has the variable of that node's agent."""
+    job = str(os.getpid())
+    marks = {node: {"MAESTRO_ES_AGENT": f"{job}/{node}/maestro-es-aaaa/999999"} for node in ("one", "two")}
+    tasks = {node: subprocess.Popen(["/bin/sleep", "60"], env=mark) for node, mark in marks.items()}
+    srun = ("/usr/bin/env", "SLURM_STEP_ID=0", "SLURMD_NODENAME=one")
+    arguments = ("maestro-es-bbbb", "runner", job, "one,two", str(tmp_path))
+    path = {"PATH": os.environ["PATH"]}
+    agent = Agent(srun, arguments, path, Environment())
+    try:
+        assert agent.wait_until_ready()
+        assert tasks["one"].wait(10) == -9
+        time.sleep(0.1)
+        assert tasks["two"].poll() is None
+    finally:
+        agent.close()
+        os.waitpid(agent.pid, 0)
+        for task in tasks.values():
+            task.kill()
+            task.wait()
