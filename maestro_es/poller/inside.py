@@ -6,6 +6,7 @@ has slots of its own. `maestro_es.core.packing` decides which steps fit.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,7 @@ from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import StudyStatus
 from maestro_es.core.packing import Packing, busy_nodes, need, obstacle
 from maestro_es.core.step_keys import Need
+from maestro_es.errors import Unreachable
 from maestro_es.poller.foreground import ForegroundRun
 from maestro_es.poller.performers import Performer
 from maestro_es.poller.submit import submit_and_defer
@@ -41,7 +43,9 @@ class InsideRun(ForegroundRun):
         study = self._study
         is_busy = bool(self._reserved or study.pending) or any(study.graph.in_flight())
         if study.status is StudyStatus.RUNNING and not is_busy:
-            reason = obstacle(study.graph, self._allocation.allocation())
+            reason = ""
+            with contextlib.suppress(Unreachable):  # the next pass asks again
+                reason = obstacle(study.graph, self._allocation.allocation())
             if reason:
                 study.remarks.append(
                     f"{study.dir.root}: {reason}; a larger or longer job, or ordinary jobs, can continue it"
