@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -19,11 +20,11 @@ from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.report.table import visible
 from maestro_es.study.invocation import Driver, Runtime
 
-#: The time limit of a command that gets a notification, in seconds, and how much of its message is kept.
-_PATIENCE, _LONGEST = 60.0, 200
+#: The time limit of a command that gets a notification, in seconds, and how much of its message is kept and read.
+_PATIENCE, _LONGEST, _MOST_READ = 60.0, 200, 10_000
 
-#: Feeds a file to a command.
-_FEED = 'exec <"$1"; eval "$2"'
+#: Feeds a file to a command. Its output goes to files, because a process that it leaves behind would keep pipes open.
+_FEED = 'cd "$1" && exec <text >out 2>err && cd "$OLDPWD" && eval "$2"'
 
 _WORDS = {
     Notice.FAILURE: "a step has failed",
@@ -115,14 +116,27 @@ def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> st
         mail.set_content(text)
         text, command = mail.as_string(), "PATH=$PATH:/usr/sbin:/usr/lib; exec sendmail -t -i"
     variables = {**environment.variables, "MAESTRO_ES_STUDY": str(graph.path), "MAESTRO_ES_NOTICE": about.value}
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace") as file:
-        file.write(text)
-        file.flush()
-        done = run(["/bin/sh", "-c", _FEED, "sh", file.name, command], timeout=_PATIENCE, env=variables)
-    if not done.code:
-        return ""
-    message = " ".join((done.err or done.out).split())[:_LONGEST]
-    return f"{shlex.quote(target)} ended with {done.code}{f': {message}' if message else ''}"
+    try:
+        code, message = _feed(command, text, variables)
+    except TimeoutError:
+        return f"{shlex.quote(target)} has not ended within {_PATIENCE:.0f} s"
+    except OSError as error:
+        return f"{shlex.quote(target)} can't be run: {error}"
+    return f"{shlex.quote(target)} ended with {code}{f': {message}' if message else ''}" if code else ""
+
+
+def _feed(command: str, text: str, variables: Mapping[str, str]) -> tuple[int, str]:
+    """Run a command that reads a text. Returns its exit code, and the beginning of its message."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "text").write_text(text, encoding="utf-8", errors="replace")
+        done = run(["/bin/sh", "-c", _FEED, "sh", name, command], timeout=_PATIENCE, env=variables)
+        message = ""
+        for path in (folder / "err", folder / "out"):
+            if not message and path.exists():
+                with path.open(encoding="utf-8", errors="replace") as file:
+                    message = " ".join(file.read(_MOST_READ).split())[:_LONGEST]
+    return done.code, message
 
 
 def is_address(target: str) -> bool:

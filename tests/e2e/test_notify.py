@@ -159,6 +159,21 @@ def test_a_notification_whose_process_was_killed_is_sent_by_a_later_tick(place):
     assert [event.get("number", 1) for event in events(study, "NotificationRequested")] == [1, 2]
 
 
+def test_a_command_that_leaves_a_process_behind_has_an_outcome(place):
+    study = start(place, "--notify", "sleep 100 & echo sent")
+    wait_until_told(study, 1)
+    assert events(study, "NotificationEnded")[0].get("problem", "") == ""
+
+
+def test_a_command_that_takes_too_long_has_an_outcome(place):
+    study = start(place)
+    maestro_es("notify", study, "--to", "sleep 100")
+    code = "from maestro_es.cli import notify; notify._PATIENCE = 0.5; notify.command()"
+    command = [sys.executable, "-c", code, study, "--test"]
+    done = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "maestro-es: 'sleep 100' has not ended within 0 s\n")
+
+
 def test_bad_targets_are_refused_in_one_line_and_off_ends_them(place):
     done = maestro_es("run", "-y", "--notify", "one\ntwo", "-o", place / "s", place / "spec.yaml")
     assert (done.returncode, done.stderr.count("\n"), (place / "s").exists()) == (1, 1, False)
