@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,7 +73,8 @@ def _results(runtime: Runtime, folders: Sequence[Path], checked: set[str]) -> It
 
 
 def _all_results(runtime: Runtime, folders: Sequence[Path], checked: set[str]) -> Iterator[CheckResult]:
-    studies = [one for one in list_studies(runtime) if not folders or Path(one.path) in folders]
+    named = set(map(os.path.realpath, folders))
+    studies = [one for one in list_studies(runtime) if not folders or os.path.realpath(one.path) in named]
     yield from report(studies, runtime)
     home = registry.folder()
     if not folders and home.is_dir():

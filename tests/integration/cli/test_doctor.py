@@ -61,6 +61,15 @@ def test_a_study_that_nothing_ticks_is_critical_everywhere(run, known):
     assert run("status", known).code == 0
 
 
+def test_an_overdue_study_is_critical_by_any_of_its_paths(run, known, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(known)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    for path in (known, tmp_path / "link", Path("link"), tmp_path / "below/.." / known.relative_to(tmp_path)):
+        ran = run("doctor", path)
+        assert (ran.code, "no tick has run yet" in ran.out) == (2, True), path
+
+
 def test_a_study_that_is_ticked_names_what_ticks_it_and_where(run, known, monkeypatch):
     monkeypatch.setenv("MAESTRO_ES_BY_CRON", "systemd")
     run("tick", "--all")
