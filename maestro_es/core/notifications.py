@@ -28,12 +28,13 @@ _SILENCE = 3600 * 1_000_000
 class NotificationLog(msgspec.Struct, frozen=True):
     """What a log says about notifications: the requests and outcomes, newest first, and two times (0: never).
 
-    `reopened_at` is when the study was continued after its end. `silent_since` is when a scheduler that does not
-    answer was first asked in vain.
+    `completed_at` is when the study ended, and `reopened_at` is when it was continued after that. `silent_since` is
+    when a scheduler that does not answer was first asked in vain.
     """
 
     requests: Sequence[Recorded] = ()
     outcomes: Sequence[Recorded] = ()
+    completed_at: Micros = 0
     reopened_at: Micros = 0
     silent_since: Micros = 0
 
@@ -58,11 +59,13 @@ def due(graph: Graph, past: NotificationLog, now: Micros) -> e.NotificationReque
 def _news(graph: Graph, past: NotificationLog, now: Micros) -> Notice | None:
     record = graph.study
     if record.status is not StudyStatus.RUNNING:
-        return Notice.END if past.told_at(Notice.END) < max(record.written_at, past.reopened_at, 1) else None
+        return Notice.END if past.told_at(Notice.END) < max(past.completed_at, 1) else None
     if past.told_at(Notice.FAILURE, Notice.END) <= past.reopened_at and _has_failed(graph, past.reopened_at):
         return Notice.FAILURE
+    if past.silent_since and now - past.silent_since > _SILENCE and not record.paused:
+        return Notice.STALL if past.told_at(Notice.STALL) < past.silent_since else None
     since = max(record.written_at, past.silent_since)
-    return Notice.STALL if _is_stalled(graph, past, now) and past.told_at(Notice.STALL) < since else None
+    return Notice.STALL if _is_stalled(graph) and past.told_at(Notice.STALL) < since else None
 
 
 def _has_failed(graph: Graph, since: Micros) -> bool:
@@ -72,12 +75,12 @@ def _has_failed(graph: Graph, since: Micros) -> bool:
     return not since or any((step.ended_at or 0) > since for step in graph.steps() if step.state in FAILED_STATES)
 
 
-def _is_stalled(graph: Graph, past: NotificationLog, now: Micros) -> bool:
+def _is_stalled(graph: Graph) -> bool:
     """Return whether nothing continues until a user acts. A user who has paused a study knows that."""
     record = graph.study
     if record.paused or record.cascading or any(True for _ in graph.in_flight()):
         return False
-    if ENVIRONMENT in record.unreachable or (past.silent_since and now - past.silent_since > _SILENCE):
+    if ENVIRONMENT in record.unreachable:
         return True
     return not any(True for kind in (False, True) for _ in graph.ready(scheduled=kind, limit=1))
 

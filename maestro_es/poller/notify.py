@@ -59,10 +59,12 @@ def _past(study: Session) -> NotificationLog:
         for one in (_events(study, e.PollFailed) if record.unreachable else ())
         if isinstance(one.event, e.PollFailed) and record.unreachable.get(one.event.adapter) == one.event.message
     ]
+    completed = _events(study, e.StudyCompleted) if record.status is not StudyStatus.RUNNING else []
     reopened = _events(study, e.StudyReopened) if record.status is StudyStatus.RUNNING else []
     return NotificationLog(
         requests=_events(study, e.NotificationRequested),
         outcomes=_events(study, e.NotificationEnded),
+        completed_at=completed[0].recorded_at if completed else 0,
         reopened_at=reopened[0].recorded_at if reopened else 0,
         silent_since=max(failed, default=0),
     )

@@ -1,0 +1,43 @@
+"""Notifications are due at each piece of news, and only once."""
+
+from __future__ import annotations
+
+from maestro_es.core import events as e
+from maestro_es.core.events import Notice, Recorded
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import StudyStatus
+from maestro_es.core.notifications import NotificationLog, due
+
+HOUR = 3600 * 1_000_000
+
+
+def requested(about: Notice, at: int) -> list[Recorded]:
+    return [Recorded(9, at, 1, None, e.NotificationRequested(about=about))]
+
+
+def sent() -> list[Recorded]:
+    return [Recorded(10, 0, 1, None, e.NotificationEnded(request=9))]
+
+
+def test_usage_that_arrives_after_the_end_is_no_second_end():
+    graph = MemoryGraph()
+    graph.study.status, graph.study.written_at = StudyStatus.FINISHED, 7000
+    past = NotificationLog(requested(Notice.END, 5000), sent(), completed_at=4000)
+    assert due(graph, past, 8000) is None
+    again = NotificationLog(requested(Notice.END, 5000), sent(), completed_at=6000)
+    request = due(graph, again, 8000)
+    assert request is not None
+    assert request.about is Notice.END
+
+
+def test_a_scheduler_that_is_silent_for_an_hour_is_told_once_also_with_jobs_in_flight(monkeypatch):
+    graph = MemoryGraph()
+    monkeypatch.setattr(graph, "in_flight", lambda: iter([object()]))
+    past = NotificationLog(silent_since=1)
+    request = due(graph, past, 2 * HOUR)
+    assert request is not None
+    assert request.about is Notice.STALL
+    assert due(graph, past, HOUR // 2) is None
+    graph.study.written_at = 2 * HOUR + 9  # a local step has gone on
+    told = NotificationLog(requested(Notice.STALL, 2 * HOUR), sent(), silent_since=1)
+    assert due(graph, told, 3 * HOUR) is None
