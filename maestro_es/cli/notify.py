@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import tempfile
 from collections.abc import Mapping
@@ -104,9 +105,9 @@ def _name(graph: RequestableGraph) -> str:
 def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> str:
     """Give a text to the command or to sendmail. Returns why this has failed (empty: it has not)."""
     target = graph.state.study.settings.notify
+    if not target:
+        return "no notifications are sent any more"
     environment = graph.environment()
-    if not target or environment.problem:
-        return environment.problem or "no notifications are sent any more"
     command = target
     if is_address(target):
         from email.message import EmailMessage  # noqa: PLC0415 - slow to import
@@ -115,7 +116,8 @@ def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> st
         mail["To"], mail["Subject"] = target, f"[maestro-es] {visible(subject)}"
         mail.set_content(text)
         text, command = mail.as_string(), "PATH=$PATH:/usr/sbin:/usr/lib; exec sendmail -t -i"
-    variables = {**environment.variables, "MAESTRO_ES_STUDY": str(graph.path), "MAESTRO_ES_NOTICE": about.value}
+    recorded = os.environ if environment.problem else environment.variables  # a stall may be about this problem
+    variables = {**recorded, "MAESTRO_ES_STUDY": str(graph.path), "MAESTRO_ES_NOTICE": about.value}
     try:
         code, message = _feed(command, text, variables)
     except TimeoutError:

@@ -169,9 +169,17 @@ def test_a_command_that_takes_too_long_has_an_outcome(place):
     study = start(place)
     maestro_es("notify", study, "--to", "sleep 100")
     code = "from maestro_es.cli import notify; notify._PATIENCE = 0.5; notify.command()"
-    command = [sys.executable, "-c", code, study, "--test"]
+    command = [sys.executable, "-c", code, str(study), "--test"]
     done = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "maestro-es: 'sleep 100' has not ended within 0 s\n")
+
+
+def test_a_missing_environment_does_not_keep_a_notification_back(place):
+    study = start(place)
+    [recorded] = (study / ".maestro-es").glob("environment*")
+    recorded.unlink()
+    assert "It was sent\n" in maestro_es("notify", study, "--to", tell(place), "--test").stdout
+    assert told(place) == ["end"]
 
 
 def test_bad_targets_are_refused_in_one_line_and_off_ends_them(place):
