@@ -12,6 +12,7 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core import resubmission_limits
+from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause, Micros, Phase, StepRecord
 
@@ -34,6 +35,8 @@ NO_SCRIPT = SubmittedScript()
 
 class Accepted(msgspec.Struct, frozen=True):
     """The scheduler has accepted the job. A local process has a `host` and an `instance`, and is running.
+
+    A step inside an allocation has them, too. But only its claim shows that it runs.
 
     `left_out` holds options with which the scheduler refused the job. `script_digest` is the digest of the script
     without these options.
@@ -119,7 +122,8 @@ def _events(graph: Graph, step: StepRecord, outcome: Outcome, at: Micros, script
                 edited=script.edited,
                 left_out=outcome.left_out,
             )
-            return [submitted, e.JobStarted(token=token, at=at, host=outcome.host)] if outcome.host else [submitted]
+            begun = outcome.host and not placement_of(token)  # a runner inside an allocation still has to claim it
+            return [submitted, e.JobStarted(token=token, at=at, host=outcome.host)] if begun else [submitted]
         case Rejected() | QueueFull():
             return _refuse(graph, step, outcome, at)
         case ScriptFailed():

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from maestro_es.core import events as e
+from maestro_es.core.attempt_token import Placement, placed_suffix
 from maestro_es.core.model import Cause, Phase
 from maestro_es.core.submission import (
     Accepted,
@@ -68,6 +69,16 @@ def test_a_local_process_runs_from_the_moment_it_is_there():
         e.JobSubmitted(token=token, job_id="4711", host="login1", instance="boot1"),
         e.JobStarted(token=token, at=500, host="login1"),
     ]
+
+
+def test_a_step_inside_an_allocation_has_not_started_before_its_claim():
+    study, number, _ = requested()
+    token = f"cafe0123-1-1-{placed_suffix('a1', Placement('18', 0))}"
+    study.graph.step(number).token = token
+
+    events = outcome_events(study.graph, number, token, Accepted("18.0", "node1", "maestro-es-1"), 500)
+
+    assert events == [e.JobSubmitted(token=token, job_id="18.0", host="node1", instance="maestro-es-1")]
 
 
 def test_a_refusal_ends_the_step_when_there_is_one_attempt():
