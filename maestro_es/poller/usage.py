@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from maestro_es.adapters.base import RecallsUsage
 from maestro_es.adapters.local import take_usages
 from maestro_es.core import events as e
-from maestro_es.core.attempt_token import is_imported
+from maestro_es.core.attempt_token import is_imported, placement_of
 from maestro_es.core.decide import late_usages
 from maestro_es.core.model import Micros, is_local
 from maestro_es.core.usage import Usage
@@ -92,11 +92,14 @@ def ask(study: Session, before: int) -> None:
 
 
 def _jobs(study: Session, ended: Iterable[tuple[int, str]]) -> tuple[Mapping[str, str], Micros]:
-    """Return the ids of the jobs of ended attempts by token, and a time before they were submitted."""
+    """Return the ids of the jobs of ended attempts by token, and a time before they were submitted.
+
+    The accounting has no tokens of steps inside an allocation.
+    """
     jobs: dict[str, str] = {}
     since = study.runtime.now()
     for number, token in ended:
-        if not study.graph.step(number).scheduled or is_imported(token):
+        if not study.graph.step(number).scheduled or is_imported(token) or placement_of(token):
             continue
         for recorded in study.log.events_of(number):
             if isinstance(recorded.event, e.JobSubmitted) and recorded.event.token == token:
