@@ -91,7 +91,7 @@ def test_an_unknown_key_at_the_top_is_ignored_with_a_warning():
         ("{type: flux, version: 0.49.0, uris: u}", "'uris' is ignored. Did you mean 'uri'?"),
         ("{foo: bar}", "'foo' is ignored. Known keys of type local: type, shell, "),
         ("{type: slurm, host: h, bank: b, queue: q, nodes: 1, procs: 2, reservation: r, qos: s, args: {}}", ""),
-        ("{type: lsf, host: h, bank: b, queue: q, nodes: 1, reservation: r, args: {}, shell: /bin/sh}", ""),
+        ("{type: lsf, host: h, bank: b, queue: q, nodes: 1, reservation: r, args: {}}", ""),
         ("{type: flux, host: h, uri: u, version: 0.49.0, args: {}, launcher_args: {}, allocation_args: {}}", ""),
         ("{type: local, shell: /bin/sh, host: h, bank: b, queue: q, nodes: 1, qos: s, uri: u}", ""),
     ],
