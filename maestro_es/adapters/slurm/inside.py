@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from maestro_es.adapters.array_map import can_hold
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry
 from maestro_es.adapters.queue_entries import LIVE
-from maestro_es.adapters.schedulers import check_is_plain, job_around
+from maestro_es.adapters.schedulers import check_is_plain, job_around, outside_of
 from maestro_es.adapters.slurm.agents import Agent
 from maestro_es.adapters.slurm.client import SlurmJobs
 from maestro_es.core import file_names
 from maestro_es.core.attempt_token import Placement, placement_of
-from maestro_es.core.environment import for_node, for_runner
+from maestro_es.core.environment import Environment, for_node, for_runner
 from maestro_es.core.grace import INSIDE_GRACE
 from maestro_es.core.model import JobState, State, StepRecord
 from maestro_es.core.observations import Claim, ClaimState
@@ -63,6 +63,8 @@ class Inside:
         self._names: list[str] = []
         self._nodes: tuple[Need, ...] = ()
         self._agents: dict[int, Agent] = {}
+        #: Agents that only end steps of earlier drivers.
+        self._enders: dict[int, Agent] = {}
         self._failed: dict[int, float] = {}
         self._asked = float("-inf")
         self._end: float | None = None
@@ -147,23 +149,47 @@ class Inside:
         if agent:
             agent.close()
         name = f"maestro-es-{os.urandom(4).hex()}"
-        where = ("-N1", "-n1", f"--nodelist={self._names[index]}", f"--cpus-per-task={self._nodes[index].cpus}")
-        options = (f"--jobid={self.job}", f"--job-name={name}", "--overlap", "--mem=0", "--unbuffered", "--quiet")
         environment = {**for_runner(job.environment.variables), **for_node(job.environment), **_slurm_conf()}
-        path = self._jobs.path_of("srun")
-        srun = (path, *where, *options, f"--chdir={job.study}")
+        srun = (*self._srun(index, name), f"--chdir={job.study}")
         inbox = job.runner.with_name(file_names.INBOX)
         arguments = (name, str(job.runner), self.job, ",".join(self._names), str(inbox))
         started = Agent(srun, arguments, environment, job.environment)
         self._agents[index] = started
         return started
 
+    def _srun(self, index: int, name: str) -> tuple[str, ...]:
+        """Return the srun of an agent on a node."""
+        where = ("-N1", "-n1", f"--nodelist={self._names[index]}", f"--cpus-per-task={self._nodes[index].cpus}")
+        options = (f"--jobid={self.job}", f"--job-name={name}", "--overlap", "--mem=0", "--unbuffered", "--quiet")
+        return self._jobs.path_of("srun"), *where, *options
+
     def end(self, steps: Iterable[StepRecord]) -> None:
-        """Tell the agents to end the runners of these steps. Unreachable if another driver has started one of them."""
+        """Tell the agents to end the runners of these steps. Unreachable if one of them can't be told."""
+        problems = list[str]()
         for step in steps:
-            sent = [agent.send("end", step.token) for agent in self._agents.values() if agent.host == step.job_host]
-            if not any(sent):
-                raise Unreachable(f"no agent of job {self.job} is on {step.job_host}, where {step.name} runs")
+            try:
+                is_told = self._ender(step).send("end", step.token)
+            except (OSError, Unreachable) as error:
+                problems.append(str(error))
+                continue
+            if not is_told:
+                problems.append(f"no agent of job {self.job} can end {step.name} on {step.job_host}")
+        if problems:
+            raise Unreachable(problems[0])
+
+    def _ender(self, step: StepRecord) -> Agent:
+        """Return an agent that can end a step. If there is none, as after an earlier driver, start one."""
+        at = placement_of(step.token)
+        if at is None or at.job != self.job or at.node >= len(self._names):
+            raise Unreachable(f"{step.name} does not run in job {self.job}")
+        for agents in (self._agents, self._enders):
+            if at.node in agents and agents[at.node].is_alive:
+                return agents[at.node]
+        name = f"maestro-es-{os.urandom(4).hex()}"
+        srun = (*self._srun(at.node, name), "--chdir=/")
+        arguments = (name, os.devnull, self.job, ",".join(self._names), os.devnull)
+        self._enders[at.node] = Agent(srun, arguments, outside_of(f"slurm:{self.job}"), Environment())
+        return self._enders[at.node]
 
     def watched(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, JobInfo]:
         """Return the states of the attempts of those of our agents that are alive, without a query to Slurm."""
@@ -189,7 +215,7 @@ class Inside:
 
     def close(self) -> None:
         """Start nothing more. Runners that have started keep running until the job ends."""
-        for agent in self._agents.values():
+        for agent in (*self._agents.values(), *self._enders.values()):
             agent.close()
 
 

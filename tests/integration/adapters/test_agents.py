@@ -1,0 +1,76 @@
+"""Agents of a driver in a job, with scripts in the place of Slurm's commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maestro_es.adapters.base import Job
+from maestro_es.adapters.slurm import agents
+from maestro_es.adapters.slurm.client import SlurmJobs
+from maestro_es.adapters.slurm.inside import Inside
+from maestro_es.core.attempt_token import Placement, placed_suffix
+from maestro_es.core.model import Phase, StepRecord
+from maestro_es.core.submission import InDoubt
+from maestro_es.errors import Unreachable
+
+AT = Placement("18", 0)
+COMMANDS = {
+    "scontrol": 'case "$*" in *hostnames*) echo n1 ;; *) echo " Nodes=n1 CPU_IDs=0-3 Mem=0 GRES=" ;; esac',
+    "squeue": "echo 1:00:00",
+    "srun": 'while [ "$1" != /bin/sh ]; do shift; done\nSLURM_STEP_ID=0 exec "$@"',
+}
+
+
+def token(number: int, at: Placement = AT) -> str:
+    return f"agents{os.getpid()}-{number}-1-{placed_suffix('a1', at)}"
+
+
+def step(number: int, at: Placement = AT) -> StepRecord:
+    return StepRecord(
+        number=number, name="s", template="s", params=(), workspace="s", workspaces={}, scheduled=True, row=1,
+        restart_limit=1, token=token(number, at), job_id="18.0", job_host="n1", phase=Phase.SUBMITTED, requested_at=1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inside]:
+    for name, text in COMMANDS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("SLURM_JOB_ID", "18")
+    driver = Inside(SlurmJobs({"PATH": f"{tmp_path}:{os.environ['PATH']}"}), 60)
+    driver.allocation()
+    yield driver
+    driver.close()
+
+
+def test_a_new_driver_ends_the_steps_of_an_earlier_one(inside: Inside):
+    runner = subprocess.Popen(["/bin/sh", "-c", "sleep 60; :", token(2)])
+    try:
+        with pytest.raises(Unreachable, match="does not run in job 18"):
+            inside.end([step(1, Placement("17", 0)), step(2)])
+        assert runner.wait(30) != 0
+    finally:
+        runner.kill()
+        runner.wait()
+
+
+def test_only_the_first_step_waits_for_an_srun_that_hangs(
+    inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "srun").write_text("#!/bin/sh\nread line\n")
+    monkeypatch.setattr(agents, "_READY_SECONDS", 1.0)
+    before = time.monotonic()
+
+    outcomes = [
+        inside.start(Job(token(number), "s", tmp_path, "./s", tmp_path, lambda *_: True), AT) for number in range(20)
+    ]
+
+    assert all(isinstance(outcome, InDoubt) for outcome in outcomes)
+    assert time.monotonic() - before < len(outcomes)
