@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import click
 
@@ -66,6 +67,6 @@ def command(
     if as_json:
         write_json([map_data(space)])
         return
-    page = page_width() or int(os.environ.get("COLUMNS") or 0) or _PAGE
+    page = page_width() or shutil.get_terminal_size((_PAGE, 24)).columns
     colour = on_terminal() and "NO_COLOR" not in os.environ
     write_lines(map_lines(space, page, colour=colour), write_drawn)

@@ -82,6 +82,8 @@ def check_target(target: str) -> str:
     """Return a command or a mail address. RequestRefused if it is empty or has several lines."""
     if not target.strip() or not target.isprintable():
         raise RequestRefused(f"{target!r}: give a command in one line, or a mail address")
+    if is_address(target.strip()):
+        _mail(target.strip(), "", "")
     return target.strip()
 
 
@@ -110,12 +112,7 @@ def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> st
     environment = graph.environment()
     command = target
     if is_address(target):
-        from email.message import EmailMessage  # noqa: PLC0415 - slow to import
-
-        mail = EmailMessage()
-        mail["To"], mail["Subject"] = target, f"[maestro-es] {visible(subject)}"
-        mail.set_content(text)
-        text, command = mail.as_string(), "PATH=$PATH:/usr/sbin:/usr/lib; exec sendmail -t -i"
+        text, command = _mail(target, subject, text), "PATH=$PATH:/usr/sbin:/usr/lib; exec sendmail -t -i"
     recorded = os.environ if environment.problem else environment.variables  # a stall may be about this problem
     variables = {**recorded, "MAESTRO_ES_STUDY": str(graph.path), "MAESTRO_ES_NOTICE": about.value}
     try:
@@ -125,6 +122,20 @@ def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> st
     except OSError as error:
         return f"{shlex.quote(target)} can't be run: {error}"
     return f"{shlex.quote(target)} ended with {code}{f': {message}' if message else ''}" if code else ""
+
+
+def _mail(address: str, subject: str, text: str) -> str:
+    """Return a text as a mail. RequestRefused if there can't be such an address."""
+    from email.errors import MessageError  # noqa: PLC0415 - slow to import
+    from email.message import EmailMessage  # noqa: PLC0415
+
+    mail = EmailMessage()
+    try:
+        mail["To"], mail["Subject"] = address, f"[maestro-es] {visible(subject)}"
+        mail.set_content(text)
+        return mail.as_string()
+    except (MessageError, AttributeError, LookupError, ValueError):  # its parser stumbles over bad addresses
+        raise RequestRefused(f"{address!r}: is no mail address") from None
 
 
 def _feed(command: str, text: str, variables: Mapping[str, str]) -> tuple[int, str]:

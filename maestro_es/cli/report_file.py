@@ -11,9 +11,12 @@ from maestro_es.files import replace_file
 
 
 def check_output(output: Path, source: Path, what: str = "the log itself") -> None:
-    """Refuse to write the file that a command reads. `what` says what this file is."""
+    """Refuse to write the file that a command reads, or to replace a device or a pipe. `what` says what is read."""
     if os.path.realpath(output) == os.path.realpath(source):
         raise RequestRefused(f"{output}: is {what}; choose another file with -o")
+    in_dev = output.absolute().parent in (Path("/dev"), Path("/dev/fd"))
+    if in_dev or (output.exists() and not output.is_file() and not output.is_dir()):
+        raise RequestRefused(f"{output}: is no regular file; choose another file with -o")
 
 
 def write_report(blocks: Iterable[bytes], path: Path) -> None:

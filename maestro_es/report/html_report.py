@@ -146,8 +146,10 @@ def _with_kinds(diagram: Diagram, story: Chronicle) -> Diagram:
     for number, template in enumerate(story.steps["template"], 1):
         own, kind = counts[names[template]], story.kind_of_step(number)
         own[kind] = own.get(kind, 0) + 1
-    nodes = [Node(node.name, sum(counts[node.name].values()), counts[node.name]) for node in diagram.nodes]
-    return msgspec.structs.replace(diagram, nodes=nodes)
+    known = [node.name for node in diagram.nodes if node.name in counts]  # a program may have added others since
+    nodes = [Node(name, sum(counts[name].values()), counts[name]) for name in known]
+    edges = [edge for edge in diagram.edges if edge.parent in counts and edge.child in counts]
+    return msgspec.structs.replace(diagram, nodes=nodes, edges=edges)
 
 
 def _numbers(story: Chronicle, failures: Sequence[FailureGroup]) -> dict[str, int]:

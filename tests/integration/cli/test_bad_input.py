@@ -1,0 +1,40 @@
+"""Bad addresses, widths and output files get one line and no traceback."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from maestro_es.audit.diagram import Diagram, Edge, Node
+from maestro_es.cli.notify import check_target
+from maestro_es.errors import RequestRefused
+from maestro_es.report.html_report import _with_kinds
+
+
+@pytest.mark.parametrize("address", ["foo@", "a@["])
+def test_an_address_that_can_not_be_is_refused(address):
+    with pytest.raises(RequestRefused, match="is no mail address"):
+        check_target(address)
+    assert check_target(" you@example.org ") == "you@example.org"
+
+
+def test_a_width_that_is_no_number_is_ignored(run, study, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "abc")
+    ran = run("map", study)
+    assert (ran.code, ran.err) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["report", "graph", "export"])
+def test_no_device_or_pipe_is_replaced(run, study, tmp_path, command):
+    os.mkfifo(tmp_path / "pipe.svg")
+    for path in (tmp_path / "pipe.svg", "/dev/maestro-es.svg"):
+        ran = run(command, study, "-o", path)
+        assert (ran.code, ran.err.count("\n"), "is no regular file" in ran.err) == (1, 1, True), ran
+    assert (tmp_path / "pipe.svg").is_fifo()
+
+
+def test_a_template_that_is_newer_than_the_story_is_not_drawn():
+    diagram = Diagram("pi", [Node("new", 1, {})], [Edge("old", "new")])
+    story = type("Story", (), {"templates": {}, "steps": {"template": []}})()
+    assert _with_kinds(diagram, story) == Diagram("pi", [], [])
