@@ -19,6 +19,9 @@ STREAMS = {"out": ".out", "err": ".err"}
 
 _BLOCK = 64 * 1024
 
+#: How much of a file is read in search of its last lines. Progress bars write very long lines.
+_MOST = 512 * 1024
+
 
 class OutputFile(NamedTuple):
     """A file with one stream ("out" or "err") of an attempt. `attempt` is None if it is unknown."""
@@ -48,12 +51,12 @@ def output_files(details: StepDetails, streams: Collection[str], attempt: int | 
     ]
 
 
-def last_lines(file: BinaryIO, count: int) -> bytes:
-    """Return the last lines of a file, at most `count`. Only the end of the file is read."""
-    position = file.seek(0, os.SEEK_END)
+def last_lines(file: BinaryIO, count: int, most: int | None = None) -> bytes:
+    """Return the last lines of a file, at most `count`. Only the end of the file is read, at most `most` bytes."""
+    position = end = file.seek(0, os.SEEK_END)
     text = b""
-    while position and text.count(b"\n") <= count:
-        step = min(_BLOCK, position)
+    while position and text.count(b"\n") <= count and (most is None or end - position < most):
+        step = min(max(_BLOCK, len(text)), position)
         position -= step
         file.seek(position)
         text = file.read(step) + text
@@ -82,8 +85,10 @@ def last_error(study: Session, step: StepRecord) -> str:
 def _end(path: Path, count: int) -> list[str]:
     """Return the last lines of a file, without empty ones. The list is empty if it can't be read."""
     try:
+        if not path.is_file():
+            return []
         with path.open("rb") as file:
-            text = last_lines(file, 5 * count).decode(errors="replace")
+            text = last_lines(file, 5 * count, _MOST).decode(errors="replace")
     except OSError:
         return []
     return [line.rstrip() for line in text.split("\n") if line.strip()][-count:]
