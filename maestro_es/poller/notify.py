@@ -6,6 +6,7 @@ sends it (`maestro_es.cli.notify`).
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 from maestro_es.adapters.command import run
@@ -26,6 +27,9 @@ _DETACH = '"$@" </dev/null >/dev/null 2>&1 &'
 #: How long the shell may take to start it, in seconds.
 _PATIENCE = 20.0
 
+#: How long to wait for the process itself, in seconds. Its command may take a minute.
+_LONGEST = 90.0
+
 
 def notify(study: Session) -> None:
     """Request a notification if one is due, and start the process that sends it."""
@@ -40,16 +44,20 @@ def notify(study: Session) -> None:
     if requested:
         request = next(study.log.study_events(e.NotificationRequested))
         command = [*own_command(), "notify", "--send", str(request.seq), str(study.dir.root)]
-        if study.runtime.brief:  # the job around this tick ends with it
-            run(command)
+        in_job = study.runtime.host.job and requested[0].about is not e.Notice.FAILURE  # a driver may end after it
+        if study.runtime.brief or in_job:  # the job around this tick ends soon, and kills the processes in it
+            with contextlib.suppress(TimeoutError):  # a later tick sends it again
+                run(command, timeout=_LONGEST)
         else:
             run(["/bin/sh", "-c", _DETACH, "sh", *command], timeout=_PATIENCE)
 
 
 def must_look(study: Session) -> bool:
-    """Return whether a study that has ended still needs a tick, because its last notification has no outcome."""
-    kinds = (e.NotificationRequested, e.NotificationEnded)
-    return bool(study.graph.study.settings.notify) and is_open(*(_events(study, kind) for kind in kinds))
+    """Return whether a study that has ended still needs a tick: a notification is missing or has no outcome."""
+    if not study.graph.study.settings.notify:
+        return False
+    past = _past(study)
+    return is_open(past.requests, past.outcomes) or due(study.graph, past, study.runtime.now()) is not None
 
 
 def _past(study: Session) -> NotificationLog:
