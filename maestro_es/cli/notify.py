@@ -127,7 +127,7 @@ def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> st
 def _mail(address: str, subject: str, text: str) -> str:
     """Return a text as a mail. RequestRefused if there can't be such an address."""
     from email.errors import MessageError  # noqa: PLC0415 - slow to import
-    from email.message import EmailMessage  # noqa: PLC0415
+    from email.message import EmailMessage  # noqa: PLC0415 - the same
 
     mail = EmailMessage()
     try:
