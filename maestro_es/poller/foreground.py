@@ -232,27 +232,29 @@ def _inside(study: Session, margin: float | None) -> Iterator[RunsInside | None]
 def _put_back(study: Session, allocation: RunsInside | None) -> None:
     """End the steps in the job around us, and record their ends.
 
-    No step starts until there is another driver.
+    No step starts until there is another driver. The tick lock is held from the first cancel to the record, because
+    only this process knows that it has stopped the steps. Another tick would count hardware failures.
     """
-    study.leaving = True
-    end = time.monotonic() + _LEAVE_SECONDS
-    ended: set[str] = set()
-    while time.monotonic() < end:
-        with hold_tick_lock(study.dir, -1), contextlib.suppress(Unreachable):
-            tick(study)
-        ours = [step for step in study.graph.in_flight() if _runs_in_job(step, study.runtime.host)]
-        placed = [step for step in study.graph.in_flight() if placement_of(step.token) and step.phase is SUBMITTED]
-        if not ours and not (allocation and placed):
-            return
-        study.adapters.local.cancel([step for step in ours if step.token not in ended])
-        if allocation:
+    with hold_tick_lock(study.dir, -1):
+        study.leaving = True
+        end = time.monotonic() + _LEAVE_SECONDS
+        ended: set[str] = set()
+        while True:
             with contextlib.suppress(Unreachable):
-                study.adapters.scheduler.cancel([step for step in placed if step.token not in ended])
-            allocation.wait_inside(_PASS_SECONDS)
-        ended.update(step.token for step in (*ours, *placed))
-        while time.monotonic() < end and any(process.is_running(int(step.job_id), step.token) for step in ours):
-            process.reap()
-            time.sleep(_PASS_SECONDS)
+                tick(study)
+            ours = [step for step in study.graph.in_flight() if _runs_in_job(step, study.runtime.host)]
+            placed = [step for step in study.graph.in_flight() if placement_of(step.token) and step.phase is SUBMITTED]
+            if time.monotonic() >= end or (not ours and not (allocation and placed)):
+                return
+            study.adapters.local.cancel([step for step in ours if step.token not in ended])
+            if allocation:
+                with contextlib.suppress(Unreachable):
+                    study.adapters.scheduler.cancel([step for step in placed if step.token not in ended])
+                allocation.wait_inside(_PASS_SECONDS)
+            ended.update(step.token for step in (*ours, *placed))
+            while time.monotonic() < end and any(process.is_running(int(step.job_id), step.token) for step in ours):
+                process.reap()
+                time.sleep(_PASS_SECONDS)
 
 
 def _runs_in_job(step: StepRecord, host: process.Host) -> bool:

@@ -158,6 +158,29 @@ def test_a_local_step_that_was_stopped_with_its_job_runs_again_and_comes_no_near
     assert runs(study) == 6
 
 
+def test_a_tick_while_a_driver_ends_its_steps_counts_no_hardware_failures(launch, place):
+    waits = "until [ -e ../end ]; do sleep 0.1; done; exit 1"
+    second = f"""\
+- name: late
+  description: d
+  run: {{cmd: "trap '{waits}' TERM; echo run >>../runs; while :; do sleep 0.1; done"}}
+"""
+    (place / "study.yaml").write_text(STUDY + second)
+    study = launch(env={**IN_JOB, "SLURM_NTASKS": "2"})
+    wait_for(lambda: has_run(study, 2))
+    with drive(study, env=IN_JOB) as driver:
+        wait_for((study / ".maestro-es/waiting").exists)
+        driver.send_signal(signal.SIGTERM)
+        wait_for(lambda: [*(study / ".maestro-es/inbox").glob("*.stopped.*")])
+        ticked = maestro_es("tick", study, env=IN_JOB)
+        before = events(study, "HardwareFailed")
+        (study / "end").touch()
+        _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 75, err
+    assert (ticked.returncode, before) == (0, [])
+    assert [event["data"]["number"] for event in events(study, "HardwareFailed")] == [0, 0]
+
+
 def on_host(name: str, *words: str | Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run maestro-es on a host with this name."""
     command = ["unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh", sys.executable, "-m"]
