@@ -136,6 +136,8 @@ class Submitter:
 
     def _conclude(self, call: PreparedCall, jobs: Mapping[int, Job], outcomes: Mapping[int, Outcome]) -> Outcomes:
         self._room = self._adapter.max_concurrent_submissions
+        left = {index: self._withdraw(jobs[index]) for index, one in outcomes.items() if isinstance(one, NotAttempted)}
+        outcomes = {**outcomes, **left}
         if any(isinstance(outcome, QueueFull) for outcome in outcomes.values()):
             self._done = True
             outcomes = self._refused(jobs, outcomes, len(jobs) if call.array else 1)

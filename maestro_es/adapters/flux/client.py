@@ -52,7 +52,7 @@ from maestro_es.adapters.queue_entries import believed
 from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.environment import Environment, for_node, for_runner, umask_for_node
 from maestro_es.core.model import JobState, Phase, StepRecord
-from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
+from maestro_es.core.submission import Accepted, InDoubt, NotAttempted, Outcome, ScriptFailed
 from maestro_es.errors import Unreachable
 
 _URI = "FLUX_URI"
@@ -162,8 +162,17 @@ class FluxJobs(BatchJobs):
         finally:
             os.close(memory)
         if answers is None:
-            return {index: _outcome_of(self.send(one)) for index, one in described.items()}
+            return self._one_by_one(described)
         return {index: self._with_instance(answer) for index, answer in zip(described, answers, strict=True)}
+
+    def _one_by_one(self, described: Mapping[int, Described]) -> dict[int, Outcome]:
+        """Submit descriptions one after the other, until one is in doubt. The rest is not attempted."""
+        outcomes: dict[int, Outcome] = dict.fromkeys(described, NotAttempted())
+        for index, one in described.items():
+            outcomes[index] = _outcome_of(self.send(one))
+            if isinstance(outcomes[index], InDoubt):
+                break
+        return outcomes
 
     def _address(self) -> dict[str, str]:
         """Return the variable that leads to the instance, for commands in the environment of a job."""

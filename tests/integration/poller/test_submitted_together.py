@@ -137,6 +137,18 @@ def test_without_a_python_of_flux_each_job_has_a_command_of_its_own(bench: Bench
     assert outcomes(bench)[e.JobSubmitted] == STEPS
 
 
+def test_without_a_python_of_flux_no_job_is_submitted_after_one_in_doubt(bench: Bench, flux: FluxCommands):
+    flux.lack_python()
+    flux.plan("accept", "accept", "doubt")
+    bench.tick()
+    seen = outcomes(bench)
+
+    assert submissions(flux) == ["job submit", "python", "job submit", "job submit"]
+    assert (seen[e.JobSubmitted], seen[e.SubmissionUncertain], seen[e.SubmissionWithdrawn]) == (2, 1, STEPS - 3)
+    assert ended(bench, flux) is StudyStatus.FINISHED
+    assert len(bench.signed()) == STEPS
+
+
 def test_a_dry_tick_shows_a_command_for_each_of_them(bench: Bench, flux: FluxCommands):
     before = flux.specs()
     prediction = foreseen(bench.root, bench.runtime)
