@@ -84,7 +84,8 @@ class JobInfo(msgspec.Struct, frozen=True):
     """A scheduler's answer about one job: its state, the scheduler's name for that state, and the identity of the job.
 
     `delay` is the scheduler's reason why the job is pending (empty: it is just waiting its turn). `ended_at` is the
-    time of its end, if the scheduler reports it, and `usage` is what an ended job has used.
+    time of its end, if the scheduler reports it, and `usage` is what an ended job has used. `may_reappear` is true if
+    the job around a step is only missing from the queue, and its grace time is not over.
     """
 
     state: JobState
@@ -96,6 +97,7 @@ class JobInfo(msgspec.Struct, frozen=True):
     delay: str = ""
     ended_at: Micros | None = None
     usage: Usage | None = None
+    may_reappear: bool = False
 
 
 class QueueEntry(msgspec.Struct, frozen=True):

@@ -265,6 +265,8 @@ class Observer:
             is_fragile=step.scheduled and isinstance(self._adapters.scheduler, CarriesOutput),
         )  # fmt: skip
         observed = self._with_answer(step, observed, seen)
+        if isinstance(seen, JobInfo) and seen.may_reappear and not observed.end:
+            observed = structs.replace(observed, queue=JobState.GONE, within_grace=True)
         begins = observed.queue is JobState.RUNNING and not (known or observed.has_started)
         if claim is None and not observed.end and (begins or observed.queue in _ENDED):
             claim = self._claim(step)

@@ -14,6 +14,8 @@ import select
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from msgspec import structs
+
 from maestro_es.adapters.array_map import can_hold
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry
 from maestro_es.adapters.queue_entries import LIVE
@@ -23,7 +25,7 @@ from maestro_es.adapters.slurm.client import SlurmJobs
 from maestro_es.core import file_names
 from maestro_es.core.attempt_token import Placement, placement_of
 from maestro_es.core.environment import Environment, for_node, for_runner
-from maestro_es.core.grace import INSIDE_GRACE
+from maestro_es.core.grace import INSIDE_GRACE, JOB_GRACE_SECONDS
 from maestro_es.core.model import JobState, State, StepRecord
 from maestro_es.core.observations import Claim, ClaimState
 from maestro_es.core.step_keys import Allocation, Need, need_of
@@ -250,7 +252,20 @@ def states(
         if entry and entry.state in LIVE and entry.state is not JobState.PENDING:
             alive[entry.job_id] = entry
     known = _job_steps(jobs, alive) if alive else set()
-    return {step.token: _state(step, claims.get(step.token, Claim()), alive, known) for step in steps}
+    infos = {step.token: _state(step, claims.get(step.token, Claim()), alive, known) for step in steps}
+    for step in steps:
+        placement, info = placement_of(step.token), infos[step.token]
+        is_absent = info.state is JobState.GONE_WITH_JOB and placement and placement.job not in entries
+        if is_absent and not _was_absent(step):
+            infos[step.token] = structs.replace(info, raw_state="its job is not in the queue", may_reappear=True)
+    return infos
+
+
+def _was_absent(step: StepRecord) -> bool:
+    """Return whether the job of a step has been missing from the queue for the grace time of a job."""
+    if step.missed_at is None:
+        return False
+    return not 0 <= time.time_ns() // 1000 - step.missed_at < JOB_GRACE_SECONDS * 1_000_000
 
 
 def is_in(job: str, token: str) -> bool:

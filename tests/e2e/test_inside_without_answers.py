@@ -1,0 +1,99 @@
+"""A driver inside a job whose Slurm does not answer well. The commands of Slurm are made up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import maestro_es
+from tools.testbed.processes import end_all_under, wait_for
+
+SPEC = """
+description: {name: inner, description: d}
+batch: {type: slurm, host: here, bank: mine, queue: debug}
+study:
+- {name: one, description: d, run: {cmd: 'touch ready; sleep 60', procs: 1, nodes: 1}}
+"""
+
+COMMANDS = {
+    "scontrol": """
+case "$*" in
+*hostnames*) echo n1 ;;
+*config*)
+    printf 'ClusterName             = cl\\nSLURM_VERSION           = 24.11.7\\n'
+    printf 'MinJobAge = 300 sec\\nMaxArraySize = 1001\\n'
+    ;;
+*)
+    echo >>FOLDER/asked
+    [ "$(wc -l <FOLDER/asked)" -gt 2 ] || { echo 'Unable to contact slurm controller' >&2; exit 1; }
+    echo "JobId=18 NumNodes=1 Nodes=n1 CPU_IDs=0-3 Mem=0 GRES="
+    ;;
+esac
+""",
+    "squeue": """
+case "$*" in
+*--steps*) echo "18.0 $(cat FOLDER/agent)" ;;
+*%L*) echo 1:00:00 ;;
+*"-o %T"*) echo RUNNING ;;
+*Format=*) ;;
+*)
+    echo "JOBID|STATE NODELIST END_TIME|REASON|COMMAND"
+    [ -e FOLDER/absent ] || echo "18|$(cat FOLDER/state) n1 N/A|None|/tmp/job.sh"
+    ;;
+esac
+""",
+    "srun": """
+for word; do case $word in --job-name=*) echo ${word#--job-name=} >FOLDER/agent ;; esac; done
+while [ "$1" != /bin/sh ]; do shift; done
+SLURM_STEP_ID=0 exec "$@"
+""",
+    "sbatch": "echo >>FOLDER/submitted; echo 99\n",
+    "sacct": "exit 1\n",
+    "scancel": "",
+}
+
+
+def install(folder: Path) -> str:
+    """Write the commands. Returns a PATH with them."""
+    folder.mkdir()
+    for name, text in COMMANDS.items():
+        (folder / name).write_text("#!/bin/sh\n" + text.replace("FOLDER", str(folder)))
+        (folder / name).chmod(0o755)
+    (folder / "state").write_text("RUNNING")
+    return f"{folder}:{os.environ['PATH']}"
+
+
+@pytest.mark.usefixtures("own_home")
+def test_an_answer_is_missing_or_lacks_the_job(tmp_path: Path):
+    """The driver asks again. One answer of squeue without the job does not put its steps back; a final state does."""
+    folder, root = tmp_path / "bin", tmp_path / "study"
+    path = install(folder)
+    (tmp_path / "inner.yaml").write_text(SPEC)
+    command = ("-m", "maestro_es", "run", "-y", "--in-allocation", "-o", str(root), str(tmp_path / "inner.yaml"))
+    environment = {**os.environ, "PATH": path, "SLURM_JOB_ID": "18"}
+    driver = subprocess.Popen([sys.executable, *command], env=environment, stdout=subprocess.DEVNULL)
+
+    def after_a_tick() -> str:
+        maestro_es("tick", root, env={"PATH": path})
+        return maestro_es("history", root, "--json").stdout
+
+    try:
+        wait_for(lambda: (root / "one/ready").exists() or driver.poll() is not None)
+        assert driver.poll() is None
+        driver.send_signal(signal.SIGSTOP)  # the node of the driver is gone
+        (folder / "absent").touch()
+        wait_for(lambda: '"JobNotFound"' in after_a_tick())
+        assert after_a_tick().count('"SubmissionRequested"') == 1
+
+        (folder / "absent").unlink()
+        (folder / "state").write_text("TIMEOUT")
+        wait_for(lambda: "job 18 has ended" in after_a_tick())
+    finally:
+        driver.kill()
+        driver.wait()
+        end_all_under(tmp_path)
