@@ -49,6 +49,19 @@ def pid_namespace() -> str:
     return "" if inode == _FIRST_NAMESPACE else str(inode)
 
 
+def peak_memory() -> int:
+    """Return the largest resident memory that this process has had with its program, in KiB (0: unknown).
+
+    `getrusage` also counts the memory of the process that started it.
+    """
+    try:
+        with open("/proc/self/status", "rb") as file:
+            peaks = [line for line in file if line.startswith(b"VmHWM:")]
+    except OSError:
+        return 0
+    return int(peaks[0].split()[1]) if peaks else 0
+
+
 def check() -> None:
     """Check that ``/proc`` is mounted and shows our process ids, so a missing entry proves that a process is gone."""
     try:

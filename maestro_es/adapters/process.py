@@ -201,11 +201,9 @@ def reap() -> int:
 
 
 def _memory_of(largest: int) -> int | None:
-    import resource  # noqa: PLC0415 - only a process that has waited for another one needs it
-
-    if largest <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
-        return None
-    return largest * (1 if sys.platform == "darwin" else 1024)
+    if sys.platform == "darwin":
+        return largest
+    return largest * 1024 if largest > proc.peak_memory() else None
 
 
 def reap_all(seconds: float) -> bool:

@@ -51,8 +51,8 @@ def test_a_server_that_does_not_answer_is_named_and_waited_for_no_longer_than_sa
         f"maestro-es: fetching the git dependency 'LIB' from {silent}",
         (
             "maestro-es: study.yaml:5: The git dependency 'LIB' could not be acquired. "
-            f"Connectivity check failed for {silent}: no answer within 1 s; MAESTRO_ES_GIT_TIMEOUT=SECONDS waits for "
-            "another time, 0 without end. Check the address, your permissions and the network."
+            f"Connectivity check failed for {silent}: no answer within 1 s; MAESTRO_ES_GIT_TIMEOUT=SECONDS sets "
+            "another limit, and 0 means none. Check the address, your permissions and the network."
         ),
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]

@@ -76,7 +76,8 @@ def test_no_line_is_broken_by_the_terminal(study: Path, words: str, columns: int
 
     assert lines
     copied = ("      maestro-es ", "  2  ", "    maestro-es ")  # commands, and the head of a row with a command
-    assert [line for line in lines if len(line) > columns and not line.startswith(copied)] == []
+    long = [line for line in lines if len(line) > columns and not line.startswith(copied)]
+    assert [line for line in long if not line.endswith(f"{study}/.maestro-es")] == []  # a path is not broken
 
 
 def test_status_in_a_pipe_has_the_width_in_the_environment(study: Path):

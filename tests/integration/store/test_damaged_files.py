@@ -194,11 +194,11 @@ def test_a_log_that_can_not_be_written_can_be_read(small_disk: Path):
             assert same(log)
             assert verify(log).events == log.head.seq
             head = log.head
-            with pytest.raises(LogUnavailable, match="see who owns the file and its directory"):
+            with pytest.raises(LogUnavailable, match="check who owns the file and its directory"):
                 log.append([(None, e.StudyPaused())])
             assert log.head == head
             assert same(log)
-            with pytest.raises(LogUnavailable, match="see who owns the file and its directory"):
+            with pytest.raises(LogUnavailable, match="check who owns the file and its directory"):
                 log.rebuild()
             assert same(log)
     finally:
