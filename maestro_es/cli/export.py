@@ -9,7 +9,7 @@ import click
 
 from maestro_es.cli.common import example, study_argument, study_path
 from maestro_es.cli.output import exact_output, on_terminal, say, write_lines
-from maestro_es.cli.report_file import check_output
+from maestro_es.cli.report_file import check_output, output_option
 from maestro_es.errors import DamagedLog, NotAStudy
 from maestro_es.execution_graph.upkeep import MaintainableGraph
 from maestro_es.store import log_export, salvage
@@ -22,12 +22,7 @@ _NAMED = 10
 @example("maestro-es export ./pi -o pi.jsonl")
 @click.command()
 @study_argument
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write. It is replaced only when the export is complete.",
-)
+@output_option("The file to write. It is replaced only when the export is complete.")
 @click.option("--salvage", "from_damaged", is_flag=True, help="Export the readable part of a damaged log.")
 def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> None:
     """Write the event log of STUDY as JSON lines, one event per line. The same log always gives the same bytes.

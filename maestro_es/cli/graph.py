@@ -10,7 +10,7 @@ from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.audit.diagram import Diagram, diagram_of_plan
 from maestro_es.cli.common import example, open_graph
 from maestro_es.cli.output import write_data
-from maestro_es.cli.report_file import check_output, write_report
+from maestro_es.cli.report_file import check_output, output_option, write_report
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.diagrams import ENDINGS, FORMATS
 from maestro_es.study.layout import StudyDir
@@ -24,9 +24,7 @@ from maestro_es.study_file.plan import plan_study
     "-f", "--format", "form", type=click.Choice([*FORMATS]), show_default=False,
     help="The format. By default, the extension of FILE decides; without FILE, it is dot.",
 )  # fmt: skip
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write this file."
-)
+@output_option("Write this file.")
 @click.option(
     "--steps",
     is_flag=True,

@@ -8,7 +8,7 @@ import click
 
 from maestro_es.cli.common import example, open_graph, study_argument
 from maestro_es.cli.output import say_done
-from maestro_es.cli.report_file import check_output, write_report
+from maestro_es.cli.report_file import check_output, output_option, write_report
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.html_report import html_report, report_data
 from maestro_es.study.layout import StudyDir
@@ -17,13 +17,7 @@ from maestro_es.study.layout import StudyDir
 @example("maestro-es report ./pi -o pi.html")
 @click.command()
 @study_argument
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The file to write. It is replaced only when the page is complete.",
-)
+@output_option("The file to write. It is replaced only when the page is complete.", required=True)
 def command(study: Path | None, output: Path) -> None:
     """Write STUDY as a page for a browser: one file, which needs no network and no other file.
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+import click
 
 from maestro_es.errors import RequestRefused
 from maestro_es.files import replace_file
+
+
+def output_option(help_text: str, *, required: bool = False) -> Callable[[Any], Any]:
+    """Add ``--output``, which sets the argument `output`."""
+    file = click.Path(path_type=Path, dir_okay=False)
+    return click.option("-o", "--output", type=file, required=required, help=help_text)
 
 
 def check_output(output: Path, source: Path, what: str = "the log itself") -> None:

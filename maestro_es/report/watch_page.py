@@ -13,7 +13,7 @@ from maestro_es.report.table import clean, width, wrap
 #: The sections of the main page share its lines. A section with entries has at least this number of them.
 _LEAST = 2
 
-#: The failed steps keep this part of the lines, if there are so many.
+#: A section keeps one line in this many, however long the sections before it are.
 _SHARE = 6
 
 _GAUGE = 12

@@ -19,7 +19,7 @@ class RealScheduler(ABC):
     keys: ClassVar[str] = ""
     #: The shortest walltime.
     shortest: ClassVar[str]
-    #: The commands that a tick calls, each as often as it is to be killed. The second word is a subcommand.
+    #: The commands that are killed. One that is listed twice is killed twice as often. A second word is a subcommand.
     killed: ClassVar[tuple[str, ...]]
     #: The directory of the scheduler's files, and that of its commands.
     folder: Path

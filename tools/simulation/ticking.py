@@ -1,6 +1,6 @@
 """Runs ticks on the simulated hosts. A tick may die, hang or be overtaken at each of its effects.
 
-A tick is a process of its own: it opens the study anew. Only a driver in the foreground keeps it open between ticks.
+Each tick is a separate process, which opens the study again. Only a driver in the foreground keeps it open.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from tools.simulation.timeline import BEGINNING, Timeline
 #: How many rounds of ticks a study may need after the last fault.
 _ROUNDS = 400
 
-#: While a study has ended, only each of so many ticks of cron runs, because a tick would have nothing to do.
+#: After a study has ended, cron runs only one tick in this many, because a tick would have nothing to do.
 _SELDOM = 12
 
 #: The kinds of actions that are faults of the next tick, answers to the next submission, and moods of the cluster.

@@ -21,7 +21,7 @@ from maestro_es.creation.create import create_log, make_directory
 from maestro_es.errors import Unreachable
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
-from maestro_es.study.invocation import Runtime
+from maestro_es.study.invocation import Runtime, make_adapters
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.session import Session
 from tools.testbed.processes import DEADLINE
@@ -30,6 +30,13 @@ from tools.testbed.scheduler import FakeScheduler
 Kind = TypeVar("Kind", bound=e.Event)
 
 STUDY_ID = "feed" * 8
+
+
+def hasty_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
+    """Return the adapters of a study, with a short grace time of the scheduler."""
+    adapters = make_adapters(batch, host)
+    adapters.scheduler.grace_seconds = 0.3
+    return adapters
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.command import run
-from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core import rerun
 from maestro_es.core.attempt_token import element_of
@@ -27,16 +24,9 @@ from maestro_es.study.invocation import Runtime, make_adapters
 from tests.fakes.slurm_commands import SlurmCommands
 from tools.testbed.foreseen import foreseen, new_events_after, told
 from tools.testbed.processes import end_all_under, running_under, wait_for
-from tools.testbed.studies import Bench, Step
+from tools.testbed.studies import Bench, Step, hasty_adapters
 
 ALWAYS = Settings(array=ArrayUse.ALWAYS)
-
-
-def hasty(batch: Mapping[str, Any], host: Host) -> Adapters:
-    """Return adapters with a short grace time."""
-    adapters = make_adapters(batch, host)
-    adapters.scheduler.grace_seconds = 0.3
-    return adapters
 
 
 @pytest.fixture
@@ -52,7 +42,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmComm
 
 @pytest.fixture
 def bench(tmp_path: Path, slurm: SlurmCommands) -> Bench:
-    return Bench(tmp_path / "my study", Runtime(adapters=hasty), {"type": "slurm"}, ALWAYS)
+    return Bench(tmp_path / "my study", Runtime(adapters=hasty_adapters), {"type": "slurm"}, ALWAYS)
 
 
 def equal(number: int, cmd: str = "true", template: str = "sim") -> list[Step]:

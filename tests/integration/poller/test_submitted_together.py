@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from maestro_es.adapters import batch, process
-from maestro_es.adapters.base import Adapters
-from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import Settings, StudyStatus
-from maestro_es.study.invocation import Runtime, make_adapters
+from maestro_es.study.invocation import Runtime
 from tests.fakes.flux_commands import FluxCommands
 from tools.testbed.foreseen import foreseen
 from tools.testbed.processes import end_all_under
-from tools.testbed.studies import Bench, Step
+from tools.testbed.studies import Bench, Step, hasty_adapters
 
 STEPS = 24
-
-
-def hasty(block: Mapping[str, Any], host: Host) -> Adapters:
-    """Return adapters with a short grace time."""
-    adapters = make_adapters(block, host)
-    adapters.scheduler.grace_seconds = 0.3
-    return adapters
 
 
 @pytest.fixture
@@ -44,7 +34,7 @@ def flux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FluxComman
 
 @pytest.fixture
 def bench(tmp_path: Path, flux: FluxCommands) -> Bench:
-    made = Bench(tmp_path / "my study", Runtime(adapters=hasty), {"type": "flux"}, Settings())
+    made = Bench(tmp_path / "my study", Runtime(adapters=hasty_adapters), {"type": "flux"}, Settings())
     made.create(*(Step(f"sim_{n}", made.sign, template="sim", scheduled=True) for n in range(STEPS)))
     return made
 
