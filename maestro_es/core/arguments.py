@@ -1,7 +1,8 @@
 """Checks the arguments that a program passes. Each function converts one value to a form that an event can hold.
 
-Maestro checks few of its arguments. So programs pass None for a flag, or a number for a name, and this module converts
-such values. A value that a study file can't hold raises a TypeError or a ValueError that names the argument.
+Maestro hardly checks its arguments. Programs for Maestro therefore pass None for a flag, or a number for a name, and
+this module converts such values. A value that a study file can't hold raises a TypeError or a ValueError that names
+the argument.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from maestro_es.errors import RequestRefused
 #: The largest number that a log can hold. SQLite stores whole numbers in 64 bits.
 LARGEST = 2**63 - 1
 
-#: The settings that `update` may change, by the names of its options.
+#: The settings that `update` may change. The keys are the names of its options.
 UPDATABLE = {
     "throttle": "submission_throttle",
     "rlimit": "restart_limit",
@@ -37,7 +38,7 @@ _PAIR = 2
 
 
 def text(argument: str, value: object) -> str:
-    """Return a text. None becomes the empty text, and a number its digits."""
+    """Convert a value to a text. None becomes the empty text, and a number is written in digits."""
     return "" if value is None else _text(argument, value)
 
 
@@ -131,7 +132,7 @@ def seconds(argument: str, value: object) -> float:
 
 
 def setting(option: str, value: int | str) -> int | str:
-    """Return a valid value of a setting. RequestRefused, with the name of its option, if the value is not valid."""
+    """Return a valid value of a setting. If the value is not valid, a RequestRefused names the option."""
     if option == _WORD or not isinstance(value, int):
         if option == _WORD and value in WORDS:
             return value
@@ -144,7 +145,7 @@ def setting(option: str, value: int | str) -> int | str:
 
 
 def assumed(argument: str, option: str, value: object) -> int | str:
-    """Return the value that a program gives for a setting, with the name of its option."""
+    """Check the value that a program assumes for the setting of `option`, and return the value."""
     if option != _WORD:
         return whole(argument, value)
     if value in WORDS:
@@ -221,7 +222,7 @@ def plain(argument: str, value: object, depth: int = 0) -> Any:  # noqa: ANN401 
 
 
 def _number(argument: str, value: float) -> float:
-    if abs(value) > LARGEST or not math.isfinite(value):  # in this order, because not every whole number fits a float
+    if abs(value) > LARGEST or not math.isfinite(value):  # in this order, because an int may be too large for a float
         raise ValueError(f"{argument} must be a finite number of at most 64 bits, not {_shown(value)}")
     return operator.index(value) if isinstance(value, int) else float(value)
 

@@ -1,8 +1,8 @@
-"""Which of the ready steps are submitted together, as one job array, and how many a tick requests in one round.
+"""Decides which ready steps are submitted together as one job array, and how many steps a tick requests in one round.
 
 One call to the scheduler then submits many steps. Each step in an array keeps its own attempt, token and claim, so
-after the submission it is reconciled like any other step. `maestro_es.poller.arrays` decides which steps have options
-that allow it.
+after the submission it is reconciled like any other step. `maestro_es.poller.arrays` decides whether the options of a
+step allow an array.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from maestro_es.core.attempt_token import element_of
 from maestro_es.core.model import ArrayUse, StepRecord, StudyRecord
 from maestro_es.core.throttle import ROUND_STEPS
 
-#: The number of steps with equal keys from which ``auto`` makes an array. See ARCHITECTURE.md for the figures.
+#: With ``auto``, at least this many steps with equal keys become an array. See ARCHITECTURE.md for the measurements.
 AUTO_FROM = 20
 
-#: How many calls to the scheduler a tick requests at once, before it looks at the clock.
+#: How many calls to the scheduler a tick requests at once, before it checks the time.
 ROUND_CALLS = 128
 
 #: The largest number of elements in an array. A tick keeps the events of one array in one transaction.
@@ -25,7 +25,9 @@ LARGEST = ROUND_STEPS
 
 
 class Arrays(NamedTuple):
-    """The rules for arrays of this study: equal keys, and at most as many steps as `largest` returns.
+    """The rules for the arrays of a study.
+
+    All steps of an array have equal keys, and there are at most `largest()` steps.
 
     `key_of` returns the key of a step; None if the step can't be part of an array.
     """
@@ -35,7 +37,7 @@ class Arrays(NamedTuple):
 
 
 def array_use(study_record: StudyRecord) -> ArrayUse:
-    """Return whether a study uses arrays. Its settings decide, or else its batch block."""
+    """Return how a study uses arrays. Its settings decide this. If they don't, its batch block decides."""
     if study_record.settings.array is not None:
         return study_record.settings.array
     named = study_record.adapter.get("array")
@@ -63,7 +65,10 @@ def one_round(
 
 
 def _groups(steps: Iterable[StepRecord], arrays: Arrays, fewest: int) -> list[list[StepRecord]]:
-    """Group the steps of one template by equal keys. No group is too large or too small."""
+    """Group the steps of one template by equal keys. Every group fits in one array.
+
+    It has one step, or at least `fewest`.
+    """
     by_key: dict[Hashable, list[StepRecord]] = {}
     alone: list[list[StepRecord]] = []
     for step in steps:
@@ -82,7 +87,7 @@ def _groups(steps: Iterable[StepRecord], arrays: Arrays, fewest: int) -> list[li
 
 
 def is_full_round(tokens: Iterable[str]) -> bool:
-    """Whether a round may have left steps out, given the tokens of the jobs that it requested."""
+    """Return whether a round that requested these tokens may have left out ready steps."""
     calls, steps = set(), 0
     for token in tokens:
         element = element_of(token)

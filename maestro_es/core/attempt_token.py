@@ -1,17 +1,17 @@
 """Makes and parses the token of an attempt, ``STUDY-STEP-ATTEMPT-SUFFIX``.
 
 The token is the permanent name of the attempt in claims, reports and job commands. STUDY is the first eight digits of
-the study's id, and STEP and ATTEMPT are numbers. SUFFIX differs between ticks, so no two attempts share a token, even
-if the log has lost one of them. Only this module and ``runner.sh`` parse tokens. The runner reads STUDY, so that it
-can refuse a job of a study that was replaced.
+the study's id, and STEP and ATTEMPT are numbers. Each tick has its own SUFFIX, so two attempts never share a token,
+even if the log has lost one of them. Only this module and ``runner.sh`` parse tokens. The runner reads STUDY, and
+refuses to run a job of a study that was replaced.
 
 If several attempts are submitted as one job array, the SUFFIX of each ends with ``_FIRST_INDEX``: the number of the
-first step in the array, and the index of the attempt. So a token names its array, ``STUDY-array-SUFFIX_FIRST``, and no
-token can belong to two arrays.
+first step in the array, and the index of the attempt. The name of the array, ``STUDY-array-SUFFIX_FIRST``, follows
+from the token, so no token can belong to two arrays.
 
 The suffix of an attempt that runs inside an allocation ends with its placement, ``jJOBnNODEkCOUNTgGPUS``: the id of
-the job, the first of its nodes, the number of nodes, and a mask of GPUs in hexadecimal. So the placement is committed
-with the request, and no other record of it is needed.
+the job, the first of its nodes, the number of nodes, and a mask of GPUs in hexadecimal. The request that is committed
+contains the token, so no other record of the placement is needed.
 
 `maestro_es.core.decide` decides when an attempt gets a new token. The claim of an attempt decides whether it may start
 (`maestro_es.study.claims`).
@@ -49,7 +49,7 @@ def element_suffix(suffix: str, first: int, index: int) -> str:
 
 
 def element_of(token: str) -> tuple[str, int] | None:
-    """Return the name of the array that contains an attempt, and its index there; None if it has a job of its own."""
+    """Return the name of an attempt's array, and the attempt's index in it; None if the attempt has its own job."""
     if "_" not in token:
         return None
     parts = token.split("-")
@@ -77,7 +77,7 @@ def placed_suffix(suffix: str, at: Placement) -> str:
 
 
 def placement_of(token: str) -> Placement | None:
-    """Return where an attempt runs inside an allocation (None: it runs in none)."""
+    """Return where inside an allocation an attempt runs; None if it does not run inside one."""
     match = _PLACEMENT.search(token) if "k" in token else None
     return Placement(match[1], int(match[2]), int(match[3]), int(match[4], 16)) if match else None
 

@@ -1,10 +1,10 @@
-"""Decides which steps end because a step on which they depend has ended without success, and how many at a time.
+"""Decides which steps end because a step on which they depend has ended without success, and how many end at once.
 
 A million steps may depend on one step. A transaction that ends all of them would lock the log for half a minute. So
 each transaction ends at most `AT_ONCE` steps. If more are left, it also records `CascadeStarted`, and the study is
-`cascading`. Each later tick ends some of the others, and the last one records `CascadeCompleted`. A tick finds these
-steps in the graph: they are blocked, and depend on a step that has ended without success. None of them can start in
-the meantime, because a step is not ready before all steps on which it depends have finished.
+`cascading`. Each later tick ends some of the remaining steps, and the last of these ticks records `CascadeCompleted`.
+A tick finds the remaining steps in the graph: they are blocked, and depend on a step that has ended without success.
+None of them can start in the meantime, because a step is not ready before all steps on which it depends have finished.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph, has_ended_badly
 from maestro_es.core.model import BAD_ENDS, Cause, Micros, State, StepRecord, StudyRecord
 
-#: How many steps one transaction ends in this way. This takes one or two seconds.
+#: How many steps one transaction ends at most. Such a transaction takes one or two seconds.
 AT_ONCE = 50_000
 
 #: The number of steps whose children are read with one query.
@@ -48,7 +48,7 @@ class Part:
         return [(None, e.CascadeCompleted())] if study_record.cascading else []
 
     def mark_rest(self, study_record: StudyRecord) -> list[NewEvent]:
-        """Return the same event, if earlier transactions may have left steps."""
+        """Return the event that begins a cascade, if any. It can't end yet: earlier parts may have left steps."""
         return [(None, e.CascadeStarted())] if self._is_cut and not study_record.cascading else []
 
 
@@ -58,7 +58,7 @@ def ended_badly(new_events: Iterable[NewEvent]) -> list[int]:
 
 
 def waiting_in_vain(graph: Graph, new_events: Iterable[NewEvent]) -> list[int]:
-    """Return the steps that had already ended without success, and on which these events make other steps depend."""
+    """Return the steps that had already ended without success when these events made other steps depend on them."""
     parents = {parent for _, event in new_events if isinstance(event, e.StepAdded) for parent in event.parents}
     parents |= {event.parent for _, event in new_events if isinstance(event, e.ConnectionAdded)}
     return [number for number in sorted(parents) if has_ended_badly(graph.step(number))]
@@ -111,9 +111,9 @@ def _origin(graph: Graph, number: int) -> StepRecord:
 
 
 class _Walk:
-    """Yields the blocked steps that depend on other steps, directly or not.
+    """Yields the blocked steps that depend on certain steps, directly or through other steps.
 
-    It yields each step and follows each funnel once.
+    It yields each step once, and follows each funnel once.
     """
 
     def __init__(self, graph: Graph) -> None:

@@ -46,8 +46,8 @@ from maestro_es.core.usage import Usage
 if TYPE_CHECKING:
     from maestro_es.core.arrays import Arrays
 
-#: `_CRON_SECONDS` is the time between two ticks of cron. If no tick runs for more than `_PERIODS` such times, missed
-#: ticks are recorded.
+#: `_CRON_SECONDS` is the time between two ticks that cron starts. Missed ticks are recorded if no tick runs for more
+#: than `_PERIODS` of these intervals.
 _CRON_SECONDS, _PERIODS = 60, 3
 
 
@@ -82,12 +82,12 @@ def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]
 
 
 def _boot_before(study_record: StudyRecord, seen: Observations) -> str:
-    """If this host has rebooted and the log does not say so yet, return the previous boot id (or an empty text)."""
+    """Return the previous boot id if this host has rebooted and the log does not say so yet; otherwise nothing."""
     return "" if seen.namesake else boot_before(study_record, seen.boot)
 
 
 def late_usages(graph: Graph, usages: Mapping[str, Usage]) -> list[NewEvent]:
-    """Record what attempts have used whose end is recorded already. Others are ignored."""
+    """Record the usage of attempts whose end is already recorded. The usage of other attempts is ignored."""
     new_events: list[NewEvent] = []
     for token, usage in usages.items():
         number = step_of(token)
@@ -151,9 +151,9 @@ def _end_steps(
     reconciled: list[NewEvent],
     record: Callable[[Iterable[NewEvent]], object],
 ) -> None:
-    """End the steps that a user has cancelled, and those that depend on a step which ended without success.
+    """End the steps that a user has cancelled, and the steps that depend on a step without success.
 
-    One transaction ends a limited number of them. The next ticks end the others.
+    One transaction ends a limited number of steps. The next ticks end the rest.
     """
     part = Part()
     is_resumed = graph.study.cascading
@@ -173,7 +173,7 @@ def _end_steps(
 def _cancel(cancelled: Iterable[StepRecord], seen: Observations) -> Iterator[NewEvent]:
     """Record the end of cancelled steps that have no job.
 
-    If a step has a job, the scheduler must cancel that first.
+    If a step has a job, the scheduler must cancel the job first.
     """
     event = e.StepCancelled(at=seen.now, message="cancelled before it ran")
     return ((step.number, event) for step in cancelled if step.phase in (Phase.BLOCKED, Phase.READY))
@@ -211,8 +211,8 @@ def start_ready(
 ) -> list[NewEvent]:
     """Request the submission of as many ready steps as the throttle and the host's slots allow.
 
-    If the study was started inside a job, its local steps start only inside jobs, because they may not be allowed on
-    this host. If the tick runs in a job that ends with it, no local step starts. Jobs are requested in rounds: a tick
+    If the study was started inside a job, its local steps start only inside jobs, because this host may not allow
+    them. If the tick runs in a job that ends with the tick, no local step starts. Jobs are requested in rounds: a tick
     that has submitted a full round may request another one.
     """
     study_record = graph.study
@@ -252,7 +252,7 @@ def _start_inside(graph: Graph, seen: Observations, allocation: Allocation) -> I
 def _request_jobs(
     graph: Graph, seen: Observations, ready: Iterable[StepRecord], arrays: Callable[[], Arrays | None]
 ) -> Iterator[NewEvent]:
-    """Request the submission of these steps, but not of more than fit in one round.
+    """Request the submission of these steps, up to the limit of one round.
 
     Many steps with equal keys are submitted together.
     """

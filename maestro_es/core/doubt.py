@@ -1,11 +1,11 @@
-"""Decides which local steps are doubted after a reboot.
+"""Decides which local steps are doubted after a reboot: those that finished just before the host went down.
 
 These are the steps that finished just before the host went down.
 
-An operating system may write the output of a program to disk half a minute later. An earlier write can be forced, but
-takes very long on a busy file system. So after a power cut, the report or the event of a step may be on disk while its
-output is not. The power cut happened at an unknown time, after the host was last seen and before its next boot. This
-module marks all steps that ended shortly before the host was last seen, or later.
+An operating system may write the output of a program to disk half a minute late. A program can force an earlier write,
+but that takes very long on a busy file system. So after a power cut, the report or the event of a step may be on disk
+while its output is not. The power cut happened at an unknown time, after the host was last seen and before its next
+boot. This module marks all steps that ended shortly before the host was last seen, or later.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from maestro_es.core.observations import Observations
 def doubt_outputs(graph: Graph, seen: Observations, before: str, reconciled: Iterable[NewEvent]) -> list[NewEvent]:
     """Mark the doubted steps. `before` is the boot id before a reboot that is not recorded yet.
 
-    The steps in `reconciled` finished before the reboot, and the log learns it only now. So they ended after the last
-    tick before the reboot.
+    `reconciled` records steps that finished before the reboot, which the log did not contain yet. They ended after the
+    last tick before the reboot.
     """
     late = {number: event.at for number, event in reconciled if number and isinstance(event, e.StepFinished)}
     suspects = graph.steps() if before else map(graph.step, late)
@@ -47,7 +47,7 @@ def _is_of_boot(step: StepRecord, seen: Observations, boot: str) -> bool:
 
 
 def _is_late(step: StepRecord, seen: Observations, late: Mapping[int, Micros]) -> bool:
-    """Return whether a local step of this host finished during an earlier boot and its end is recorded only now."""
+    """Return whether a local step of this host finished during an earlier boot and this is recorded only now."""
     ended_late = step.number in late and not step.scheduled and step.job_host == seen.host
     return ended_late and _boot(step) not in ("", seen.boot_id)
 

@@ -14,9 +14,9 @@ import msgspec
 class Environment(msgspec.Struct, frozen=True):
     """The environment in which steps start. `umask`, `limits` and `nice` are None or empty if they are unknown.
 
-    `limits` maps the names of soft limits (``RLIMIT_NOFILE`` is ``nofile``) to their values (-1: unlimited). `problem`
-    says why the values can't be read. Then no step may be started. `cluster` is the name of the cluster that has the
-    jobs, if it is known. The tick may query only this cluster.
+    `limits` maps the names of soft limits (``RLIMIT_NOFILE`` is ``nofile``) to their values (-1: unlimited). If the
+    values can't be read, `problem` says why, and no step may be started. `cluster` is the name of the cluster that has
+    the jobs, if it is known. The tick may query only this cluster.
     """
 
     variables: Mapping[str, str] = {}
@@ -31,7 +31,7 @@ class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """The record of the environment of the steps in the log. The values are in a private file of the study.
 
     `digest` is the digest of that file. `variables` maps each name to a fingerprint of its value, that is, a digest
-    with a salt that only the file contains. `umask`, `limits` and `nice` are those of the process that recorded the
+    with a salt that only the file contains. `umask`, `limits` and `nice` come from the process that recorded the
     environment.
 
     digest: SHA-256 of the private file, in hex
@@ -70,9 +70,9 @@ def for_runner(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables under names that a shell does not change. The runner restores the names for its step.
 
     A POSIX shell drops variables whose names are not valid in a shell, such as exported functions. If a shell script
-    assigns to a variable, its children get the new value. The runner's own variables have lower-case names. So all
-    variables with lower-case names get other names. So do the variables with options of bash, because a runner in bash
-    would use and change them.
+    assigns to a variable, the processes that it starts get the new value. The runner is a shell script whose own
+    variables have lower-case names, so every variable with a lower-case name gets another name. The variables with
+    options of bash get other names, too, because a runner in bash would use and change them.
     """
     passed: dict[str, str] = {}
     functions, kept = list[str](), list[str]()
@@ -109,5 +109,5 @@ def for_node(environment: Environment) -> dict[str, str]:
 
 
 def umask_for_node(environment: Environment) -> dict[str, str]:
-    """Return the umask for a runner on a node, if the scheduler does not pass it on."""
+    """Return the umask for a runner on a node, for a scheduler that does not pass the umask on."""
     return {} if environment.umask is None else {f"{_RUNNERS}UMASK": f"{environment.umask:04o}"}

@@ -1,4 +1,4 @@
-"""Decides which variables the steps of a study get, by the option ``run --export``.
+"""Decides which environment variables the steps of a study get. Users choose them with ``run --export``.
 
 The option works like ``sbatch --export``, with two differences. First, ALL leaves out the variables of one login or
 one job, because their values are wrong after the login or the job has ended. Second, with NONE or a list, no node
@@ -35,7 +35,7 @@ LOGIN = (
 #: Variables of one task of a job, which launchers set.
 LAUNCHER = ("PALS_*", "PMI_*", "PMIX_*", "OMPI_COMM_WORLD_*")
 
-#: The variables that every choice except ALL has: the user's name and home, and the paths of programs.
+#: The variables that steps get even without ALL: the user's name and home, and the paths of programs.
 _ALWAYS = ("HOME", "LOGNAME", "PATH", "SHELL", "USER", "MAESTRO_ES_HOME")
 
 #: An exported function of bash.
@@ -99,8 +99,8 @@ def _unquoted(value: str) -> str:
 class Choice(NamedTuple):
     """The `variables` of an environment, and the names that were left out, by reason.
 
-    `job` has the variables of the surrounding job. `protocol` has the variables of `JobEnvironment`. `odd` has names
-    that a shell can't pass on. `unset` has names that were requested but are not set.
+    `job` has the variables of the surrounding job. `protocol` has variables that are in `JobEnvironment.protocol`.
+    `odd` has names that a shell can't pass on. `unset` has names that were requested but are not set.
     """
 
     variables: dict[str, str]
@@ -165,8 +165,8 @@ def remarks(choice: Choice) -> list[str]:
         )
     if choice.protocol:
         lines.append(
-            f"the steps do not get {', '.join(choice.protocol)}: that would change how often a step runs, where its "
-            "job is or what it sees"
+            f"the steps do not get {', '.join(choice.protocol)}: that would change how many times a step runs, "
+            "where its job is or what it sees"
         )
     if choice.odd:
         lines.append(f"the steps do not get {_some(choice.odd)}: a shell can't pass such names on")
@@ -192,7 +192,7 @@ def is_of_a_process(name: str) -> bool:
 
 
 def is_of_the_protocol(name: str, schedulers: Sequence[JobEnvironment]) -> bool:
-    """Return whether a variable changes how often a step runs, where its job is queued, or which files it sees."""
+    """Return whether a variable changes how many times a step runs, where its job is queued, or what files it sees."""
     return name in _all(schedulers, "protocol")
 
 
@@ -201,7 +201,7 @@ def not_exported(
 ) -> list[str]:
     """Return the variables that a command uses and that are set now, but that its step will not have.
 
-    Names that the command or the scheduler sets are left out, and so are variables of this process alone.
+    The result leaves out variables that the command or the scheduler sets, and variables of this process alone.
     """
     used = dict.fromkeys(name or braced for name, braced in _USE.findall(command))
     missing = [name for name in used if name in environ and name not in exported]

@@ -6,7 +6,7 @@
       events.db              the log, and its projection
       status.csv             as Maestro writes it, with its .status.lock
       STEP/[COMBINATION/]    workspaces; .claim.TOKEN in them are the claims: see `maestro_es.study.claims`
-      .maestro-es.lock       held by the process that creates a study here; there only for that time
+      .maestro-es.lock       held by the process that creates a study here; removed after that
       .maestro-es.new/       becomes .maestro-es once the earlier study has been moved into it
       .maestro-es/
         previous/TIME/       an earlier study in this directory, which `run -o` replaced at that time
@@ -15,16 +15,16 @@
         TOKEN                a link to it, while an attempt or an array of attempts is submitted
         arrays/ARRAY         the attempts of a job array: see `maestro_es.adapters.array_map`
         arrays/ARRAY.err     what the scheduler itself prints about jobs of the array
-        study.ID             whose study this is, by the first part of its tokens: jobs of a replaced one don't start
+        study.ID             ID is the first part of this study's tokens. Jobs of a study that was replaced don't start
         environment.DIGEST   the environment of the steps, for its owner alone
         start.DIGEST         sets these variables for a runner whose scheduler does not pass them on
         next-tick            the command with which a runner asks for the next tick
         tick.lock            held by the process that ticks
         waiter.lock          held by the one process that waits for tick.lock
-        waiting              "HOST PID" of it, for the runners
+        waiting              "HOST PID" of the process that waits, for the runners
         last-tick            "SEQ DIGEST HOST DRIVER" of the last event that a tick has seen, and when that was
         status-blocks        where in status.csv the lines of which steps are
-        diff-since-last.UID  up to which event a user has been told what is new
+        diff-since-last.UID  the last event that `diff --since-last` has covered for a user
 """
 
 from __future__ import annotations

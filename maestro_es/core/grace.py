@@ -1,8 +1,8 @@
 """Decides whether the grace time of a missing attempt is over. Until then, ticks conclude nothing from its absence.
 
-An attempt is missing if there is no report and its job is not in the queue, or its process is gone. Each adapter sets
-its grace time (`SchedulerFacts.grace_seconds`, or `Adapter.grace_seconds`). `maestro_es.core.verdict` decides the
-conclusion of a tick after that time.
+An attempt is missing if there is no report of its end and its job (or, for a local step, its process) is gone. Each
+adapter sets its grace time (`SchedulerFacts.grace_seconds`, or `Adapter.grace_seconds`). `maestro_es.core.verdict`
+decides the conclusion of a tick after that time.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from maestro_es.core.model import Micros, Phase, StepRecord
 #: may start.
 JOB_GRACE_SECONDS = 60.0
 
-#: The same for an attempt inside an allocation, in microseconds. No queue is between its driver and its runner.
+#: The grace time of an attempt inside an allocation, in microseconds. It is short, because there is no queue between
+#: the driver and the runner.
 INSIDE_GRACE: Micros = 10_000_000
 
-#: The number of grace times for which a tick trusts the accounting if that lists a missing job as open. After that,
-#: the absence from the queue decides, because the accounting lists a job that the controller has lost for ever.
+#: If the accounting lists a missing job as open, a tick trusts the accounting for this many grace times. After that,
+#: the absence from the queue decides. The reason is that the accounting never closes a job that the controller has
+#: lost.
 LISTED_GRACES = 60
 
 
 def within_grace(step: StepRecord, now: Micros, seconds: float, *, cancelling: bool) -> bool:
-    """Return whether the grace time of a missing attempt, in seconds, is not over yet.
+    """Return whether the grace time of a missing attempt, which lasts `seconds`, is not over yet.
 
     A request whose step is being cancelled has no grace time.
     """

@@ -22,7 +22,7 @@ class Graph(Protocol):
 
     @property
     def records(self) -> Mapping[int | None, StepRecord]:
-        """The records by number, as `step` returns them. The reducer looks up many."""
+        """The records that `step` returns, by number. The reducer uses this mapping for its many look-ups."""
 
     def add(self, step: StepRecord) -> None:
         """Add a step."""
@@ -37,10 +37,10 @@ class Graph(Protocol):
         """Return the number of the step with that workspace. The first call reads all steps."""
 
     def instances(self, template: str) -> list[int]:
-        """Return the steps of a template, by number."""
+        """Return the numbers of the steps of a template, in ascending order."""
 
     def names(self) -> Iterable[tuple[int, str, str]]:
-        """Return number, name and template of all steps, by number, without loading their records."""
+        """Return the number, name and template of every step, ordered by number, without loading the records."""
 
     def save(self, step: StepRecord) -> None:
         """Note that a record was changed."""
@@ -52,15 +52,15 @@ class Graph(Protocol):
         """Remove an edge, so that `child` no longer waits for `parent`."""
 
     def parents(self, number: int) -> list[int]:
-        """Return the steps for which a step waits by an edge, by number."""
+        """Return the numbers of the steps for which a step waits by an edge, in ascending order."""
 
     def children(self, number: int) -> list[int]:
-        """Return the steps that wait for this one by an edge, in the order in which the edges were added."""
+        """Return the numbers of the steps that wait for this one by an edge, in the order in which the edges came."""
 
     def blocked_children(self, parents: Sequence[int]) -> Iterator[StepRecord]:
-        """Yield the blocked steps that wait for one of these by an edge.
+        """Yield the blocked steps that wait for one of these parents by an edge.
 
-        A step that waits for several may come more than once.
+        A step that waits for several of the parents may appear more than once.
 
         The caller may change a step before it takes the next one.
         """
@@ -68,18 +68,18 @@ class Graph(Protocol):
     def blocked_by_funnel(self, template: str) -> Iterator[StepRecord]:
         """Yield the blocked steps that wait for all instances of a template.
 
-        The caller may change them in the same way.
+        The caller may change a step before it takes the next one.
         """
 
     def blocked_in_vain(self) -> Iterator[list[tuple[StepRecord, int]]]:
-        """Yield the blocked steps that wait by an edge for a step that ended without success, and the first such step.
+        """Yield blocked steps that wait by an edge for a step without success, each with the first such step's number.
 
-        They come by number, in lists. The caller may change the steps of a list before it takes the next list. The
-        search for a list may read all blocked steps.
+        The steps are ordered by number, and come in lists. The caller may change the steps of a list before it takes
+        the next list. The search for a list may read all blocked steps.
         """
 
     def failed_funnels(self) -> list[tuple[str, int]]:
-        """Return the templates that steps wait for, if an instance ended without success, and the first such instance.
+        """Return the templates that steps wait for in vain, each with its first instance that ended without success.
 
         This may read all instances.
         """
@@ -91,7 +91,7 @@ class Graph(Protocol):
         """Return a template; KeyError if there is none."""
 
     def has_template(self, name: str) -> bool:
-        """Whether there is a template of that name."""
+        """Return whether there is a template with that name."""
 
     def unfinished(self, template: str) -> int:
         """Return how many instances of a template are not finished."""
@@ -118,7 +118,7 @@ class Graph(Protocol):
         """Return at most `limit` steps that may be submitted, by number.
 
         If the scheduler had no room for a step last time, the list begins after that step and wraps around. The limit
-        that this step reached, such as that of its partition, may not apply to others.
+        that stopped this step may not apply to other steps. For example, it may be the limit of a partition.
         """
 
     def waiting(self) -> Iterator[StepRecord]:
@@ -128,7 +128,7 @@ class Graph(Protocol):
         """
 
     def cancelling(self) -> Iterator[StepRecord]:
-        """Yield the steps that a user has cancelled and that are not done, as `waiting` does."""
+        """Yield the cancelled steps that are not done. The caller may change them as in `waiting`."""
 
     def held(self) -> Iterable[StepRecord]:
         """Return the steps that a user holds and that are not done, by number."""
@@ -171,7 +171,7 @@ class MemoryGraph:
         self.records: dict[int | None, StepRecord] = {}
         self._numbers: dict[str, int] = {}
         self._workspaces: dict[str, int] | None = None
-        self._children: dict[int, int | list[int]] = {}  # without a list for an only child
+        self._children: dict[int, int | list[int]] = {}  # an only child is stored without a list
         self._parents: defaultdict[int, list[int]] | None = None
         self._templates: dict[str, StepTemplateAdded] = {}
         self._unfinished: defaultdict[str, int] = defaultdict(int)

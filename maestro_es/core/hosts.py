@@ -5,7 +5,8 @@ still run. So a changed boot id proves a reboot only if none of these signs cont
 
 - The machine ids of the hosts differ.
 - The boots alternate. If an old boot id comes back, both hosts were up at the same time.
-- The new boot began before the old boot was last seen, by more than a reboot may set the clock back.
+- The new boot began before the old boot was last seen, and the difference is more than a reboot may set the clock
+back.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from maestro_es.core.model import Boot, Micros, StudyRecord
 #: The number of boots that a study remembers.
 _MOST = 32
 
-#: In microseconds. Two boots that began within this time belong to containers of one kernel, so their boot times prove
-#: nothing. Two machines rarely boot so close to each other.
+#: Two boots that began within this time, in microseconds, belong to containers of one kernel, so their boot times
+#: prove nothing. Two machines rarely boot so close to each other.
 _SAME_KERNEL = 100_000
 
 #: How far a reboot may set the clock back, in microseconds. The hardware clock counts whole seconds, and a tick may
@@ -39,9 +40,9 @@ def heard_of(study_record: StudyRecord, boot: Boot, at: Micros) -> tuple[Boot, .
 
 
 def was_rebooted(study_record: StudyRecord, before: str, now: Boot) -> bool:
-    """Return whether a boot id belongs to an earlier boot of this host, whose present boot is `now`."""
+    """Return whether the boot id `before` belongs to an earlier boot of the host whose present boot is `now`."""
     named = {boot.boot_id: boot for boot in study_record.boots if boot.host == now.host}
-    if study_record.host == now.host and study_record.boot_id in named:  # it wrote the last event
+    if study_record.host == now.host and study_record.boot_id in named:  # this boot wrote the last event
         writer = named[study_record.boot_id]
         named[study_record.boot_id] = writer.until(writer.last, max(writer.seen_at, study_record.written_at))
     ours, earlier = named.get(now.boot_id), named.get(before)

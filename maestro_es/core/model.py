@@ -68,7 +68,7 @@ class JobStatusCode(enum.Enum):
 
 
 class JobState(enum.Enum):
-    """The state of a job, as a scheduler reports it. `GONE` and `UNKNOWN` are answers.
+    """The state of a job, as a scheduler reports it. `GONE` and `UNKNOWN` are answers, too.
 
     If there is no answer, see `NoAnswer`.
     """
@@ -92,7 +92,7 @@ class JobState(enum.Enum):
 
 
 class Phase(enum.IntEnum):
-    """The phase of a step decides what can happen next to it. Users see its `State`."""
+    """The phase of a step decides what can happen to it next. Users see its `State`."""
 
     BLOCKED = 0  # a parent is not finished yet
     READY = 1  # may be submitted
@@ -109,9 +109,9 @@ class SubmissionKind(str, enum.Enum):
     """The reason for an attempt."""
 
     FIRST = "first"
-    RESTART = "restart"  # with the restart script, after a timeout or a start
+    RESTART = "restart"  # with the restart script: after a timeout, or after a reset of a step that had started
     RESUBMIT = "resubmit"  # after a hardware failure, a rejection or an abandoned attempt
-    RETRY = "retry"  # a user has requested it, from the beginning
+    RETRY = "retry"  # a user has requested it; the step starts from the beginning
 
 
 ArrayUse = enum.Enum("ArrayUse", {"AUTO": "auto", "ALWAYS": "always", "NEVER": "never"}, type=str)
@@ -134,7 +134,7 @@ class Cause(str, enum.Enum):
 #: The name for a missing or changed environment file, in `StudyRecord.unreachable`.
 ENVIRONMENT = "environment"
 
-#: The name for jobs in an unknown cluster. No scheduler is queried about them.
+#: The name for jobs in an unknown cluster, in `StudyRecord.unreachable`. No scheduler is queried about these jobs.
 UNWATCHED = "jobs"
 
 #: The names in `StudyRecord.unreachable` that are not schedulers. Their messages are complete sentences.
@@ -149,7 +149,7 @@ FAILED_STATES = (State.FAILED, State.TIMEDOUT, State.HWFAILURE)
 #: The states of a step in which the steps that depend on it can run.
 RELEASED = (State.FINISHED, State.DRYRUN)
 
-#: The states of a step that has ended and in which the steps that depend on it can't run.
+#: The final states of a step in which the steps that depend on it can't run.
 BAD_ENDS = (*FAILED_STATES, State.CANCELLED)
 
 #: Maestro's name for the root of a graph: the parent of every step that depends on no step.
@@ -182,7 +182,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     use_tmp: whether the scripts of local steps are in a temporary directory
     hash_workspaces: whether workspaces have short names
     dry_run: whether scripts are written and nothing is run
-    notify: the command that gets notifications, or a mail address; empty: none are sent
+    notify: the command or the mail address that gets notifications; empty if none are sent
     """
 
     submission_attempts: int = resubmission_limits.SUBMISSION_ATTEMPTS
@@ -200,7 +200,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """One parameter of a step: ``$(key)`` is `value`, ``$(key.label)`` `label`, ``$(key.name)`` `name`.
+    """One parameter of a step. ``$(key)`` becomes `value`, ``$(key.label)`` `label`, and ``$(key.name)`` `name`.
 
     key: the name of the parameter in placeholders
     value: its value
@@ -215,7 +215,7 @@ class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
 
 class StepRecord(msgspec.Struct, gc=False):
-    """The state of one step. Only the reducer assigns it.
+    """The state of one step. Only the reducer assigns its fields.
 
     `number` is the step's number in the log (1, 2, 3 ... in launch order), and `row` is its line in ``status.csv``.
     Times are microseconds in UTC, or None. `unmet` counts the parents and funnels that are not finished. A `held` step
@@ -265,7 +265,10 @@ class StepRecord(msgspec.Struct, gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A series of refusals by a full queue: the last message, time and step, their number, and the array's size."""
+    """A series of refusals because of a full queue. `times` counts them, and the other fields belong to the last one.
+
+    `together` is the number of steps that were refused at once; more than one for a job array.
+    """
 
     message: str
     at: Micros

@@ -1,10 +1,10 @@
 """Decides when a notification about a study is due, from its state and the notifications in its log.
 
-Each of three things is told once: the first failure of a step, that nothing can continue, and the end of the study.
-When a study that has ended continues, its next failure and its next end are news again.
+A user is notified once when a step fails for the first time, once when nothing can continue, and once when the study
+ends. If a study continues after it has ended, the user is notified again of its next failure and its next end.
 
 A notification is requested before its process starts. If the process dies, a later tick requests the notification
-again. So it arrives at least once: after a crash at the worst moment, a user may get it twice.
+again. After a crash at the worst moment, a user may therefore get a notification twice.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from maestro_es.core.model import ENVIRONMENT, FAILED_STATES, Micros, StudyStatu
 #: A notification without an outcome is requested again after this time, in microseconds, and at most this many times.
 _LOST, _TRIES = 180 * 1_000_000, 3
 
-#: A scheduler that has not answered for this time stops a study, in microseconds.
+#: If a scheduler has not answered for this time, in microseconds, the study counts as stalled.
 _SILENCE = 3600 * 1_000_000
 
 
 class NotificationLog(msgspec.Struct, frozen=True):
-    """What a log says about notifications: the requests and outcomes, newest first, and two times (0: never).
+    """What a log says about notifications: the requests and outcomes, newest first, and three times (0: never).
 
-    `completed_at` is when the study ended, and `reopened_at` is when it was continued after that. `silent_since` is
-    when a scheduler that does not answer was first asked in vain.
+    `completed_at` is when the study ended, and `reopened_at` is when it was continued after that. If a scheduler does
+    not answer, `silent_since` is when the first query without an answer was recorded.
     """
 
     requests: Sequence[Recorded] = ()
@@ -39,7 +39,7 @@ class NotificationLog(msgspec.Struct, frozen=True):
     silent_since: Micros = 0
 
     def told_at(self, *notices: Notice) -> Micros:
-        """Return when one of these was requested last (0: never)."""
+        """Return when a notification about one of these was last requested (0: never)."""
         return max((one.recorded_at for one in self.requests if _request(one).about in notices), default=0)
 
     @property
@@ -49,7 +49,7 @@ class NotificationLog(msgspec.Struct, frozen=True):
 
 
 def due(graph: Graph, past: NotificationLog, now: Micros) -> e.NotificationRequested | None:
-    """Return the request for a notification that is due; None if there is no news."""
+    """Return the request for a notification that is due; None if no notification is due."""
     notice = _news(graph, past, now)
     if notice:
         return e.NotificationRequested(about=notice, since=past.last_sent)
@@ -76,7 +76,7 @@ def _has_failed(graph: Graph, since: Micros) -> bool:
 
 
 def _is_stalled(graph: Graph) -> bool:
-    """Return whether nothing continues until a user acts. A user who has paused a study knows that."""
+    """Return whether nothing continues until a user acts. A paused study does not count: its user knows this."""
     record = graph.study
     if record.paused or record.cascading or any(True for _ in graph.in_flight()):
         return False

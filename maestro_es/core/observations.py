@@ -1,4 +1,4 @@
-"""The types of a tick's observations, and the rules that follow from the observations alone.
+"""The types of a tick's observations, and the rules that need nothing but observations.
 
 `maestro_es.poller.observe` collects the observations. `maestro_es.core.verdict` draws conclusions from them.
 """
@@ -31,7 +31,7 @@ class ClaimState(enum.Enum):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The claim of an attempt and, for a job, its owner: the job's id, its host and its process instance."""
+    """The claim of an attempt. If a job owns the claim, the fields have its id, its host and its process instance."""
 
     state: ClaimState = ClaimState.NOT_READ
     job_id: str = ""
@@ -55,7 +55,7 @@ class ReportKind(enum.Enum):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One report of a runner. `at` is the time of the file, `file` is its name, and `usage` is what a USED reports."""
+    """One report of a runner. `file` is its file's name, `at` is the file's time, and a USED report has a `usage`."""
 
     token: str
     kind: ReportKind
@@ -83,10 +83,10 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     pending. `job_id`, `host` and `instance` belong to a job that was found by its token. `ended_at` is the time of the
     end, as the scheduler reports it. `within_grace` is true while the grace time of a missing attempt lasts
     (`grace.within_grace`). `start_recorded` is true if the start was recorded before the queue was queried. Then an
-    end in the queue can't be that of an earlier start. `may_run` is true if the scheduler no longer watches the job,
-    but its processes may still run, at most until `may_run_until` if that is known. `is_fragile` is true if the output
-    of the step goes through the scheduler. Then the step may fail because the scheduler has crashed. `usage` is what
-    the attempt used, if it has ended and that is known.
+    end in the queue can't belong to an earlier start. `may_run` is true if the scheduler no longer watches the job,
+    but its processes may still run. `may_run_until` is the latest time of their end, if known. `is_fragile` is true if
+    the output of the step goes through the scheduler. Then the step may fail because the scheduler has crashed.
+    `usage` is what the attempt used, if the attempt has ended and this is known.
     """
 
     claim: Claim = Claim()
@@ -143,12 +143,12 @@ class AttemptObservation(msgspec.Struct, frozen=True):
 
     @property
     def has_job(self) -> bool:
-        """Whether there is any sign of a job. Then a tick may adopt the job of an attempt in doubt."""
+        """Whether there is any sign of a job. If so, a tick may adopt the job of an attempt in doubt."""
         return self.claim.state is ClaimState.JOB or bool(self.reports) or bool(self.job_id)
 
 
 class LastBoot(msgspec.Struct, frozen=True):
-    """The last boot of this host. `alive_at` is the last time before it at which the host was certainly up, if known.
+    """The last boot of this host. `alive_at` is when the host was last certainly up before that boot, if known.
 
     `window` is the longest time, in microseconds, for which written data may be in memory only.
     """
@@ -170,9 +170,9 @@ class Observations(msgspec.Struct, frozen=True):
     `machine` and `booted_at` describe the host, as in `InvocationStarted`. `last_boot` is set if this host has booted
     since the last write to the log, or since an attempt in flight began. If `namesake`, a step in flight may be
     running on another host with the same name. If `later_round`, the tick has already submitted steps, and requests
-    more. `submitted` holds the tokens of requests that count as submitted, because a preview assumes it. If `leaving`,
-    the job around the tick is about to end, and the driver has ended its local steps. If `brief`, that job ends with
-    the tick, so no local step starts. `usages` maps tokens of ended attempts to what they used.
+    more. `submitted` holds the tokens of requests that count as submitted, because a preview assumes this. If
+    `leaving`, the job around the tick is about to end, and the driver has ended its local steps. If `brief`, that job
+    ends with the tick, so no local step starts. `usages` maps tokens of ended attempts to what they used.
     """
 
     now: Micros
@@ -235,9 +235,9 @@ def stale_reports(graph: Graph, reports: Iterable[Report], current: Collection[s
 
 
 def of_runner(observed: AttemptObservation, *, is_new: bool) -> AttemptObservation:
-    """Return what follows about a runner inside an allocation, because the queue shows only its agent.
+    """Correct the state of a runner inside an allocation. The queue shows only the agent of the runner.
 
-    The runner may have ended before its agent. If it is not `is_new` and has no claim, it has not begun.
+    The runner may have ended before its agent. A runner that is not `is_new` and has no claim has not begun.
     """
     not_begun = observed.claim.state is ClaimState.NONE and not is_new
     if observed.queue is JobState.RUNNING and (observed.end or observed.report(ReportKind.LOST) or not_begun):
@@ -254,6 +254,6 @@ def without_forced_end(observed: AttemptObservation) -> AttemptObservation:
 
 
 def end_of(step: StepRecord, ended_at: Micros | None, now: Micros) -> Micros | None:
-    """Return when a job ended, according to its scheduler. None if a wrong clock makes this impossible."""
+    """Return when a job ended, according to its scheduler; None if a wrong clock makes this time impossible."""
     since = (step.started_at or step.requested_at or 0) // 1_000_000 * 1_000_000  # the scheduler reports whole seconds
     return max(ended_at, step.started_at or 0) if ended_at is not None and since <= ended_at <= now else None

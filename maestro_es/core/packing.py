@@ -1,7 +1,7 @@
-"""Decides which steps run on hosts at the same time, by their CPUs, memory and GPUs.
+"""Decides which steps run on hosts at the same time, given the CPUs, memory and GPUs that they need.
 
 Steps start in the order of their numbers. If the first waiting step does not fit, its share of a host is reserved.
-Later steps then start only if they leave enough room for it there. So small steps fill gaps, and no large step waits
+Later steps then start only if they leave this share free. So small steps fill gaps, and no large step waits
 for ever.
 
 `maestro_es.core.step_keys` reads what a step needs, and `maestro_es.core.throttle` decides how many steps may be in
@@ -23,9 +23,9 @@ _LOOKED_AT = 200
 
 
 class Packing:
-    """Hosts and their free parts. A reservation may make a free part negative.
+    """Hosts, and what is free on each of them. A reservation may make a free amount negative.
 
-    A step on several nodes gets neighbouring ones, and the same GPUs on each.
+    A step that needs several nodes gets neighbouring nodes, and the same GPUs on each of them.
     """
 
     def __init__(self, hosts: Sequence[Need]) -> None:
@@ -35,22 +35,22 @@ class Packing:
         self._is_reserved = False
 
     def capped(self, need: Need, index: int = 0) -> Need:
-        """Return a need, or all that a host has if that is less. A step that needs more runs there alone."""
+        """Return a need, limited to what a host has. A step that needs more runs there alone."""
         host = self.hosts[index]
         return Need(min(need.cpus, host.cpus), min(need.memory, host.memory), min(need.gpus, host.gpus))
 
     def take(self, first: int, need: Need, gpus: int = 0) -> None:
-        """Note that a step takes its part of a host, or of several from the `first` one on. `gpus` is a mask."""
+        """Note that a step takes its part of the host `first`, and of the next hosts if needed. `gpus` is a mask."""
         for index in range(first, min(first + need.nodes, len(self.hosts))):
             free = self.free[index]
             self.free[index] = Need(free.cpus - need.cpus, free.memory - need.memory, free.gpus - need.gpus)
             self._gpus[index] &= ~gpus
 
     def fit(self, need: Need, only: int | None = None) -> tuple[int, int] | None:
-        """Return the first host on which a step fits, and a mask of its GPUs, and take its part.
+        """Take a step's part of the first host on which it fits, and return this host and a mask of the step's GPUs.
 
-        None if it has to wait. The first step that has to wait gets a reservation. With `only`, other hosts don't
-        count.
+        Return None if the step has to wait. The first step that has to wait gets a reservation. With `only`, the step
+        fits on no other host.
         """
         firsts = range(len(self.hosts) - need.nodes + 1) if only is None else (only,)
         for first in firsts:
@@ -75,7 +75,7 @@ class Packing:
         self.take(first, Need(-need.cpus, -need.memory, -need.gpus, need.nodes))
 
     def has_room(self, first: int, need: Need) -> bool:
-        """Return whether a step fits on hosts now."""
+        """Return whether a step fits now on as many hosts as it needs, from `first` on."""
         return all(_fits(need, free) for free in self.free[first : first + need.nodes])
 
     def is_too_small(self, need: Need) -> bool:
@@ -111,7 +111,7 @@ def need(graph: Graph, step: StepRecord, *, spread: bool = False) -> Need:
 def local_steps(graph: Graph, host: Need, free: int, ahead: int = 0) -> list[StepRecord]:
     """Return the ready local steps that a tick starts on a host, at most `free`.
 
-    If no step says what it needs, `ahead` more are requested than there are slots.
+    If no step says what it needs, `ahead` more steps are requested than there are slots.
     """
     if free + ahead <= 0:
         return []
@@ -136,7 +136,7 @@ def needs_running(graph: Graph) -> list[Need]:
 def inside(graph: Graph, allocation: Allocation, ahead: int = 0) -> Iterator[tuple[StepRecord, Placement | None]]:
     """Yield the ready steps that start inside an allocation, and where. Local steps start on the node of the driver.
 
-    A step starts only if its walltime ends before the job does. `ahead` more of the smallest steps are requested than
+    A step starts only if its walltime ends before the job does. Of the smallest steps, `ahead` more are requested than
     fit.
     """
     if allocation.seconds_left is not None and allocation.seconds_left <= 0:
@@ -165,7 +165,7 @@ def _is_impossible(packing: Packing, step: StepRecord, asked: Need, allocation: 
 
 
 def obstacle(graph: Graph, allocation: Allocation) -> str:
-    """Return why no step can start inside an allocation in which none runs (empty: one can, or none is ready)."""
+    """Return why no step can start inside an allocation without running steps. Empty if one can, or none is ready."""
     if not all(node.cpus for node in allocation.nodes):
         return ""
     ready = [step for kind in (True, False) for step in graph.ready(scheduled=kind, limit=_LOOKED_AT)]

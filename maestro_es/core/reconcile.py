@@ -1,9 +1,9 @@
 """The rules about attempts in flight. They turn verdicts into events, and choose the jobs that must be ended.
 
 Other modules decide the rest. `maestro_es.core.verdict` decides what the observations of one attempt prove.
-`maestro_es.core.resubmission_limits` decides how often a step is submitted again. `maestro_es.core.grace` decides how
-long ticks look for a missing attempt. This module only returns events; `maestro_es.core.reducer` applies them to the
-state.
+`maestro_es.core.resubmission_limits` decides how many times a step is submitted again. `maestro_es.core.grace` decides
+how long ticks look for a missing attempt. This module only returns events; `maestro_es.core.reducer` applies them to
+the state.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _reconcile(graph: Graph, seen: Observations, step: StepRecord, observed: Att
 
 
 def _watch(step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:
-    """Record that a job without a verdict is missing for the first time, or that it has reappeared."""
+    """Record news of a job without a verdict: it is missing, it has reappeared, or its state has a new explanation."""
     missing = observed.queue is JobState.GONE
     if step.phase is not Phase.SUBMITTED:
         return []
@@ -170,7 +170,7 @@ def _end_of(seen: Observations, step: StepRecord, verdict: Verdict) -> tuple[Mic
 
 
 #: Ends that are not a fault of the step, and their names in the log. Each of them gives the step the state HWFAILURE,
-#: unless the step is being cancelled. (So does `retry --lost`, see `rerun.give_up`.)
+#: unless the step is being cancelled. (`retry --lost` also gives a step this state; see `rerun.give_up`.)
 _HWFAILURE = {
     Conclusion.NODE_FAILED: "the node failed or the job was preempted",
     Conclusion.STOPPED: "ended by a signal from outside",
@@ -178,9 +178,9 @@ _HWFAILURE = {
     Conclusion.PUT_BACK: "its job has ended",
 }
 
-#: The reasons if the driver has stopped a local step, and if the end of its job has.
-_STOPPED_IN_TIME = "it was stopped because the job {} was about to end, which does not count"
-_ENDED_WITH_JOB = "{}, and so the step, which does not count"
+#: The reasons for a step that its driver has stopped in time, and for one that ended together with its job.
+_STOPPED_IN_TIME = "it was stopped because the job {} was about to end; this does not count towards the limit"
+_ENDED_WITH_JOB = "{}, and the step ended with it; this does not count towards the limit"
 
 
 def _failed(step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.StepFailed:
@@ -259,7 +259,7 @@ def _fail_hardware(
 
 
 def _is_stopped_in_time(seen: Observations, step: StepRecord, conclusion: Conclusion) -> bool:
-    """Return whether a step was stopped only because the job around it ends."""
+    """Return whether a step was stopped only because the job around it was about to end."""
     if placement_of(step.token):
         return conclusion is Conclusion.STOPPED
     return seen.leaving and not step.scheduled and conclusion in (Conclusion.STOPPED, Conclusion.LOST)
@@ -286,7 +286,7 @@ def state_after(step: StepRecord, conclusion: Conclusion) -> State:
 
 
 def jobs_to_end(graph: Graph, seen: Observations) -> list[StepRecord]:
-    """Return the steps whose jobs must be ended. They are cancelled, or their runner left processes behind."""
+    """Return the steps whose jobs must be ended. These steps are cancelled, or their runners left processes behind."""
     return [
         step
         for step in graph.in_flight()

@@ -25,7 +25,7 @@ from maestro_es.errors import InvalidTransition
 REDUCER_VERSION = 27
 
 
-#: The rules of all events. Those about the study have no phases.
+#: The rules of all events. The rules of events about the study have no phases.
 _RULES: dict[type[e.Event], tuple[Any, ...]] = {
     **STEP_RULES,
     **{kind: (rule, None, False) for kind, rule in STUDY_RULES.items()},
@@ -37,7 +37,7 @@ AnyGraph = TypeVar("AnyGraph", bound=Graph)
 
 
 class Block(NamedTuple):
-    """Events that follow each other in a log: the seq of the first one, and the time, step and payload of each."""
+    """Consecutive events of a log: the seq of the first one, and the time, step and payload of each."""
 
     first: int
     times: Sequence[Micros]
@@ -46,7 +46,7 @@ class Block(NamedTuple):
 
 
 def block_of(events: Sequence[e.Recorded]) -> Block:
-    """Return events that follow each other as a block; there must be one."""
+    """Return consecutive events as a block. There must be at least one event."""
     times = [recorded.recorded_at for recorded in events]
     steps = [recorded.step for recorded in events]
     return Block(events[0].seq, times, steps, [recorded.event for recorded in events])
@@ -55,7 +55,7 @@ def block_of(events: Sequence[e.Recorded]) -> Block:
 def apply(graph: Graph, recorded: e.Recorded) -> None:
     """Apply one event to the graph. InvalidTransition if the event can't follow.
 
-    Then the graph must not be used any more.
+    After this error, the graph must not be used any more.
     """
     apply_all(graph, block_of((recorded,)))
 
@@ -107,7 +107,7 @@ def replay_all(blocks: Iterable[Block], graph: AnyGraph) -> AnyGraph:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Turn off Python's garbage collector meanwhile, because a replay makes many objects but no cycles."""
+    """Turn off Python's garbage collector inside the block, because a replay makes many objects but no cycles."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -19,7 +19,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import SOURCE, Param, Phase, StepRecord, StudyStatus, is_local, is_scheduled
 from maestro_es.errors import NoSuchEdge, RequestRefused, UnknownStep
 
-#: Up to this number, steps are loaded one by one. For more it is faster to load all steps.
+#: Up to this many steps are loaded one by one. If more are chosen, it is faster to load all steps of the study.
 _FEW = 100
 
 #: The keys of a step that contain scripts.
@@ -36,7 +36,7 @@ def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
 
 
 def match_numbers(graph: Graph, patterns: Sequence[str]) -> list[int]:
-    """Return the numbers of these steps without loading them. RequestRefused if a pattern matches none."""
+    """Return the numbers of the steps that `match_steps` returns. RequestRefused if a pattern matches no step."""
     by_template = {pattern: {*graph.instances(pattern)} for pattern in patterns if graph.has_template(pattern)}
     for pattern in patterns:
         number = graph.number_of(pattern)
@@ -125,7 +125,10 @@ def release(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[New
 
 
 def update(graph: Graph, values: Mapping[str, int | str], reason: str = "") -> list[NewEvent]:
-    """Change settings, by the names of their options (`UPDATABLE`). A value that does not change gives no event."""
+    """Change settings. The keys are the names of options (`UPDATABLE`).
+
+    A value that does not change gives no event.
+    """
     new_events: list[NewEvent] = []
     for option, value in values.items():
         what = arguments.UPDATABLE[option]
@@ -137,7 +140,7 @@ def update(graph: Graph, values: Mapping[str, int | str], reason: str = "") -> l
 
 
 def notify(graph: Graph, target: str, reason: str = "") -> list[NewEvent]:
-    """Change what gets notifications: a command or a mail address; empty: nothing does."""
+    """Change the command or the mail address that gets notifications. If it is empty, none are sent."""
     before = graph.study.settings.notify
     if target == before:
         return []

@@ -37,23 +37,23 @@ _NAMED = 5
 
 
 class How(NamedTuple):
-    """The way in which steps run again. With `from_scratch`, they run cmd.
+    """How steps run again. With `from_scratch`, they run their main script, even if they could resume.
 
-    With `keep_script`, they run scripts as users have edited them.
+    With `keep_script`, they run their scripts as users have edited them.
     """
 
     from_scratch: bool = False
     keep_script: bool = False
 
     def changes(self, step: StepRecord) -> bool:
-        """Return whether these options change the way in which a waiting step will run."""
+        """Return whether these options change how a waiting step will run."""
         if not step.attempt or step.phase not in (Phase.BLOCKED, Phase.READY):
             return False
         restarts = step.kind is SubmissionKind.RESTART
         return (self.from_scratch and restarts) or (self.keep_script and not step.keep_script)
 
 
-#: The default: from the checkpoint, if the step had started.
+#: The default: a step that had started resumes from its checkpoint.
 GO_ON = How()
 
 
@@ -209,9 +209,9 @@ def _not_to_skip(step: StepRecord) -> str:
 
 
 def _after(graph: Graph, starts: Iterable[StepRecord], go_on: Callable[[StepRecord], bool]) -> dict[int, StepRecord]:
-    """Return the steps that depend on one of these, directly or not.
+    """Return the steps that depend on one of these, directly or through other steps.
 
-    The walk stops at a step if `go_on` returns false.
+    If `go_on` returns false for a step, the walk leaves out this step and does not go beyond it.
     """
     descendants: dict[int, StepRecord] = {}
     templates: set[str] = set()
@@ -262,7 +262,7 @@ def _has_run(step: StepRecord) -> bool:
 def _that_can_run(
     graph: Graph, to_reset: Mapping[int, StepRecord], must: set[int], *, gone: Iterable[int] = ()
 ) -> dict[int, StepRecord]:
-    """Return the selected steps, except those that depend on a failed step which will not run again.
+    """Return the selected steps, except those that depend on a failed step and that step will not run again.
 
     If the failed step is in `gone`, the steps that depend on it are not left out.
 

@@ -33,21 +33,22 @@ class Remark(msgspec.Struct, frozen=True):
 
 
 class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """The variables and signals by which a process recognises that it runs in a job of a scheduler.
+    """The variables, commands and signals with which a process finds out about the job in which it runs.
 
     Most fields are names of variables, in which ``*`` stands for any text. `of_job` holds variables of one job, or of
     one task of a job. `options` are variables with the options of a job. Commands in other jobs would use these
     options by mistake. `settings` are exceptions: their names match `of_job` or `options`, but they are neither. A
     process is in a job if one of `job_ids` is set, and the first one that is set contains the id of the job.
-    `protocol` holds variables that change how often a step runs, where its job is queued, or which files it sees.
+    `protocol` holds variables that change how many times a step runs, where its job is queued, or which files it sees.
     `always` holds variables that each environment contains, even without ALL. `still_running` is a shell command that
-    succeeds while a job runs, and `has_ended` is one that succeeds only if it is certain that a job has ended. The
-    word JOB in them stands for the id of the job. If they are empty, the scheduler can't be queried. `ends_all` is a
+    succeeds while a job runs, and `has_ended` is one that succeeds only if it is certain that a job has ended. In
+    both, the word JOB stands for the id of the job. If both are empty, the scheduler can't be queried. `ends_all` is a
     shell command that succeeds only if the end of a job leaves no process behind. Three more commands are lists of
-    words, and empty if the scheduler has none: `time_left` prints how much time a job has left, `resubmit` submits a
-    script to run after this JOB, or after all jobs with the same NAME, and prints the id of its job, and `withdraw`
-    cancels such a job. The variable `name_variable` has the name of the present job. `stop_signals` are the names of
-    the signals by which the scheduler ends a job whose time is over or that a user cancels. They include TERM.
+    words; a list is empty if the scheduler has no such command. `time_left` prints how much time a job has left.
+    `resubmit` submits a script that will run after this JOB, or after all jobs with the same NAME, and prints the id
+    of the new job. `withdraw` cancels such a job. The variable named by `name_variable` contains the name of the
+    present job. `stop_signals` are the names of the signals by which the scheduler ends a job whose time is over or
+    that a user cancels. They include TERM.
     """
 
     of_job: tuple[str, ...] = ()
@@ -83,9 +84,9 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     the batch block are options of the submit command. `jobs` describes the inside of a job. `directive` begins each
     line of a script that contains options. `walltime_remedy` returns the remedy for a walltime that the scheduler
     can't read (empty: it can). `forgets_within` gets the result of the adapter's `cluster_info`, and a number of
-    seconds. If the scheduler keeps no accounting and may forget an ended job within this time, it returns a warning.
-    `seconds_left` gets what the command `time_left` of `jobs` has printed, and the present time. It returns how many
-    seconds the job may still run (None: no limit is known). `review` gets the batch block, and the index and the
+    seconds. If the scheduler keeps no accounting and may forget an ended job within this time, the function returns a
+    warning. `seconds_left` gets the output of the command `jobs.time_left`, and the present time. It returns for how
+    many seconds the job may still run (None: no limit is known). `review` gets the batch block, and the index and the
     ``run`` block of each step. It returns remarks on all other errors in a study file.
     """
 
@@ -104,7 +105,7 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schedulers(msgspec.Struct, frozen=True):
-    """The functions with which the code that reads a study file gets facts.
+    """The functions that give facts about schedulers to the code that reads a study file.
 
     `find` returns the facts for a batch type, or None if there is no such type. It raises UnknownAdapter if the
     adapter is broken. `names` returns all types. `built_in` returns the facts of the schedulers that are part of

@@ -1,8 +1,8 @@
 """The form in which programs get the state: copies that reject assignment at all levels.
 
 Only the reducer may change state. If a program could change a record, the next tick would save the change without any
-event. The types are subtypes of the live state. So annotations and comparisons stay valid, and the reducer is not
-slower.
+event. The types of the copies are subtypes of the live types. So annotations and comparisons stay valid, and the
+reducer is not slower.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads keys of a step's ``run`` block: fills in parameters, and finds out what the step needs of a host.
+"""Reads keys of a step's ``run`` block: fills in parameters, and finds out what the step needs on a host.
 
 `maestro_es.core.packing` decides which steps fit on a host at the same time.
 """
@@ -19,14 +19,14 @@ KEYS = ("nodes", "procs", "cores per task", "memory", "gpus")
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?\s*", re.IGNORECASE)
 _MEGABYTES = {"": 1.0, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 
-#: The form of a number that can be counted.
+#: The form of a count, such as a number of nodes.
 _COUNT = re.compile(r"\s*[0-9]{1,9}\s*")
 
 
 class Need(NamedTuple):
     """What a step needs, or what a host has: CPUs, megabytes of memory, and GPUs, on each of its nodes.
 
-    For a host, 0 megabytes mean that its memory is unknown, so it is not counted. The same holds for GPUs.
+    For a host, 0 megabytes mean that its memory is unknown, so memory does not count there. The same holds for GPUs.
     """
 
     cpus: int = 1
@@ -42,8 +42,8 @@ PLAIN = Need()
 def need_of(run: Mapping[str, object], params: Sequence[Param], *, spread: bool = False) -> Need:
     """Return what a step needs on a host, or on each of its nodes if it may `spread` over nodes.
 
-    For each of its procs, a step needs one CPU, or as many as its cores per task. A value that can't be read does not
-    count.
+    For each of its procs, a step needs one CPU, or as many as its cores per task. A value that can't be read is
+    ignored.
     """
     values = {key: substitute(str(run[key]), params) for key in KEYS if run.get(key) not in (None, "")}
     if not values:
@@ -59,7 +59,7 @@ class Allocation(NamedTuple):
     """The job in which a driver runs steps: its id, its nodes, the node of the driver, and the seconds that are left.
 
     Without a limit, `seconds_left` is None. If the driver runs on none of the nodes, `ours` is None, and no local step
-    starts. A node without CPUs takes no steps for now.
+    starts. A node with 0 CPUs gets no steps for now.
     """
 
     job: str

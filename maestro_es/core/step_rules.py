@@ -28,7 +28,7 @@ from maestro_es.core.model import (
 )
 from maestro_es.core.transitions import can_go_on, connect, end, move, refusal, release, retract
 
-#: Members that are looked up often, like the phases (`maestro_es.core.model`).
+#: Global names for members that are looked up often, as for the phases in `maestro_es.core.model`.
 _PENDING, _RUNNING, _FINISHED, _FAILED = State.PENDING, State.RUNNING, State.FINISHED, State.FAILED
 _RESTART = SubmissionKind.RESTART
 
@@ -154,7 +154,7 @@ def _withdrawn(graph: Graph, step: StepRecord, at: Micros, event: e.SubmissionWi
 
 
 def _wait_again(graph: Graph, step: StepRecord) -> None:
-    """Make a step without a job ready to be submitted. It is not PENDING, and shows no job."""
+    """Make a step without a job ready to be submitted. A step that was PENDING or RUNNING becomes INITIALIZED."""
     step.job_id = step.job_host = step.job_instance = ""
     has_job = step.state in (_PENDING, _RUNNING)
     move(graph, step, State.INITIALIZED if has_job else step.state, READY)
@@ -303,9 +303,9 @@ def _released(_graph: Graph, step: StepRecord, _at: Micros, event: e.StepRelease
 
 
 class Rule(NamedTuple):
-    """What an event does to its step, and when it can follow: in these phases of the step.
+    """What an event does to its step. The event can follow only if the step is in one of these `phases`.
 
-    `of_attempt`: the token of the event, if it has one, must be that of the step's current attempt.
+    If `of_attempt`, a token in the event must be the token of the step's current attempt.
     """
 
     change: Callable[[Graph, StepRecord, Micros, Any], None]
@@ -323,7 +323,7 @@ _RULES: dict[type[e.Event], Rule] = {
     e.ConnectionRemoved: Rule(_connection_removed, _WAITING),
     e.StepImported: Rule(_imported, _WAITING),
     e.StepRecovered: Rule(_recovered, _NOT_DONE),
-    e.SubmissionRequested: Rule(_requested, of_attempt=False),  # its token is that of a new one
+    e.SubmissionRequested: Rule(_requested, of_attempt=False),  # its token belongs to a new attempt
     e.JobSubmitted: Rule(_submitted, _REQUESTED),
     e.ScriptSetAside: Rule(_noted),
     e.SubmissionRejected: Rule(_rejected, _REQUESTED),

@@ -80,7 +80,7 @@ def _go_on(study_record: StudyRecord, at: Micros) -> None:
 
 
 def new_step(number: int, event: e.StepAdded) -> StepRecord:
-    """Return the record of a step that is added, before it waits for other steps."""
+    """Return the record of a new step, which does not wait for other steps yet."""
     return StepRecord(
         number, event.name, event.template, event.params, event.workspace, event.workspaces, event.scheduled,
         event.row or number, event.restart_limit,

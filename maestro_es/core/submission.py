@@ -1,7 +1,7 @@
 """The outcomes of submitting an attempt, and the events that follow from them.
 
 The outcome is `Rejected` only if the refusal proves that nothing was queued. After a timeout, a kill or an unreadable
-answer it is `InDoubt`. Then the log keeps the message, and a later tick reconciles the attempt.
+answer, the outcome is `InDoubt`. Then the log keeps the message, and a later tick reconciles the attempt.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NO_SCRIPT = SubmittedScript()
 class Accepted(msgspec.Struct, frozen=True):
     """The scheduler has accepted the job. A local process has a `host` and an `instance`, and is running.
 
-    A step inside an allocation has them, too. But only its claim shows that it runs.
+    A step inside an allocation has both, too, but only its claim shows that it is running.
 
     `left_out` holds options with which the scheduler refused the job. `script_digest` is the digest of the script
     without these options.
@@ -122,7 +122,9 @@ def _events(graph: Graph, step: StepRecord, outcome: Outcome, at: Micros, script
                 edited=script.edited,
                 left_out=outcome.left_out,
             )
-            begun = outcome.host and not placement_of(token)  # a runner inside an allocation still has to claim it
+            begun = outcome.host and not placement_of(
+                token
+            )  # inside an allocation, the runner still has to take the claim
             return [submitted, e.JobStarted(token=token, at=at, host=outcome.host)] if begun else [submitted]
         case Rejected() | QueueFull():
             return _refuse(graph, step, outcome, at)
@@ -137,7 +139,7 @@ def _events(graph: Graph, step: StepRecord, outcome: Outcome, at: Micros, script
 
 
 def _refuse(graph: Graph, step: StepRecord, outcome: Rejected | QueueFull, at: Micros) -> list[e.AnyEvent]:
-    """Return the events for a full queue. The step waits for room, or its submission counts as refused.
+    """Return the events for a refusal. If the queue is full, the step waits for room. Otherwise the refusal counts.
 
     If it is not certain that the queue is full, the step waits only while the study has a job in flight.
     """

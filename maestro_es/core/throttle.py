@@ -15,12 +15,13 @@ from maestro_es.core.model import Micros, Phase, Refusal, StudyRecord, is_local
 #: the tick must withdraw the requests that it has not submitted.
 IN_DOUBT_BATCH = 16
 
-#: How long ticks wait before they submit again to a scheduler whose queue is full, in microseconds. The wait starts
-#: with the first number and doubles up to the second. It ends early if a job of the study ends.
+#: How long ticks wait before they submit again to a scheduler whose queue is full, in microseconds. The first wait
+#: lasts for the first number. Each further wait is twice as long, up to the second number. A wait ends early if a job
+#: of the study ends.
 BACKOFF = (15 * 1_000_000, 600 * 1_000_000)
 
 
-#: How many jobs a tick requests at once. It looks at the clock before it requests more.
+#: How many jobs a tick requests at once. The tick checks the time before it requests more.
 ROUND_STEPS = 1000
 
 
@@ -51,9 +52,9 @@ class Slots(NamedTuple):
 
 
 def count_slots(graph: Graph, cores: int, now: Micros, submitted: Container[str] = ()) -> tuple[Slots, Slots]:
-    """Return the slots for local steps on a host with this number of cores, and those for scheduled steps.
+    """Return the slots for local steps on a host with this number of cores, and the slots for scheduled steps.
 
-    `submitted` holds the tokens of requests that count as submitted, because a preview assumes it.
+    `submitted` holds the tokens of requests that count as submitted, because a preview assumes this.
     """
     settings = graph.study.settings
     local = scheduled = 0
@@ -74,8 +75,8 @@ def count_slots(graph: Graph, cores: int, now: Micros, submitted: Container[str]
 def _available(study_record: StudyRecord, in_use: int, now: Micros) -> int | None:
     """Return how many jobs a tick may submit after the scheduler's queue was full.
 
-    The number is one for each job of the study that has ended since, and one more to try. It doubles with each tick
-    while the scheduler accepts all jobs. If a whole array was refused, half of it may fit.
+    The tick may replace each job of the study that has ended since, and try one more. The number doubles with each
+    tick while the scheduler accepts all jobs. If a whole array was refused, half of it may fit.
     """
     if study_record.queue_limit is None:
         return None
@@ -88,6 +89,6 @@ def _available(study_record: StudyRecord, in_use: int, now: Micros) -> int | Non
 
 
 def asked_again_at(refusal: Refusal) -> Micros:
-    """Return the time at which ticks submit again, at the latest, to a scheduler whose queue was full."""
+    """Return the latest time at which ticks submit again to a scheduler whose queue was full."""
     first, longest = BACKOFF
     return refusal.at + min(first << min(refusal.times - 1, 32), longest)

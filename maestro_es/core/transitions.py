@@ -14,7 +14,7 @@ from maestro_es.errors import InvalidTransition
 
 
 def refusal(step: StepRecord, event: e.Event, why: str) -> InvalidTransition:
-    """Return the error for an event that can't follow for a step, with the reason."""
+    """Return the error for an event that a step in its present state can't have. `why` is the reason."""
     return InvalidTransition(f"{type(event).__name__} can't follow for step {step.name!r}, {why}")
 
 
@@ -22,7 +22,7 @@ def move(graph: Graph, step: StepRecord, state: State, phase: Phase) -> None:
     """Give a step another state and phase, and update the study's counts."""
     study_record = graph.study
     before = step.state
-    if state is not before:  # `_name_` is the name, without a call to the function `name`
+    if state is not before:  # `_name_` is the same as `name`, but faster, because it calls no function
         count(study_record.states, before._name_, -1)
         count(study_record.states, state._name_, 1)
         step.state = state
@@ -35,7 +35,7 @@ def move(graph: Graph, step: StepRecord, state: State, phase: Phase) -> None:
 
 
 def end(step: StepRecord, event: e.StepFinished | e.StepTimedOut | e.StepFailed | e.StepCancelled) -> None:
-    """Note when a step ended, and what it used. A StepFailed may follow another event about the same end."""
+    """Note when a step ended, and what it used. A StepFailed without usage keeps the usage of the event before it."""
     step.ended_at = event.at
     step.usage = event.usage or step.usage
 
@@ -52,7 +52,7 @@ def count(counts: dict[str, int], key: str, change: int) -> None:
 def release(graph: Graph, step: StepRecord) -> None:
     """Update the children of a finished step.
 
-    If it was the last of its template, update the funnels of the template too.
+    If it was the last unfinished step of its template, also update the steps that wait for the whole template.
     """
     freed = graph.children(step.number)
     if graph.count_unfinished(step.template, -1) == 0:

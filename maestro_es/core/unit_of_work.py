@@ -32,6 +32,6 @@ class UnitOfWork:
             apply(self.graph, Recorded(self._seq, self._now, 0, step, event))
 
     def close(self) -> None:
-        """Record the consequences. Steps that can't run any more end, and the study ends with its last step."""
+        """Record the consequences. Steps that can't run any more end. If no step is left, the study ends."""
         self.record(fail_descendants(self.graph, self._now, ended_badly(self.new_events)))
         self.record(complete(self.graph))

@@ -1,15 +1,15 @@
 """What an attempt used (CPU time, memory and nodes), and what it was allowed to use.
 
-The scheduler reports it or, for a local step, the runner or the process that started the runner. It may become known
-some time after the end of the attempt. No rule of a tick depends on it.
+The scheduler reports this usage. For a local step, the runner reports it, or the process that started the runner. The
+usage may become known some time after the end of the attempt. No rule of a tick depends on it.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-#: The parts of a runner's report, which is a name of a file: milliseconds of CPU time, KiB of memory, seconds of
-#: walltime.
+#: A runner reports its usage in the name of a file. The name has three parts (milliseconds of CPU time, KiB of memory,
+#: seconds of walltime), each with at most this many digits.
 _PARTS, _DIGITS = 3, 12
 
 
@@ -43,12 +43,15 @@ def reported_usage(text: str) -> Usage | None:
 
 
 def local_usage(cpu: int, memory: int | None, walltime: int) -> Usage:
-    """Return the usage of a local step: microseconds, bytes (None: unknown), and seconds (0: it has no walltime)."""
+    """Return the usage of a local step.
+
+    `cpu` is in microseconds, `memory` in bytes, and `walltime` in seconds (0: none).
+    """
     return Usage(cpu=cpu, memory=memory, nodes=1, walltime=walltime or None)
 
 
 def node_hours(usage: Usage | None, run_micros: int | None) -> float | None:
-    """Return the nodes of an attempt times the hours for which it ran."""
+    """Return the number of nodes of an attempt, times the hours for which it ran."""
     if usage is None or usage.nodes is None or run_micros is None:
         return None
     return usage.nodes * run_micros / 3.6e9

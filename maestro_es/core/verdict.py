@@ -43,7 +43,7 @@ class Conclusion(enum.Enum):
     OUT_OF_MEMORY = "it used more memory than allowed"
     NODE_FAILED = "its node failed, or it was preempted"
     LOST = "it started and is gone, without a report"
-    PUT_BACK = "the job around it has ended, and so ended it"
+    PUT_BACK = "the job around it has ended, and it ended with that job"
     CLAIM = "there is no trace of it: take its claim, so that it can never start"
     ABANDONED = "a tick has taken its claim: it can never start"
     END_REMAINS = "its runner has ended, but processes of the step still run: end them"
@@ -60,7 +60,7 @@ class Verdict(msgspec.Struct, frozen=True):
     usage: Usage | None = None
 
 
-#: Conclusions by which a tick abandons an attempt without a report. Such an attempt must never run.
+#: After one of these conclusions, a tick abandons an attempt that has no report. The attempt must then never run.
 GIVES_UP = (
     Conclusion.FAILED, Conclusion.TIMED_OUT, Conclusion.CANCELLED, Conclusion.OUT_OF_MEMORY,
     Conclusion.NODE_FAILED, Conclusion.LOST,
@@ -155,7 +155,7 @@ def _by_report(observed: AttemptObservation, end: Report) -> Conclusion:
     if observed.interrupted and _more_to_come(observed):
         return Conclusion.WAIT
     if observed.interrupted and observed.report(ReportKind.REFUSED):
-        return Conclusion.STOPPED  # the scheduler requeued the job, and so ended its first run
+        return Conclusion.STOPPED  # the scheduler requeued the job, which ended its first run
     if end.code == 0:
         return Conclusion.FINISHED
     return Conclusion.STOPPED if end.kind is ReportKind.STOPPED else Conclusion.FAILED

@@ -1,6 +1,6 @@
 """Parses the walltimes of study files. A scheduler may have another grammar, see `SchedulerFacts`.
 
-The runner (`adapters/runner.sh`) enforces the walltime of a local step. The scheduler enforces the others.
+The runner (`adapters/runner.sh`) enforces the walltime of a local step. The scheduler enforces all other walltimes.
 """
 
 from __future__ import annotations

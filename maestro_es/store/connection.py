@@ -22,13 +22,13 @@ from maestro_es.errors import LogNotUsable, LogUnavailable
 _CLOSED = "Cannot operate on a closed database"
 _OTHER_THREAD = "SQLite objects created in a thread"
 
-#: How long a statement may take, in seconds. A time for each byte of the file is added. A longer statement would never
-#: end.
+#: The time limit of a statement, in seconds. For each byte of the file, some time is added. A statement that takes
+#: longer would never end.
 _PATIENCE = 120.0
 _BYTES_A_SECOND = 1_000_000
-#: How often the time is checked, in SQLite's instructions.
+#: The time is checked after each of this many instructions of SQLite.
 _INSTRUCTIONS = 1_000_000
-#: The longest text that is read, in bytes. A damaged or foreign file may contain any length.
+#: The longest text that is read, in bytes. A damaged or foreign file may contain a text of any length.
 _LONGEST = 200_000_000
 
 #: The connections that may be open, by the id of the object.
@@ -42,8 +42,8 @@ _locked_by_parent: set[tuple[int, int]] = set()
 class Stopwatch:
     """A time limit for each statement, in seconds from its start."""
 
-    #: Whether the last interrupted statement had run for too long. Otherwise the user pressed Ctrl-C. Python then
-    #: calls its handler inside `has_run_out`, and sqlite3 drops the exception.
+    #: Whether the last interrupted statement had run for too long. Otherwise the user pressed Ctrl-C: Python calls its
+    #: handler for Ctrl-C inside `has_run_out`, and sqlite3 drops the exception.
     ran_out: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Stopwatch:
         self._until = time.monotonic() + self.seconds
 
     def has_run_out(self) -> bool:
-        """Return whether the statement has run for too long. Then SQLite interrupts it."""
+        """Return whether the statement has run for too long. If it has, SQLite interrupts it."""
         Stopwatch.ran_out = time.monotonic() > self._until
         return Stopwatch.ran_out
 
@@ -125,7 +125,7 @@ class Connection(sqlite3.Connection):
         return self.process != os.getpid()
 
     def check_place(self) -> None:
-        """Refuse a file that was moved, removed or replaced, because SQLite finds a journal by path."""
+        """Refuse a file that was moved, removed or replaced, because SQLite finds its journal by the path."""
         if self.identity == (0, 0):
             return
         now = _identity(self.file)
@@ -181,13 +181,13 @@ def connect_to_memory(path: Path) -> Connection:
 
 
 def _limit_time(connection: Connection, size: int) -> None:
-    """Interrupt statements that run longer than any statement of maestro-es takes on a log of this size."""
+    """Interrupt a statement that takes longer than any statement of maestro-es would take on a log of this size."""
     connection.watch.seconds = _PATIENCE + size / _BYTES_A_SECOND
     connection.set_progress_handler(connection.watch.has_run_out, _INSTRUCTIONS)
 
 
 def _to_be_read(path: Path) -> str:
-    from urllib.parse import quote  # noqa: PLC0415 - a tick writes
+    from urllib.parse import quote  # noqa: PLC0415 - only readers need it
 
     return f"file:{quote(os.fsencode(path.absolute()))}?mode=ro"
 

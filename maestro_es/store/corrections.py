@@ -1,9 +1,10 @@
 """Corrects undecodable events in a log of an early version, and keeps all other events.
 
-Early versions recorded the arguments of programs (``hold(reason=None)``) without a check that they can be decoded. The
-digests of such a log are right, but a payload does not match its type. In one transaction, `correct` replaces such a
-payload with the one that the present version would have written, and recomputes all later digests. `EventsCorrected`
-keeps the old payloads and the old digest of the last event. From these, `find_before` computes the old digests again.
+Early versions recorded the arguments of programs (``hold(reason=None)``) without checking that they can be decoded
+later. The digests of such a log are right, but a payload does not match its type. In one transaction, `correct`
+replaces such a payload with the one that the present version would have written, and recomputes all later digests.
+`EventsCorrected` keeps the old payloads and the old digest of the last event. From these, `find_before` computes the
+old digests again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from maestro_es.store.study_log import StudyLog
 
 
 def correct(log: StudyLog, reason: str) -> EventsCorrected | None:
-    """Correct the undecodable events. Returns None if there are none.
+    """Correct the undecodable events. Return None if there are none.
 
     DamagedLog if a digest is wrong, because another program has changed the log, or if an event can't be corrected.
     """
@@ -96,7 +97,7 @@ def corrected_payload(row: event_log.Row) -> str:
 _PLAIN = (inspect.StrType, inspect.BoolType, inspect.IntType)
 
 
-def _as(kind: inspect.Type, value: Any) -> Any:  # noqa: ANN401, C901 - JSON, and one case a type
+def _as(kind: inspect.Type, value: Any) -> Any:  # noqa: ANN401, C901 - JSON, and one case for each type
     """Convert a value to its type. ValueError or TypeError if that fails."""
     match kind:
         case inspect.StructType():
@@ -121,7 +122,10 @@ def _as(kind: inspect.Type, value: Any) -> Any:  # noqa: ANN401, C901 - JSON, an
 
 
 def _as_struct(kind: inspect.StructType, value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return the fields of a type. A number, flag or text that can't be corrected gets its default, if any."""
+    """Return the corrected fields of a struct.
+
+    A number, flag or text that can't be corrected gets its default, if any.
+    """
     if value is None:
         value = {}
     by_field = (

@@ -1,8 +1,8 @@
 """Blocks of rows, read with one query each: SQLite concatenates the values of each column.
 
-Making a tuple of each row takes longer than decoding its payload. A block can be read in this way if its rows are as
-maestro-es writes them. If anything else is found, the caller reads the rows one by one (`maestro_es.store.event_log`),
-which shows the reason.
+This is faster, because making a tuple for each row takes longer than decoding the payload of the row. It works only if
+the rows are as maestro-es writes them. Otherwise the caller reads the rows one by one (`maestro_es.store.event_log`),
+which shows what is wrong.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _COLUMNS = """
 _ROWS = "FROM event NOT INDEXED WHERE seq > ? AND seq <= ?"
 _BLOCK = f"{_COLUMNS} {_ROWS}"
 
-#: The same with the other columns, and with the greatest number of each column, because SQLite sorts texts after
-#: numbers.
+#: The same with the other columns. The maximum of a column shows whether the column contains a text, because SQLite
+#: sorts texts after numbers.
 _SEALED = f"""
     {_COLUMNS}, group_concat(invocation), group_concat(hex(digest), ''),
         total(typeof(type) = 'text' AND typeof(data) = 'text'), max(recorded_at), max(invocation), max(ifnull(step, 0))
@@ -138,7 +138,7 @@ def read_sealed_block(connection: sqlite3.Connection, head: Head, upto: int) -> 
 
 
 def _is_sealed(block: SealedBlock, before: bytes) -> bool:
-    """Return whether all digests are right: as `maestro_es.store.event_log.row_digest` makes them."""
+    """Return whether all digests are equal to those that `maestro_es.store.event_log.row_digest` computes."""
     make, digests, invocations = sha256(), block.digests, block.invocations
     for at, (seq, recorded_at, step, name, data) in enumerate(_rows(block.columns)):
         about = "" if step is None else step

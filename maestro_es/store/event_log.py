@@ -85,7 +85,8 @@ def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
 def seal(before: bytes, recorded: Recorded) -> tuple[Row, Recorded]:
     """Return the row of an event, and the event as decoded from that row.
 
-    NotRecordable if no reader could decode it. So every event in a log can be read. This takes a microsecond.
+    NotRecordable if no reader could decode the row. So every event in a log can be read. The check takes a
+    microsecond.
     """
     name = type(recorded.event).__name__
     try:
@@ -108,7 +109,8 @@ def _is_deep(data: str) -> bool:
         return False
 
     depth = deepest = 0
-    outside = data.replace("\\\\", "").replace('\\"', "").split('"')[::2]  # of texts, one of which is the study file
+    # Only brackets outside of texts count. One of the texts is the study file.
+    outside = data.replace("\\\\", "").replace('\\"', "").split('"')[::2]
     for bracket in re.finditer(_BRACKET, "".join(outside)):
         depth += 1 if bracket[0] in "[{" else -1
         deepest = max(deepest, depth)
@@ -177,7 +179,7 @@ def read_step_rows(connection: sqlite3.Connection, step: int) -> list[Row]:
 
 
 def read_study_rows(connection: sqlite3.Connection, name: str, upto: int) -> list[Row]:
-    """Return the rows of a type up to an event that are about the whole study, newest first."""
+    """Return the rows of a type that are about the whole study, up to an event, newest first."""
     query = f"SELECT {_COLUMNS} FROM event WHERE step IS NULL AND type = ? AND seq <= ? ORDER BY seq DESC"
     return connection.execute(query, (name, upto)).fetchall()
 

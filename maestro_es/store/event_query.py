@@ -16,7 +16,7 @@ from maestro_es.store.study_log import StudyLog
 _BLOCK = 2_000
 _ROW = "e.seq, e.recorded_at, e.invocation, e.step, e.type, e.version, e.data, e.digest"
 
-#: Up to this number, steps are looked up by their index, one by one. For more, the whole log is read.
+#: Up to this many steps are looked up one by one, by an index. For more steps, the whole log is read.
 _FEW = 100
 
 _NEVER = 2**62
@@ -31,9 +31,9 @@ class Span(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """A selection of events. It has the events with ``after < seq <= upto`` that match all conditions except None.
+    """A selection: the events with ``after < seq <= upto`` that match all conditions. None is no condition.
 
-    `causes` and `actors` are globs, of which one must match. An event must be in one of the `spans`.
+    One of the globs in `causes` must match, and one of the globs in `actors`. An event must be in one of the `spans`.
     """
 
     after: int
@@ -51,7 +51,7 @@ class Selection(NamedTuple):
 _REQUEST = "r.step = e.step AND r.seq <= e.seq AND r.type = 'SubmissionRequested' ORDER BY r.seq DESC LIMIT 1"
 _ATTEMPT = f"(SELECT json_extract(r.data, '$.attempt') FROM event r WHERE {_REQUEST})"
 
-#: The events that record a failure, with its cause in a word. StepFailed has a `Cause`.
+#: The types of events that record a failure, each with the cause in one word. A StepFailed itself contains a `Cause`.
 CAUSED = {
     "HardwareFailed": "hardware",
     "StepTimedOut": "timeout",
@@ -65,8 +65,8 @@ _WORDS = " ".join(f"WHEN '{name}' THEN '{word}'" for name, word in CAUSED.items(
 _CAUSE = f"CASE e.type {_WORDS} WHEN 'StepFailed' THEN json_extract(e.data, '$.cause') END"
 _MESSAGES = ", ".join(f"json_extract(e.data, '$.{name}')" for name in ("message", "reason", "final"))
 
-#: The fields by which events can be counted. `node` is the host of the attempt, and `host` that of the writing
-#: process.
+#: The fields by which events can be counted. `node` is the host of the attempt, and `host` is the host of the process
+#: that wrote the event.
 FIELDS = {
     "step": "(SELECT name FROM step WHERE number = e.step)",
     "template": "(SELECT template FROM step WHERE number = e.step)",
@@ -115,7 +115,7 @@ _decode = cast("Callable[[tuple[object, ...]], Recorded]", event_log.decode)
 def count(
     log: StudyLog, selection: Selection, fields: Sequence[str], *, utc: bool = False
 ) -> list[tuple[object, ...]]:
-    """Yield a row for each combination of values of the fields: the values, then the number of events.
+    """Return a row for each combination of values of the fields: the values, then the number of events.
 
     Days and hours are in the host's time zone or in UTC.
     """
@@ -130,7 +130,7 @@ def count(
 
 
 def _field(field: str, zone: str) -> tuple[str, str | None]:
-    """Return the SQL expression for a field, and its value."""
+    """Return the SQL expression for a field, and the value of the parameter in it (None: there is no parameter)."""
     if field.startswith(PARAM):
         return _PARAM, field.removeprefix(PARAM)
     sql = FIELDS[field]
@@ -138,7 +138,7 @@ def _field(field: str, zone: str) -> tuple[str, str | None]:
 
 
 def _where(selection: Selection) -> tuple[str, list[object]]:
-    """Return the SQL condition of a selection, and its values."""
+    """Return the SQL condition of a selection, and the values of the parameters in it."""
     terms: list[tuple[str, Sequence[object]]] = [("e.seq > ? AND e.seq <= ?", (selection.after, selection.upto))]
     if selection.steps is not None:
         terms.append(_one_of("e.step", selection.steps))
@@ -191,7 +191,7 @@ def job_spans(log: StudyLog, job_id: str) -> list[Span]:
 
 
 def writers(log: StudyLog, seqs: Sequence[int]) -> Iterator[str]:
-    """Yield for each event the user whose process wrote it (empty: unknown)."""
+    """For each event, yield the user whose process wrote the event (empty: unknown)."""
     sql = (
         "SELECT e.seq, coalesce(json_extract(i.data, '$.actor'), '') FROM event e"
         " LEFT JOIN event i ON i.seq = e.invocation WHERE e.seq IN (SELECT value FROM json_each(?))"

@@ -1,9 +1,9 @@
 """Checks a file before SQLite opens it, and its tables before the first query.
 
-The file may belong to another user, or may not be a log of maestro-es at all. When SQLite opens a file, it may change
-it: it rolls back a journal, deletes the file that the journal names, or converts a WAL file. So this module reads the
-first 100 bytes without SQLite, and a file that others own or can change is opened read-only. A view called ``event``
-could run any SQL of its author, so the schema must be that of maestro-es.
+The file may belong to another user, or may not be a log of maestro-es at all. SQLite may change a file when it opens
+the file: it rolls back a journal, deletes the file that the journal names, or converts a WAL file. So this module
+reads the first 100 bytes without SQLite, and a file that others own or can change is opened read-only. A view called
+``event`` could run any SQL of its author, so the schema must be that of maestro-es.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _WRITE_VERSION, _READ_VERSION = 18, 19
 _ROLLBACK, _WAL = 1, 2
 _APPLICATION_ID = slice(68, 72)
 
-#: SQLite's own objects are left out. So is the table of sqlite-utils, because its statement depends on the version.
+#: SQLite's own objects are left out. So is the table of sqlite-utils, because the statement that creates it depends on
+#: the version.
 _SCHEMA = """
 SELECT type, name, sql FROM sqlite_master
 WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
@@ -34,10 +35,10 @@ WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 
 
 def check_file(path: Path) -> bool:
-    """Refuse a file that is not a log, without SQLite. Returns whether it must be opened read-only.
+    """Refuse a file that is not a log. Return whether a log must be opened read-only. SQLite is not used for this.
 
-    That is the case if other users can change it, or if this user may not write to it. A missing file is refused,
-    because SQLite would create it.
+    A log must be opened read-only if other users can change it, or if this user may not write to it. A missing file is
+    refused, because SQLite would create it.
     """
     try:
         info = (
@@ -55,13 +56,13 @@ def check_file(path: Path) -> bool:
         raise refused
     foreign = is_open_to_others(path, info)
     _check_journal(path)
-    if not is_open_here(info):  # closing it would release the locks that this process has on it
+    if not is_open_here(info):  # closing the file would release this process's locks on it
         _check_header(path, foreign=foreign)
     return foreign or not os.access(path, os.W_OK)
 
 
 def _not_readable(folder: Path, info: os.stat_result) -> NotOurs | None:
-    """Return the message for a user without access to a study. If the user is the owner, a ticket may be missing."""
+    """Return the error for a user who may not read a study. None for its owner, who may only need a new ticket."""
     if info.st_uid == os.geteuid():
         return None
     import pwd  # noqa: PLC0415 - for this message only
@@ -108,7 +109,7 @@ def journals(path: Path) -> tuple[Path, ...]:
 
 
 def _check_header(path: Path, *, foreign: bool) -> None:
-    """Refuse another program's file by its first bytes. SQLite itself reports unreadable or damaged files."""
+    """Refuse a file of another program, by its first bytes. SQLite itself reports unreadable or damaged files."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -128,7 +129,7 @@ def _check_header(path: Path, *, foreign: bool) -> None:
 
 
 def _check_journal(path: Path) -> None:
-    """Refuse a journal that is not a regular file, because SQLite would wait for ever for a pipe."""
+    """Refuse a journal that is not a regular file, because SQLite would wait for ever if it were a pipe."""
     for name in journals(path):
         try:
             info = os.lstat(name)

@@ -1,6 +1,7 @@
-"""The SQL by which the graph in the tables is read and written. The names of the columns are those of `StepRecord`.
+"""The SQL that reads and writes the graph in the tables. The columns have the names of the fields of `StepRecord`.
 
-A partial index is used only if a query repeats its condition, so the conditions here are those of the indexes.
+SQLite uses a partial index only if a query repeats the condition of the index, so the conditions here are those of the
+indexes.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ INSERT = f"INSERT INTO step ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(F
 UPDATE = f"UPDATE step SET {', '.join(f'{name} = ?' for name in CHANGING)} WHERE number = ?"
 SELECT = f"SELECT {', '.join(FIELDS)} FROM step"
 
-#: The steps with these numbers, and the edges from them in their order. The parameter is a JSON array.
+#: The steps with these numbers, and the edges that begin at these steps, in the order of the edges. The parameter is a
+#: JSON array.
 BY_NUMBER = f"{SELECT} WHERE number IN (SELECT value FROM json_each(?))"
 CHILDREN = "SELECT parent, child FROM edge WHERE parent IN (SELECT value FROM json_each(?)) ORDER BY number"
 
 #: How many steps are loaded at a time if a query returns many.
 PAGE = 500
 
-#: The steps that are blocked or ready, in pages. The parameter is the last number of the page before.
+#: The steps that are blocked or ready, in pages. The parameter is the last number of the previous page.
 WAITING = f"WHERE phase IN (0, 1) AND number > ? ORDER BY number LIMIT {PAGE}"
 #: The steps that a user has cancelled and that are not done, in pages.
 CANCELLING = f"WHERE cancelling = 1 AND phase != 4 AND number > ? ORDER BY number LIMIT {PAGE}"
 
-#: `core.graph.may_be_submitted`, as the index `step_ready` has it. tests/contract/test_graphs.py compares both graphs.
+#: `core.graph.may_be_submitted` in SQL. It is also the condition of the index `step_ready`.
+#: tests/contract/test_graphs.py compares both graphs.
 MAY_BE_SUBMITTED = "phase = 1 AND held = 0 AND cancelling = 0"
 
 #: Instances of a template that are not finished.
@@ -32,13 +35,13 @@ UNFINISHED = f"""
     WHERE template = ? AND state NOT IN ({", ".join(repr(state.name) for state in RELEASED)}) ORDER BY number LIMIT ?
 """
 
-#: The children of an edge or a funnel that are still blocked. CROSS JOIN makes SQLite start at the edges.
+#: The blocked steps to which an edge or a funnel leads. CROSS JOIN makes SQLite start at the edges.
 BLOCKED = f"""
     SELECT {", ".join(f"step.{name}" for name in FIELDS)} FROM {{}} CROSS JOIN step ON step.number = child
     WHERE {{}} AND child > ? AND phase = 0 ORDER BY child LIMIT {PAGE}
 """
 
-#: `core.graph.has_ended_badly`.
+#: `core.graph.has_ended_badly` in SQL.
 _ENDED_BADLY = f"{{0}}.phase = 4 AND {{0}}.state IN ({', '.join(repr(state.name) for state in BAD_ENDS)})"
 
 _BAD = ", ".join(repr(state.name) for state in BAD_ENDS)
@@ -53,7 +56,7 @@ VALUES = """
     FROM step, json_each(step.params) AS p GROUP BY template, key, value ORDER BY template, min(p.key)
 """
 
-#: The templates of funnels, and the first instance of each that has ended without success (NULL: none has).
+#: For each template with a funnel, its first instance that has ended without success (NULL: there is none).
 FAILED_FUNNELS = f"""
     SELECT DISTINCT template, (
         SELECT number FROM step
@@ -62,7 +65,8 @@ FAILED_FUNNELS = f"""
     ) FROM funnel ORDER BY template
 """
 
-#: Blocked steps, and the first parent of each that has ended without success. The index lists only steps that wait.
+#: The blocked steps that have a parent without success, each with its first such parent. The index lists only steps
+#: that wait.
 IN_VAIN = f"""
     SELECT number, parent FROM (
         SELECT number, (
@@ -90,7 +94,7 @@ TEMPLATE_STATES = """
     ) ORDER BY min(first) OVER (PARTITION BY template), template
 """
 
-#: The pairs of templates with an edge between their steps, and those with a funnel.
+#: The pairs of templates whose steps are connected by edges, and the pairs that are connected by a funnel.
 TEMPLATE_EDGES = """
     SELECT DISTINCT parent.template, child.template FROM edge
     CROSS JOIN step AS parent ON parent.number = edge.parent

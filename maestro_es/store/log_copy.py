@@ -28,7 +28,7 @@ _LARGEST = 1_000_000_000
 
 
 def is_behind(connection: Connection, path: Path) -> bool:
-    """Return whether a log must be copied. Its tables or views come from another version, or its tables lack events.
+    """Return whether a log must be copied, because its tables or views come from another version, or lack events.
 
     If only the views differ, a very large log is not copied, because only queries of users read views.
     """

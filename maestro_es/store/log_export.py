@@ -80,9 +80,7 @@ _LONGEST_LINE = 200_000_000
 class ExportReader:
     """Reads an export. `number` is the last line that was read.
 
-    With `upto_damage`, it stops at the first damaged line.
-
-    `damage` is then the problem with that line.
+    With `upto_damage`, it stops at the first damaged line, and `damage` says what is wrong with this line.
     """
 
     def __init__(self, path: Path, *, upto_damage: bool = False) -> None:

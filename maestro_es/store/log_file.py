@@ -38,7 +38,7 @@ def connected(path: Path, *, read_only: bool = False) -> Iterator[Connection]:
     with explained(path):
         connection = connect(path, timeout=_BUSY_SECONDS, read_only=read_only)
         try:
-            connection.execute("PRAGMA trusted_schema = OFF")  # SQLite knows it from 3.31 on, and ignores it before
+            connection.execute("PRAGMA trusted_schema = OFF")  # SQLite before 3.31 ignores this
             if not read_only:
                 connection.execute("PRAGMA journal_mode = TRUNCATE")
                 connection.execute("PRAGMA synchronous = FULL")
@@ -70,7 +70,7 @@ def _later(version: str) -> str:
 
 
 def last_version(connection: sqlite3.Connection) -> str:
-    """Return the version that wrote last. It is found even if the event can't be decoded."""
+    """Return the version that wrote last, even if its events can't be decoded."""
     query = "SELECT data FROM event WHERE type = 'InvocationStarted' ORDER BY seq DESC LIMIT 1"
     row = connection.execute(query).fetchone()
     return str(row[0]).partition('"version":"')[2].partition('"')[0] if row else ""

@@ -59,7 +59,7 @@ class LogReader:
             after = end
 
     def events_of(self, step: int) -> list[Recorded]:
-        """Return the events about one step, by an index."""
+        """Return the events about one step. They are found by an index."""
         with explained(self.path):
             return list(self._decoded(event_log.read_step_rows(self._connection, step)))
 
@@ -78,7 +78,7 @@ class LogReader:
             raise DamagedLog(f"{self.path}: {error}; {remedy}", **error.details) from None
 
     def _is_sealed(self, seq: int) -> bool:
-        """Return whether the digest of a row is right. Then no other program has changed the row."""
+        """Return whether the digest of a row is right. If it is, no other program has changed the row."""
         before = event_log.read_rows(self._connection, seq - 2, 1)[0][7] if seq > 1 else event_log.GENESIS
         row = event_log.read_rows(self._connection, seq - 1, 1)[0]
         return event_log.row_digest(before, row[:7]) == row[7]
@@ -117,8 +117,8 @@ class LogReader:
             yield from self._rows_one_by_one(last)
 
     def sealed_block(self, head: event_log.Head, upto: int) -> SealedBlock | None:
-        """Return the next events after one, some at a time. None if they must be read one by one."""
-        from maestro_es.store import event_blocks  # noqa: PLC0415 - a tick checks none
+        """Return the next block of events after `head`. None if the events must be read one by one."""
+        from maestro_es.store import event_blocks  # noqa: PLC0415 - a tick checks no digests
 
         try:
             return event_blocks.read_sealed_block(self._connection, head, min(head.seq + _REPLAYED, upto))
@@ -140,7 +140,7 @@ class LogReader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Let all reads inside see the state of the same moment. Writers wait meanwhile, so this should be short."""
+        """Let all reads inside the block see the same moment. Writers wait meanwhile, so the block should be short."""
         if self._connection.in_transaction:  # the caller's transaction already is one moment
             yield self._connection
             return

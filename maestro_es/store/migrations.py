@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 #: The version of the tables, stored as ``user_version``. It is the number of the last migration.
 SCHEMA_VERSION = 1
 
-#: The version of the views, in a comment of each. Raise it if a view changes that a released version has created.
+#: The version of the views. A comment in each view contains it. Raise it if you change a view that a release has
+#: created.
 VIEWS_VERSION = 1
 
 #: The result of `file_check.schema_digest` for a file with these tables and views.
@@ -56,7 +57,7 @@ def upgrade(connection: sqlite3.Connection) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    from sqlite_utils import Database, Migrations  # noqa: PLC0415 - 80 ms that a tick does without
+    from sqlite_utils import Database, Migrations  # noqa: PLC0415 - a tick saves 80 ms without it
 
     for name in _our_views(connection):
         connection.execute(f'DROP VIEW "{name}"')
@@ -122,7 +123,7 @@ def statements(sql: str) -> list[str]:
 
 
 def schema_drift(connection: sqlite3.Connection) -> list[str]:
-    """Return the missing objects of an up-to-date file, and its different triggers and indexes."""
+    """Return the objects that an up-to-date file lacks, and its triggers and indexes that differ."""
     return [f"{kind} {name}" for kind, name in _drift(connection, _as_made())]
 
 
@@ -149,7 +150,7 @@ class Made(NamedTuple):
     def covers(self, kind: str, sql: str) -> bool:
         """Return whether an object belongs to maestro-es.
 
-        Triggers, indexes, and views of another version may differ.
+        Triggers, indexes, and views of another version may have other statements.
         """
         exact = kind == "table" or (kind == "view" and stamp(sql) in {0, VIEWS_VERSION})
         return kind == self.kind and not (exact and self.statements and normal(sql) not in self.statements)

@@ -1,7 +1,7 @@
 """The graph at a past moment, replayed in bounded memory.
 
-The records of a million steps take a gigabyte. So only the records that changed last are in memory. All others are in
-a temporary file. Those parts of a step or a template that no event changes are read from the tables of the log.
+The records of a million steps take a gigabyte. So only the most recently changed records are in memory, and all others
+are in a temporary file. The parts of a step or a template that never change are read from the tables of the log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import cast
 
-import msgspec.msgpack  # the real one: a command that starts quickly has a stand-in
+import msgspec.msgpack  # the real module: commands that must start quickly use a stand-in
 
 from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.graph import MemoryGraph
@@ -118,9 +118,9 @@ class PastGraph(MemoryGraph):
         return _decode(os.pread(self._file, self._sizes[number], self._begins[number]))
 
     def _chosen(self, choose: Callable[[int], bool], after: int = 0) -> Iterator[StepRecord]:
-        """Yield the steps for whose flags this is true, by number.
+        """Yield the steps for whose flags `choose` returns true, by number.
 
-        The first one may be another one; the numbers then wrap around.
+        The search begins after the step `after`, and wraps around.
         """
         self._write()
         chosen = [choose(flags) for flags in range(256)]
@@ -173,7 +173,7 @@ class PastGraph(MemoryGraph):
 
     def number_of(self, name: str) -> int | None:
         if not self._is_replayed:
-            return None  # a step that is added has a new name, or the tables would not have it
+            return None  # a step that is added has a new name: otherwise the tables would not contain it
         rows = self._log.query("SELECT number FROM step WHERE name = ? AND number <= ?", (name, self.study.steps))
         return int(str(rows[0][0])) if rows else None
 
@@ -242,7 +242,7 @@ def _flags(step: StepRecord) -> int:
 
 
 class _Lists:
-    """A list of numbers for each number, in the order in which they were added; all in four arrays."""
+    """For each number, a list of numbers in the order in which they were added. All lists share four arrays."""
 
     def __init__(self) -> None:
         self._first, self._last = array("I"), array("I")

@@ -31,7 +31,7 @@ from maestro_es.store.step_rows import (
 )
 from maestro_es.store.step_selection import StepSelection
 
-#: With fewer events than this, the records that they need are looked up one by one.
+#: If there are fewer events than this, their records are looked up one by one.
 _FEW = 10
 
 #: How many loaded records are kept after a flush.
@@ -77,7 +77,7 @@ class ProjectedGraph(StepSelection):
             self.applied_seq = int(row[0])
             self.study = _study.decode(row[2])
         except (msgspec.DecodeError, TypeError, ValueError):
-            self.reducer_version = 0  # it comes from another version or is damaged, so it will be rebuilt
+            self.reducer_version = 0  # the state comes from another version or is damaged, so it will be rebuilt
             self.study = StudyRecord()
 
     def clear(self) -> None:
@@ -173,12 +173,12 @@ class ProjectedGraph(StepSelection):
         return self._record(rows[0])
 
     def apply(self, block: Block) -> None:
-        """Apply events, after loading together what their rules will look up."""
+        """Apply events. First load at once the records that their rules will look up."""
         self._load_for(block)
         apply_all(self, block)
 
     def _load_for(self, block: Block) -> None:
-        """Load the steps of these events, and the children of those that finish."""
+        """Load the steps of these events, and the children of the steps that finish."""
         if len(block.events) < _FEW:
             return
         pairs = zip(block.steps, block.events, strict=True)
@@ -276,7 +276,10 @@ class ProjectedGraph(StepSelection):
             yield from (step for step in page if step.phase is Phase.BLOCKED)
 
     def _page(self, query: str, *values: object) -> list[StepRecord]:
-        """Return records, all made at once. After a later flush has dropped a record, its row is out of date."""
+        """Return the records of a page.
+
+        All are made at once, because after a later flush their rows may be out of date.
+        """
         self._write()
         return [self._record(row) for row in self._rows(query, *values)]
 

@@ -215,7 +215,10 @@ def test_a_step_that_was_killed_with_its_job_runs_again_and_comes_no_nearer_to_a
         assert on_host(host, "tick", study, env=env).returncode == 0
         wait_for(functools.partial(has_run, study, turn + 2))
     assert [event["data"]["number"] for event in events(study, "HardwareFailed")] == [0] * 5
-    assert "its job slurm:103 has ended, and so the step, which does not count" in maestro_es("history", study).stdout
+    assert (
+        "its job slurm:103 has ended, and the step ended with it; this does not count towards the limit"
+        in maestro_es("history", study).stdout
+    )
 
 
 def test_a_process_that_outlives_its_job_is_awaited_on_its_host_and_unknown_elsewhere(launch, place):

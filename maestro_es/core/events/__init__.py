@@ -39,7 +39,7 @@ EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(
 #: The version of the payload that is written, for each type of event. Older versions are read through an upcast.
 VERSIONS: dict[str, int] = dict.fromkeys(EVENT_TYPES, 1)
 
-#: The functions that convert a payload of one version to the next version, by type and version.
+#: The functions that convert a payload to the next version. The key is the type and the old version.
 UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 

@@ -42,7 +42,7 @@ class JobSubmitted(Event, frozen=True):
     script_digest: SHA-256 of the script, in hex; empty if it is not known
     other_digest: the digest of the step's other script, if maestro-es has written it and it is not edited; otherwise
         empty
-    edited: whether a user has edited the script, and the edited script runs
+    edited: whether the job runs a script that a user has edited
     left_out: options with which the scheduler had refused the job, and which the script no longer contains
 
     Result: phase SUBMITTED
@@ -79,7 +79,7 @@ class SubmissionRejected(Event, frozen=True):
     """The scheduler refused the job in a way that proves that nothing was queued.
 
     message: the message of the scheduler
-    exit_code: the exit code of its command; null if there is none
+    exit_code: the exit code of the submit command; null if there is none
 
     Result if the step is PENDING: state INITIALIZED, phase WAITING
     Result: phase WAITING
@@ -130,7 +130,7 @@ class SubmissionWithdrawn(Event, frozen=True):
 
 
 class JobDelayed(Event, frozen=True):
-    """The scheduler gives a reason why the job is pending. It is not recorded for a job that waits for its turn.
+    """The scheduler gives a reason why the job is pending. A job that waits for its turn does not get this event.
 
     reason: the reason, as the scheduler gives it
 
@@ -158,7 +158,7 @@ class JobUnsupervised(Event, frozen=True):
 
     reason: what the scheduler says about the job
     host: the host where the step was started
-    until: when the step has run for its walltime, so that it counts as ended; None without a walltime
+    until: when the walltime of the step is over, so that the step counts as ended; null without a walltime
 
     Result: nothing
     """
@@ -203,7 +203,7 @@ class JobReappeared(Event, frozen=True):
 
 
 class UsageReported(Event, frozen=True):
-    """It became known what an attempt used, after its end was recorded.
+    """The usage of an attempt became known after the end of the attempt was recorded.
 
     usage: what the attempt used
 
@@ -215,9 +215,9 @@ class UsageReported(Event, frozen=True):
 
 
 class ReportIgnored(Event, frozen=True):
-    """The inbox contained a report with another token than the step's current one.
+    """The inbox contained a report whose token is not the current token of the step.
 
-    It is recorded and otherwise ignored.
+    The report has no other effect than this event.
 
     token: the attempt of the report
     report: the name of the report

@@ -15,8 +15,9 @@ from maestro_es.core.usage import Usage
 class StepImported(Event, frozen=True):
     """Maestro handled the step before this log began. Times and `restarts` come from Maestro's status table.
 
-    `state` says how the step ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. If it is INITIALIZED, the step will run,
-    with its restart script if Maestro had restarted it. If a job was adopted, the events of a submission follow.
+    `state` says how the step ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. If it is INITIALIZED, the step will run.
+    It will run its restart script if Maestro had restarted it. If a job was adopted, the events of a submission
+    follow.
 
     state: how the step ended, or INITIALIZED
     job_id: the id of its last job
@@ -43,8 +44,8 @@ class StepImported(Event, frozen=True):
 class StepRecovered(Event, frozen=True):
     """The state of the step after a lost part of the log.
 
-    `state` says how the step ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. If it is INITIALIZED, the step will run,
-    with its restart script if it was restarted before. If a job was found, the events of a submission follow.
+    `state` says how the step ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. If it is INITIALIZED, the step will run.
+    It will run its restart script if it was restarted before. If a job was found, the events of a submission follow.
 
     state: how the step ended, or INITIALIZED
     attempt: the number of the last attempt that is known
@@ -72,9 +73,9 @@ class StepFinished(Event, frozen=True):
     """The step ended with exit code 0.
 
     exit_code: the exit code of the script
-    noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
-        afterwards
-    usage: what the attempt used; null if it is not known yet, or never
+    noticed: true if no report gives the time of the end; then `at` is when a tick noticed the end, or when the host
+        booted afterwards
+    usage: what the attempt used; null if this is not known yet, or will never be known
 
     Result: state FINISHED, phase DONE
     """
@@ -91,9 +92,9 @@ class StepTimedOut(Event, frozen=True):
     """The step exceeded its walltime. `final` says why there is no restart. It is empty if a restart follows.
 
     final: why the step is not restarted; empty if StepRestarted follows
-    noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
-        afterwards
-    usage: what the attempt used; null if it is not known yet, or never
+    noticed: true if no report gives the time of the end; then `at` is when a tick noticed the end, or when the host
+        booted afterwards
+    usage: what the attempt used; null if this is not known yet, or will never be known
 
     Result: state TIMEDOUT, phase DONE
     """
@@ -124,13 +125,13 @@ class StepRestarted(Event, frozen=True):
 class HardwareFailed(Event, frozen=True):
     """A hardware failure ended the job. After up to `limit` such failures the step is resubmitted.
 
-    number: how many times this happened to the step, this time included. If its driver stopped it because the job
-        around the driver was about to end, this time does not count
+    number: how many times this happened to the step, this time included. This time does not count if the driver
+        stopped the step because the job around the driver was about to end
     limit: how many times the step is resubmitted after such a failure; 0 means no limit
     reason: the reason that the scheduler or the host gave
-    noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
-        afterwards
-    usage: what the attempt used; null if it is not known yet, or never
+    noticed: true if no report gives the time of the end; then `at` is when a tick noticed the end, or when the host
+        booted afterwards
+    usage: what the attempt used; null if this is not known yet, or will never be known
 
     Result: state HWFAILURE, phase WAITING
     """
@@ -146,14 +147,14 @@ class HardwareFailed(Event, frozen=True):
 
 
 class StepFailed(Event, frozen=True):
-    """The step has failed. `blocker` is the number of the step whose failure is the cause of an upstream failure.
+    """The step has failed. If the failure of another step is the cause, `blocker` is the number of that step.
 
     cause: what kind of failure it was
     exit_code: the exit code of the script; null if there is none
     blocker: the number of the step whose failure made this one fail; null if it failed itself
-    noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
-        afterwards
-    usage: what the attempt used; null if it is not known yet, or never
+    noticed: true if no report gives the time of the end; then `at` is when a tick noticed the end, or when the host
+        booted afterwards
+    usage: what the attempt used; null if this is not known yet, or will never be known
 
     Result: state FAILED, phase DONE
     """
@@ -173,9 +174,9 @@ class StepCancelled(Event, frozen=True):
     """The step was cancelled, before or while it ran. `blocker` is the cancelled step on which it depends.
 
     blocker: the number of the cancelled step for which this one waited; null if a user cancelled this one
-    noticed: whether no report gives the time of the end; then `at` is when a tick noticed it, or when the host booted
-        afterwards
-    usage: what the attempt used; null if it is not known yet, or never
+    noticed: true if no report gives the time of the end; then `at` is when a tick noticed the end, or when the host
+        booted afterwards
+    usage: what the attempt used; null if this is not known yet, or will never be known
 
     Result: state CANCELLED, phase DONE
     """
@@ -193,7 +194,7 @@ class OutputDoubted(Event, frozen=True):
     """The local step finished so shortly before its host went down that its output may be incomplete.
 
     host: the name of the host
-    alive_at: the last time before that at which the host was certainly up, in microseconds UTC
+    alive_at: when the host was last certainly up before it went down, in microseconds UTC
     booted_at: when the host came up again, in microseconds UTC; null if that is not known
 
     Result: nothing
@@ -214,7 +215,7 @@ class StepDryRun(Event, frozen=True):
 
 
 class StepReset(Event, frozen=True):
-    """The step will be submitted again, with its counters at zero. Dependents that have finished were reset before.
+    """The step will be submitted again, with its counters at zero. Dependents that had finished were reset before it.
 
     A step that had started resumes with its restart script, if it has one and the request was not `from_scratch`.
 

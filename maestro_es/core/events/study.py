@@ -16,7 +16,7 @@ from maestro_es.core.model import Micros, Param, Settings, StudyStatus
 
 
 class InvocationStarted(Event, frozen=True):
-    """A process began to write. It writes this event before its first other event, and never alone.
+    """A process began to write to the log. It writes this event together with its first other event.
 
     `boot_id` changes with every boot of the host. `machine` distinguishes hosts with the same name. `booted_at` is the
     time of the boot. Each of them is empty or 0 if it is unknown.
@@ -29,8 +29,8 @@ class InvocationStarted(Event, frozen=True):
     version: the version of maestro-es
     machine: an id that distinguishes hosts with the same name; empty if unknown
     booted_at: when the host booted, in microseconds UTC by its own clock; 0 if unknown
-    driver: what started the process: cron, scrontab, systemd, runner (of a local step that has ended), run --wait,
-        drive, person, or program (that uses the Python interface); empty if that is not known
+    driver: what started the process: cron, scrontab, systemd, runner (because its local step has ended), run --wait,
+        drive, person, or program (one that uses the Python interface); empty if that is not known
 
     Result: nothing
     """
@@ -93,7 +93,7 @@ class EnvironmentRecorded(Event, frozen=True):
 
 
 class StepTemplateAdded(Event, frozen=True):
-    """A step as the study file declares it, with the values of variables but without those of parameters.
+    """A step as the study file declares it. Variables are replaced with their values, but parameters are not.
 
     name: the name of the step in the study file
     description: what the step is for
@@ -111,8 +111,8 @@ class StepAdded(Event, frozen=True):
     """One instance of a template. The column `step` of the log has its number: 1, 2, 3 ... in launch order.
 
     `parents` are numbers of steps. `funnels` are names of templates, and all instances of these templates are parents.
-    `workspaces` maps each ``X`` of a ``$(X.workspace)`` in the template to a directory, relative like `workspace`.
-    `row` is the line in ``status.csv`` (0: the same as the number).
+    For each ``$(X.workspace)`` in the template, `workspaces` maps ``X`` to a directory. Its path has the form of
+    `workspace`. `row` is the line in ``status.csv`` (0: the same as the number).
 
     name: the name of the instance, unique in the study
     template: the name of its template
@@ -163,7 +163,7 @@ class ConnectionRemoved(Event, frozen=True):
 
 
 class SettingsChanged(Event, frozen=True):
-    """A setting, the adapter, the name, the description or the details of the study has changed.
+    """A setting of the study has changed, or its adapter, name, description or details.
 
     what: the name of a field of the settings, or adapter, name, description or details
     before: the old value
@@ -209,7 +209,7 @@ class CancelRequested(Event, frozen=True):
 
 
 class StudyCompleted(Event, frozen=True):
-    """Every step is done. `status` is a value of `StudyStatus`, and the exit code of ``run --wait``.
+    """Every step is done. `status` is a `StudyStatus`, and its value is the exit code of ``run --wait``.
 
     status: how the study ended
 
@@ -242,7 +242,7 @@ class StudyRelocated(Event, frozen=True):
 
 
 class LogRecovered(Event, frozen=True):
-    """The events after the one with the digest `head` are lost. The next events were recovered from other evidence.
+    """The events after the one with the digest `head` are lost. The next events were recovered from other sources.
 
     head: the digest of the last event that was not lost, in hex
 
@@ -254,7 +254,7 @@ class LogRecovered(Event, frozen=True):
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A corrected event: its `seq`, and in `data` its old payload.
+    """A corrected event: `seq` is its number, and `data` is its old payload.
 
     seq: the number of the event
     data: its payload as it was recorded, as text
@@ -265,7 +265,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class EventsCorrected(Event, frozen=True):
-    """Events that could not be decoded were corrected, and the digests from the first of them on were recomputed.
+    """Events that could not be decoded were corrected. All digests from the first of these events on were recomputed.
 
     `head` is the old digest of the last event. It can be computed again from the old payloads in `corrections`.
 

@@ -1,4 +1,4 @@
-"""Events that ticks record about the study as a whole: what they have noticed about the host and schedulers, and news.
+"""Events that ticks record about the study as a whole: about the host, schedulers, cascades and notifications.
 
 `maestro_es.core.study_rules` decides how each event changes the state.
 """
@@ -21,7 +21,7 @@ class Notice(str, enum.Enum):
 
 
 class RebootDetected(Event, frozen=True):
-    """The host has booted since the last event of the study. Boot ids show this, not clocks.
+    """The host has booted since the last event of the study. The boot id shows this; no clock is used.
 
     host: the name of the host
     before: its old boot id
@@ -49,7 +49,7 @@ class TicksMissed(Event, frozen=True):
 
 
 class PollFailed(Event, frozen=True):
-    """A scheduler did not answer. Only the first tick without an answer records this. Nothing is concluded from it.
+    """A scheduler did not answer. Only the first tick without an answer records this. Ticks conclude nothing from it.
 
     adapter: the name of the scheduler
     message: the error message
@@ -87,11 +87,11 @@ class CascadeCompleted(Event, frozen=True):
 
 
 class NotificationRequested(Event, frozen=True):
-    """A notification will be sent by a process of its own. If there is no outcome, a later tick requests it again.
+    """A separate process will send a notification. If it records no outcome, a later tick requests another process.
 
-    about: what it is about
-    since: the changes after the event with this number are part of it; 0 means all
-    number: how often it has been requested
+    about: what the notification is about
+    since: the notification covers the changes after the event with this number; 0 means all changes
+    number: how many times the notification has been requested, this time included
 
     Result: nothing
     """
@@ -104,7 +104,7 @@ class NotificationRequested(Event, frozen=True):
 class NotificationEnded(Event, frozen=True):
     """A notification was sent, or its command has failed.
 
-    request: the number of the event that requested it
+    request: the number of the event that requested the notification
     problem: why it may not have arrived; empty if it was sent
 
     Result: nothing
