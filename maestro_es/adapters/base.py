@@ -279,6 +279,7 @@ class SubmitsTogether(Protocol):
     def submit_together(self, jobs: Mapping[int, Job]) -> dict[int, Outcome] | SubmittingArray:
         """Submit these jobs, or begin to submit them. Each has an outcome of its own.
 
+        A job without an outcome was not sent, and needs a command of its own.
         A scheduler's answer never raises an error.
         """
 

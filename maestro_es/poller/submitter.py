@@ -8,6 +8,7 @@ jobs, or a job array.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -78,6 +79,8 @@ class Submitter:
         self._has_called = False
         self._done = last_error is not None
         self._under_way: dict[Command, _UnderWay] = {}
+        #: Calls for jobs that one command could not submit together.
+        self._left: deque[PreparedCall] = deque()
 
     def submit(self, calls: Iterable[PreparedCall]) -> Generator[Outcomes]:
         """Submit attempts, or withdraw them; yields the outcomes of each call as soon as they are known.
@@ -86,16 +89,20 @@ class Submitter:
         """
         try:
             for call in calls:
-                while len(self._under_way) >= self._room:
-                    yield from self._ended()
-                outcomes = self._begin(call)
-                if outcomes:
-                    yield outcomes
-            while self._under_way:
-                yield from self._ended()
+                yield from self._make(call)
+            while self._under_way or self._left:
+                yield from self._make(self._left.popleft()) if self._left else self._ended()
         finally:  # the caller has stopped; calls under way are still completed
             for under_way in self._under_way.values():
                 under_way.outcomes()
+
+    def _make(self, call: PreparedCall) -> Iterator[Outcomes]:
+        """Begin a call as soon as there is room for it."""
+        while len(self._under_way) >= self._room:
+            yield from self._ended()
+        outcomes = self._begin(call)
+        if outcomes:
+            yield outcomes
 
     def _begin(self, call: PreparedCall) -> Outcomes:
         """Begin a call; returns the outcomes that are known at once."""
@@ -136,6 +143,7 @@ class Submitter:
 
     def _conclude(self, call: PreparedCall, jobs: Mapping[int, Job], outcomes: Mapping[int, Outcome]) -> Outcomes:
         self._room = self._adapter.max_concurrent_submissions
+        self._left += (PreparedCall({index: call.attempts[index]}) for index in jobs if index not in outcomes)
         left = {index: self._withdraw(jobs[index]) for index, one in outcomes.items() if isinstance(one, NotAttempted)}
         outcomes = {**outcomes, **left}
         if any(isinstance(outcome, QueueFull) for outcome in outcomes.values()):

@@ -23,6 +23,7 @@ The words for "flux job submit" are those of `tools.testbed.scheduler`, and thes
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import runpy
@@ -152,6 +153,12 @@ class Fake:
 
     def answer(self, spec: str) -> tuple[str, int]:
         """Queue a job as planned. Returns the answer that was planned, and the id of the job."""
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return self.next_answer(spec)
+
+    def next_answer(self, spec: str) -> tuple[str, int]:
+        """Do the same without a lock."""
         answers = self.said("answers").splitlines()
         (self.folder / "answers").write_text("".join(f"{word}\n" for word in answers[1:]))
         answer = answers[0] if answers else "accept"

@@ -52,7 +52,7 @@ from maestro_es.adapters.queue_entries import believed
 from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.environment import Environment, for_node, for_runner, umask_for_node
 from maestro_es.core.model import JobState, Phase, StepRecord
-from maestro_es.core.submission import Accepted, InDoubt, NotAttempted, Outcome, ScriptFailed
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.errors import Unreachable
 
 _URI = "FLUX_URI"
@@ -90,10 +90,11 @@ class FluxJobs(BatchJobs):
 
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None) -> None:
         super().__init__(environment, of_steps)
-        #: Data for submissions, which is queried once: the start of the instance, whether it has named queues, and the
-        #: templates of descriptions.
+        #: Data for submissions, which is queried once: the start of the instance, whether it has named queues and a
+        #: usable Python, and the templates of descriptions.
         self._instance: str | None = None
         self._has_queues: bool | None = None
+        self._has_python = True
         self._templates: dict[tuple[str, ...], Completed] = {}
 
     @property
@@ -137,7 +138,9 @@ class FluxJobs(BatchJobs):
         return self.begin(argv, described.job, read, more=self._address(), done=done)
 
     def send_together(self, described: Mapping[int, Described]) -> dict[int, Outcome] | SubmittingArray:
-        """Begin to submit descriptions with one process. If Flux's Python can't run it, each of them gets its own."""
+        """Begin to submit descriptions with one process. If Flux's Python can't run it, there are no outcomes."""
+        if not self._has_python:
+            return {}
         lines = [line for one in described.values() for line in (keywords(one.options), one.spec)]
         memory, path = _in_memory(b"\n".join([*lines, b""]))
         environment = next(iter(described.values())).job.environment
@@ -154,7 +157,7 @@ class FluxJobs(BatchJobs):
         return SubmittingArray(command, lambda: self._sent(command, memory, described))
 
     def _sent(self, command: Command, memory: int, described: Mapping[int, Described]) -> dict[int, Outcome]:
-        """Return the outcomes of `send_together`. Jobs without an answer are in doubt."""
+        """Return the outcomes of `send_together`. Jobs without an answer are in doubt, unless no job was sent."""
         try:
             answers = read_answers(completed(command), len(described))
         except Unreachable as error:
@@ -162,17 +165,9 @@ class FluxJobs(BatchJobs):
         finally:
             os.close(memory)
         if answers is None:
-            return self._one_by_one(described)
+            self._has_python = False
+            return {}
         return {index: self._with_instance(answer) for index, answer in zip(described, answers, strict=True)}
-
-    def _one_by_one(self, described: Mapping[int, Described]) -> dict[int, Outcome]:
-        """Submit descriptions one after the other, until one is in doubt. The rest is not attempted."""
-        outcomes: dict[int, Outcome] = dict.fromkeys(described, NotAttempted())
-        for index, one in described.items():
-            outcomes[index] = _outcome_of(self.send(one))
-            if isinstance(outcomes[index], InDoubt):
-                break
-        return outcomes
 
     def _address(self) -> dict[str, str]:
         """Return the variable that leads to the instance, for commands in the environment of a job."""
@@ -291,10 +286,6 @@ def _in_memory(text: bytes) -> tuple[int, str]:
     memory = os.memfd_create("jobspec")
     os.write(memory, text)
     return memory, f"/proc/{os.getpid()}/fd/{memory}"
-
-
-def _outcome_of(begun: Outcome | Submitting) -> Outcome:
-    return begun.outcome() if isinstance(begun, Submitting) else begun
 
 
 def _judged(step: StepRecord, info: JobInfo, start: str) -> JobInfo:
