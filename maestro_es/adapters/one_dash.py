@@ -20,6 +20,7 @@ from maestro_es.adapters.script import (
     header,
     names_beaten,
     passed_through,
+    refusals,
     shebang,
 )
 from maestro_es.core.model import is_scheduled
@@ -101,8 +102,10 @@ class OneDashAdapter(BatchAdapter, ABC):
         return self._jobs.submit(job, argv)
 
     def _embedded(self, command: str) -> list[str]:
-        free = self.refused - self.harmless
-        return embedded(command, self.facts.directive, free, single_dash=self.has_long_names)
+        refused = self.refused - self.harmless
+        return embedded(
+            command, self.facts.directive, lambda options: refusals(options, refused, single_dash=self.has_long_names)
+        )
 
     def _anchored(self, options: Sequence[str], job: Job) -> list[str]:
         """Return the options, with the paths of files made absolute.

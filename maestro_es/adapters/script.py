@@ -7,7 +7,8 @@ it as arguments. Both come from the same list, so they can't differ. The adapter
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -192,41 +193,39 @@ def _option_name(key: object) -> str:
     return match[1]
 
 
-def embedded(command: str, sentinel: str, refused: Collection[str], *, single_dash: bool = False) -> list[str]:
-    """Return the options on lines with the sentinel before the first command of a step's own text.
+def embedded(text: str, directive: str, faults: Callable[[Sequence[str]], Iterable[str]] = lambda _: ()) -> list[str]:
+    """Return the options on lines that begin with a directive, before the first command of a script.
 
     In Maestro, the submit command reads them from the script. maestro-es submits the runner, so it passes them as
-    arguments. ValueError names all options that users can't set, or that can't be read.
+    arguments. `faults` yields a message about each option of a line that can't be used, beginning with the option.
+    ValueError names all of them, and all lines that can't be read.
     """
     result: list[str] = []
     wrong: list[str] = []
-    for line in command.split("\n"):
-        if line.startswith(f"{sentinel} "):
+    for line in text.split("\n"):
+        options = line.removeprefix(directive)
+        if options != line and (directive.endswith(":") or options[:1].isspace()):
             try:
                 import shlex  # noqa: PLC0415 - needed only for a script with such lines
 
-                on_line = shlex.split(line.removeprefix(sentinel), comments=True)
+                on_line = [*takewhile(lambda word: not word.startswith("#"), shlex.split(options))]
             except ValueError as error:
                 wrong.append(f"{line}: {error}")
                 continue
             result += on_line
-            wrong += (
-                f"{sentinel} {word} can't be used there, because maestro-es controls this option"
-                for word in on_line
-                if _is_refused(word, refused, single_dash=single_dash)
-            )
+            wrong += (f"{directive} {fault}" for fault in faults(on_line))
         elif line.strip() and not line.lstrip().startswith("#"):
             break
     stop_if(wrong)
     return result
 
 
-def _is_refused(word: str, refused: Collection[str], *, single_dash: bool) -> bool:
-    """Whether a word is one of the refused options. A short option may be joined to its value."""
-    if not word.startswith("-"):
-        return False
-    name = word.lstrip("-").partition("=")[0]
-    return name in refused or (not single_dash and not word.startswith("--") and name[:1] in refused)
+def refusals(options: Iterable[str], refused: Collection[str], *, single_dash: bool = False) -> Iterator[str]:
+    """Yield a message about each option that is `refused`. A short option may be joined to its value."""
+    for word in options:
+        name = re.match("-+([^=]+)" if single_dash else r"(?:--([\w-]+)|-(\w))", word)
+        if name and (name[1] in refused if single_dash else not is_free(name[1] or name[2], refused)):
+            yield f"{word} can't be used there, because maestro-es controls this option"
 
 
 class ScriptsOnly:

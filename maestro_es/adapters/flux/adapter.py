@@ -24,7 +24,7 @@ from maestro_es.adapters import schedulers
 from maestro_es.adapters.base import Job, Submitting, SubmittingArray
 from maestro_es.adapters.batch import BatchAdapter
 from maestro_es.adapters.flux.client import Described, FluxJobs, flux_environment
-from maestro_es.adapters.flux.options import DIRECTIVE, EXCLUSIVE, check, directives, embedded, launch
+from maestro_es.adapters.flux.options import DIRECTIVE, EXCLUSIVE, check, directives, launch, options_in
 from maestro_es.adapters.launcher import Resources, fill_in
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import Directive, arguments, header, option, shebang
@@ -135,7 +135,7 @@ class FluxAdapter(BatchAdapter):
         return FluxJobs(environment).submit_script(path, folder)
 
     def _options(self, job: Job) -> list[str]:
-        return embedded(job.edited) if job.edited else arguments(self.directives(job.name, job.run))
+        return options_in(job.edited) if job.edited else arguments(self.directives(job.name, job.run))
 
 
 def is_nested(run: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from maestro_es.adapters.base import stop_if
 from maestro_es.adapters.launcher import Resources, whole_number
-from maestro_es.adapters.script import Directive, exclusive, is_free, option, pairs, passed_through
+from maestro_es.adapters.script import Directive, embedded, exclusive, option, pairs, passed_through, refusals
 from maestro_es.core.model import is_scheduled
 from maestro_es.core.walltime import walltime_seconds
 
@@ -185,29 +185,6 @@ def check(run: Mapping[str, Any]) -> None:
         stop_if([f"nodes is {nodes} and procs is {procs}; Flux needs at least one task for each node"])
 
 
-def embedded(script: str) -> list[str]:
-    """Return the options on the ``#flux:`` lines of a script that a user has edited.
-
-    ValueError names all options that users can't set, or that can't be read.
-    """
-    result: list[str] = []
-    wrong: list[str] = []
-    for line in script.split("\n"):
-        if line.startswith(DIRECTIVE):
-            try:
-                import shlex  # noqa: PLC0415 - needed only for an edited script
-
-                on_line = shlex.split(line.removeprefix(DIRECTIVE), comments=True)
-            except ValueError as error:
-                wrong.append(f"{line}: {error}")
-            else:
-                result += on_line
-                wrong += (
-                    f"{DIRECTIVE} {word} can't be used there, because maestro-es controls this option"
-                    for word in on_line
-                    if word.startswith("-") and not is_free(word.partition("=")[0].lstrip("-"), _REFUSED - _HARMLESS)
-                )
-        elif line.strip() and not line.lstrip().startswith("#"):
-            break
-    stop_if(wrong)
-    return result
+def options_in(script: str) -> list[str]:
+    """Return the options in a script that a user has edited. ValueError names those that can't be used there."""
+    return embedded(script, DIRECTIVE, lambda options: refusals(options, _REFUSED - _HARMLESS))

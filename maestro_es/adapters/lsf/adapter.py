@@ -207,7 +207,7 @@ class LsfAdapter(OneDashAdapter):
         """Submit a script as Maestro does. Its header has the options of the job."""
         try:
             text = Path(path).read_text(errors="surrogateescape")
-            options = embedded(text, FACTS.directive, ())
+            options = embedded(text, FACTS.directive)
         except (OSError, ValueError) as error:
             return ScriptFailed(f"{path}: {error}")
         return LsfJobs(environment).submit_script(path, folder, options)

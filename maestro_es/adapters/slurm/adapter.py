@@ -11,7 +11,6 @@ lines. If an option appears twice, the last one counts.
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,12 +25,13 @@ from maestro_es.adapters.script import (
     Directive,
     arguments,
     comment_of,
+    embedded,
     exclusive,
     header,
-    is_free,
     names_beaten,
     option,
     passed_through,
+    refusals,
     resources,
     shebang,
 )
@@ -78,13 +78,11 @@ _HARMLESS = frozenset({"job-name", "J", "parsable", "quiet", "Q", "requeue", "no
 
 #: Words on a separate line, between the options for the parts of a heterogeneous job.
 _SEPARATORS = ("hetjob", "packjob")
-_EMBEDDED = re.compile(r"#SBATCH\s+(.*)")
 #: Options that name a file, in the same word or in the next one. In a name with a backslash, Slurm replaces no
 #: patterns.
 _OF_FILES = re.compile(r"(--output|--error|--input|-[oei])(=?)([^\\]*)")
 #: A size that sbatch accepts (22.05): "4GB", but not "4.5G" or "4 G". A space before it is allowed.
 _SIZE = re.compile(r"\s*\+?[0-9]+(?:[kmgt]b?)?", re.IGNORECASE)
-_LONG, _SHORT = re.compile(r"--([\w-]+)"), re.compile(r"-(\w)")
 
 #: A walltime that Slurm accepts, according to time_str2secs and _is_valid_timespec in its parse_time.c.
 _WALLTIME = r"(?i:infinite|unlimited)|-1|[0-9]+(:[0-9]+){0,2}|-[0-9]+|[0-9]+-|[0-9]+-[0-9]+(:[0-9]+){0,2}"
@@ -182,40 +180,16 @@ def _memory(asked: object) -> list[Directive]:
     return directives
 
 
-def embedded(command: str) -> list[str]:
-    """Return the options on ``#SBATCH`` lines before the first command of a step's own text.
-
-    In Maestro, sbatch reads them from the script that is submitted. maestro-es submits the runner, so it passes them
-    as arguments. ValueError names all options that users can't set, or that can't be read.
-    """
-    result: list[str] = []
-    wrong: list[str] = []
-    for line in command.split("\n"):
-        options = _EMBEDDED.match(line)
-        if options:
-            try:
-                import shlex  # noqa: PLC0415 - needed only for a script with such lines
-
-                on_line = list(itertools.takewhile(lambda word: not word.startswith("#"), shlex.split(options[1])))
-            except ValueError as error:
-                wrong.append(f"{line}: {error}")
-            else:
-                result += on_line
-                wrong += _ours(on_line)
-                wrong += (f"#SBATCH {word} has no value" for word in without_value(on_line))
-                wrong += (f"#SBATCH {word} makes several jobs of one step" for word in on_line if word in _SEPARATORS)
-        elif line.strip() and not line.lstrip().startswith("#"):
-            break
-    stop_if(wrong)
-    return result
+def options_in(command: str) -> list[str]:
+    """Return the options before the first command of a text. ValueError names those that can't be used there."""
+    return embedded(command, FACTS.directive, _faults)
 
 
-def _ours(options: Iterable[str]) -> Iterator[str]:
-    """Yield a message for each option that users can't set."""
-    for word in options:
-        name = _LONG.match(word) or _SHORT.match(word)
-        if name and not is_free(name[1], _REFUSED - _HARMLESS):
-            yield f"#SBATCH {word} can't be used there, because maestro-es controls this option"
+def _faults(options: Sequence[str]) -> Iterator[str]:
+    """Yield a message for each option on a line that can't be used there."""
+    yield from refusals(options, _REFUSED - _HARMLESS)
+    yield from (f"{word} has no value" for word in without_value(options))
+    yield from (f"{word} makes several jobs of one step" for word in options if word in _SEPARATORS)
 
 
 def anchored(options: Iterable[str], folder: str) -> list[str]:
@@ -272,7 +246,7 @@ class SlurmAdapter(InsideAdapter):
                 directives = self.directives(job_name, description, run, with_cpus=with_cpus)
             for key in ("cmd", "restart"):
                 with noting(wrong):
-                    embedded(str(run.get(key) or ""))
+                    options_in(str(run.get(key) or ""))
         stop_if(wrong)
         return header(first, "#SBATCH", directives)
 
@@ -315,7 +289,7 @@ class SlurmAdapter(InsideAdapter):
     def array_key(self, job: Job) -> tuple[str, ...] | None:
         """Return the options of a job apart from its name and its files. A job with its own files has no key."""
         directed = [] if job.edited else self.directives(job.name, job.description, job.run)
-        shared = (*arguments(one for one in directed if one.option not in arrays.OWN), *embedded(job.command))
+        shared = (*arguments(one for one in directed if one.option not in arrays.OWN), *options_in(job.command))
         has_usual_files = sum(one.option in arrays.OWN for one in directed) == len(arrays.OWN)
         can_be_listed = all(map(can_hold, (str(job.workspace), job.script, job.name)))
         return shared if has_usual_files and can_be_listed and arrays.can_be_shared(shared) else None
@@ -346,13 +320,13 @@ class SlurmAdapter(InsideAdapter):
     def _shared_options(self, array: Array, *, with_cpus: bool = True) -> list[str]:
         job = array.first
         directed = self.directives(job.name, job.description, job.run, with_cpus=with_cpus)
-        return [*arguments(one for one in directed if one.option not in arrays.OWN), *embedded(job.command)]
+        return [*arguments(one for one in directed if one.option not in arrays.OWN), *options_in(job.command)]
 
     def _options(self, job: Job, *, with_cpus: bool = True) -> list[str]:
         directed = []
         if not job.edited:
             directed = arguments(self.directives(job.name, job.description, job.run, with_cpus=with_cpus))
-        options = directed + embedded(job.edited or job.command)
+        options = directed + options_in(job.edited or job.command)
         return anchored(options, str(job.workspace))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from maestro_es.adapters.flux.adapter import is_nested
-from maestro_es.adapters.flux.options import check, embedded
+from maestro_es.adapters.flux.options import check, options_in
 
 
 @pytest.mark.parametrize(
@@ -43,18 +43,18 @@ def test_resources_that_no_flux_takes_are_refused_before_there_is_a_study(run: d
 def test_an_edited_script_has_the_options_of_its_job():
     script = '#!/bin/bash\n#MAESTRO-INFO x\n#flux: -N 2 # nodes\n#flux: --job-name="a b"\n\necho hi\n#flux: -n 9\n'
 
-    assert embedded(script) == ["-N", "2", "--job-name=a b"]
+    assert options_in(script) == ["-N", "2", "--job-name=a b"]
 
 
 @pytest.mark.parametrize("line", ["--wrap", "--cc=1-3", "--dry-run", "--wait", "--bcc=2", "--watch"])
 def test_an_edited_script_can_not_say_what_maestro_es_decides(line: str):
     with pytest.raises(ValueError, match=f"#flux: {line} can't be used there"):
-        embedded(f"#!/bin/bash\n#flux: {line}\n")
+        options_in(f"#!/bin/bash\n#flux: {line}\n")
 
 
 def test_an_edited_script_with_an_open_quote_is_refused():
     with pytest.raises(ValueError, match="No closing quotation"):
-        embedded("#!/bin/bash\n#flux: --job-name='a\n")
+        options_in("#!/bin/bash\n#flux: --job-name='a\n")
 
 
 @pytest.mark.parametrize(("nested", "expected"), [(True, True), (False, False), ("False", False), ("true", True)])

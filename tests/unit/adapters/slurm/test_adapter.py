@@ -7,7 +7,7 @@ import pytest
 from maestro_es.adapters.base import Faults
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
-from maestro_es.adapters.slurm.adapter import SlurmAdapter, anchored, embedded
+from maestro_es.adapters.slurm.adapter import SlurmAdapter, anchored, options_in
 from maestro_es.core.environment import Environment
 
 BATCH = {"type": "slurm", "host": "h", "bank": "b", "queue": "q"}
@@ -127,7 +127,7 @@ def test_a_step_takes_over_what_maestro_lets_it_take_over(
     ],
 )  # fmt: skip
 def test_options_in_front_of_a_steps_first_command_are_options_of_its_job(command: str, words: list[str]):
-    assert embedded(command) == words
+    assert options_in(command) == words
 
 
 @pytest.mark.parametrize(
@@ -150,15 +150,15 @@ def test_options_there_that_are_ours_to_give_are_refused(key: str, option: str):
 )
 def test_options_that_would_take_the_runner_for_their_value_are_refused(line: str, says: str):
     with pytest.raises(ValueError, match=says):
-        embedded(f"{line}\ntrue")
-    assert embedded("#SBATCH --time 5 -n 2 --exclusive --nice -w node1 --comment -x") == [
+        options_in(f"{line}\ntrue")
+    assert options_in("#SBATCH --time 5 -n 2 --exclusive --nice -w node1 --comment -x") == [
         "--time", "5", "-n", "2", "--exclusive", "--nice", "-w", "node1", "--comment", "-x"
     ]  # fmt: skip
 
 
 def test_a_line_of_options_that_can_not_be_read_is_named():
     with pytest.raises(ValueError, match='#SBATCH --comment="half: No closing quotation'):
-        embedded('#SBATCH --comment="half')
+        options_in('#SBATCH --comment="half')
 
 
 def test_a_description_is_one_line_that_sbatch_reads_as_it_is():
