@@ -1,4 +1,4 @@
-"""Prints events and counts of events as a table, JSON or CSV, all at once or as they are recorded.
+"""Prints events and counts of events as a table, JSON or CSV, all at once or as they come.
 
 `maestro_es.audit.history` finds the events and their texts.
 """
@@ -35,10 +35,7 @@ _ORDERED = {"day", "hour", "attempt", "invocation"}
 
 @dataclass
 class EventOutput:
-    """Prints events, each with the directory of its study if `with_study`.
-
-    Times in tables are local, or UTC if `utc`.
-    """
+    """Prints events, each with the directory of its study if `with_study`. Tables have local times, or UTC."""
 
     form: Format
     utc: bool
@@ -71,7 +68,7 @@ class EventOutput:
     def show_counts(self, fields: Sequence[str], counts: Counter[tuple[object, ...]]) -> None:
         """Print the number of events for each combination of values.
 
-        The most frequent combination comes first. Days and similar values are sorted by value instead.
+        The most frequent one comes first. Days and similar values are sorted instead.
         """
         ordered = _ORDERED & set(fields)
         rows = sorted(counts.items(), key=lambda row: (not ordered and -row[1], [_order(value) for value in row[0]]))

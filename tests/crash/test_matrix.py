@@ -10,11 +10,12 @@ import pytest
 
 from maestro_es.core.model import State
 from maestro_es.study.session import Session
-from tools.crash_matrix.calls import SBATCH, Point, read_trace
+from tools.crash_matrix.calls import Point, read_trace
 from tools.crash_matrix.campaign import Campaign
 from tools.crash_matrix.coverage import Coverage
 from tools.crash_matrix.faults import FAULTS, SURVEY
-from tools.crash_matrix.scenes import SCENES
+from tools.crash_matrix.scenes import SCENES, TOGETHER
+from tools.crash_matrix.schedulers import SlurmOfTrials
 from tools.crash_matrix.study import SETTINGS, Outcome, create, judge, thirty_steps, waiting_for
 from tools.crash_matrix.table import BEGIN, DOCUMENT, END
 from tools.crash_matrix.trial import Row
@@ -24,16 +25,16 @@ SIGNED = "echo begin $MAESTRO_ES_TOKEN >>{0}; echo end $MAESTRO_ES_TOKEN >>{0}"
 
 
 def test_the_study_has_thirty_steps(tmp_path: Path):
-    steps = thirty_steps(tmp_path / "ledger", seconds=0.3, slow_on_cluster=True)
+    steps = thirty_steps(tmp_path / "ledger", seconds=0.3, walltime="00:01:00")
     assert len(steps) == len({step.name for step in steps}) == 30
     assert {step.scheduled for step in steps} == {True, False}
-    create(tmp_path / "study", steps)
+    create(tmp_path / "study", steps, SlurmOfTrials.batch, SlurmOfTrials.keys)
     with Session(tmp_path / "study") as study:
         assert study.graph.study.steps == 30
 
 
 def test_what_waits_for_a_step_is_known(tmp_path: Path):
-    steps = thirty_steps(tmp_path / "ledger", seconds=0.3, slow_on_cluster=True)
+    steps = thirty_steps(tmp_path / "ledger", seconds=0.3, walltime="00:01:00")
     assert waiting_for(steps, "chain_5") == {"post"}
     assert {"join", "late_0", "sum", "post"} <= waiting_for(steps, "fan_3")
     assert len(waiting_for(steps, "fan_3")) == 8
@@ -186,11 +187,14 @@ def test_the_document_shows_every_fault_many_times_and_nothing_broken():
     assert all(int(row["times"]) > 0 for row in faults.values())
     assert [both[key] for key in ("lost", "doubled", "wrongly failed")] == ["0", "0", "0"]
     assert int(both["no verdict"]) * 100 < int(both["studies"])  # trials that broke off prove nothing, and are few
-    kills = sum(int(faults[name]["times"]) for name in ("tick-killed", "tick-killed-anytime", "sbatch-killed"))
+    kills = sum(int(faults[name]["times"]) for name in ("tick-killed", "tick-killed-anytime", "client-killed"))
     assert kills >= 2000
 
 
-@pytest.mark.parametrize(("fault", "scenes"), [("tick-killed", list(SCENES)), ("sbatch-killed", [SBATCH])])
+@pytest.mark.parametrize(
+    ("fault", "scenes"),
+    [("tick-killed", [name for name in SCENES if name != TOGETHER]), ("client-killed", ["sbatch"])],
+)
 def test_the_document_shows_kills_at_every_call_that_changes_something_in_every_scene(fault: str, scenes: list[str]):
     [table] = [table for table in tables_of_the_document() if table[0][0] == f"`{fault}`"]
     head, _, *rows = table

@@ -9,7 +9,7 @@ from tools.crash_matrix.faults import FAULTS, SURVEY
 
 #: How often; faults that are not here need a cluster of their own for half a minute, and come up in test_studies, too.
 SHORT = {
-    "tick-killed": 40, "tick-killed-anytime": 30, "call-fails": 10, "sbatch-killed": 20, "two-ticks": 8,
+    "tick-killed": 40, "tick-killed-anytime": 30, "call-fails": 10, "client-killed": 20, "two-ticks": 8,
     "ticks-overlap": 8, "tick-frozen": 4, "reboot": 2, "runner-killed": 3, "batch-script-killed": 1, "report-lost": 3,
     "cancelled-by-hand": 1, "requeued": 2, "id-reused": 2, "inbox-full": 1, "log-read-only": 1, "controller-killed": 2,
     "slurmd-killed": 1, "node-down": 2,

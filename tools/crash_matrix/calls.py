@@ -42,9 +42,9 @@ _TOUCHES = (
     ("status", re.compile(r"status\.csv|\.status\.lock|last-tick|status-blocks")),
     ("scheduler", re.compile(r"^(vfork|clone3?|wait4|poll|pipe2|dup2|kill)\(|<pipe:|<(UNIX|socket):")),
 )
-#: The scene for the calls of sbatch itself.
-SBATCH = "sbatch"
-TOUCHED = (*(name for name, _ in _TOUCHES), "workspace", SBATCH)
+#: The calls of a command that submits.
+CLIENT = "client"
+TOUCHED = (*(name for name, _ in _TOUCHES), "workspace", CLIENT)
 _LINE = re.compile(r"(\w+)\((.*)")
 _EFFECT = re.compile(r"kill\(\d+, 0\)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,23 +11,25 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.crash_matrix.calls import SBATCH, Point
+from tools.crash_matrix.calls import Point
 from tools.crash_matrix.coverage import Cell, Coverage
 from tools.crash_matrix.faults import FAST, FAULTS, SURVEY
-from tools.crash_matrix.scenes import SCENES
+from tools.crash_matrix.scenes import scenes_of
+from tools.crash_matrix.schedulers import find_scheduler
 from tools.crash_matrix.trial import DEADLINE, Row, Task
+from tools.kill_matrix.clusters import running
 from tools.slurm_cluster.cluster import Cluster
 
 REPOSITORY = Path(__file__).parents[2]
 
-#: The scenes with calls at which a fault can happen.
-_SCENES = (*SCENES, SBATCH)
+#: The kind of scheduler that the faults are made for.
+SLURM = "slurm"
 
 #: After this number of studies in a row that did not meet their fault, the campaign gives up the fault.
 _IN_VAIN = 8
@@ -84,13 +87,23 @@ class Tally:
 class Campaign:
     """Runs trials in a folder. The files of failed trials stay there, with their rows.
 
-    If the folder has rows already, the campaign continues from them. Then it needs another seed.
+    If the folder has rows already, the campaign continues from them. Then it needs another seed. It uses Slurm, or
+    another `kind` of scheduler, and all of its scenes, or only some `scenes`.
     """
 
     def __init__(
-        self, folder: Path, goals: Mapping[str, int], *, workers: int, seed: int, minutes: float, arrays: bool = False
+        self,
+        folder: Path,
+        goals: Mapping[str, int],
+        *,
+        workers: int,
+        seed: int,
+        minutes: float,
+        arrays: bool = False,
     ) -> None:
         self.folder = folder
+        self.kind = SLURM
+        self.scenes: Sequence[str] = ()
         self._arrays = arrays
         self.goals = dict(goals)
         self.tallies = {name: Tally(FAULTS[name].words) for name in goals}
@@ -104,7 +117,9 @@ class Campaign:
         self._workers = workers
         self._lock = threading.Lock()
         self._end = time.monotonic() + minutes * 60
-        self._cluster = ""
+        self._scheduler = ""
+        #: The name and version of the scheduler.
+        self.version = ""
 
     def run(self) -> dict[str, Tally]:
         """Run the campaign to its end."""
@@ -112,23 +127,34 @@ class Campaign:
         shared = [name for name in self.goals if not FAULTS[name].alone]
         alone = [name for name in self.goals if FAULTS[name].alone]
         self._recall()
-        cluster = Cluster.start(self.folder / f"slurm-{self._seed}", FAST) if shared else None
-        try:
-            self._cluster = str(cluster.folder) if cluster else ""
-            with ThreadPoolExecutor(self._workers + _CLUSTERS) as pool:
-                others = [pool.submit(self._work, alone) for _ in range(_CLUSTERS)]
-                if self._coverage:
-                    list(pool.map(self._survey, [scene for scene in _SCENES if scene not in self._surveyed]))
-                others += [pool.submit(self._work, shared) for _ in range(self._workers)]
-                for other in others:
-                    other.result()
-        finally:
-            if cluster:
-                cluster.stop()
+        with contextlib.ExitStack() as stack, ThreadPoolExecutor(self._workers + _CLUSTERS) as pool:
+            others = [pool.submit(self._work, alone) for _ in range(_CLUSTERS)]
+            self._scheduler = stack.enter_context(self._shared()) if shared else ""
+            scenes = scenes_of(find_scheduler(self._scheduler, fast=True)) if self._coverage else []
+            scenes = [scene for scene in scenes if not self.scenes or scene in self.scenes]
+            list(pool.map(self._survey, [scene for scene in scenes if scene not in self._surveyed]))
+            others += [pool.submit(self._work, shared) for _ in range(self._workers)]
+            for other in others:
+                other.result()
         for name, coverage in self._coverage.items():
             cells = coverage.cells()
-            self.tallies[name].coverage = {scene: cells[scene] for scene in _SCENES if cells.get(scene)}
+            self.tallies[name].coverage = {scene: cells[scene] for scene in scenes if cells.get(scene)}
         return self.tallies
+
+    @contextlib.contextmanager
+    def _shared(self) -> Iterator[str]:
+        """Have a scheduler that most faults share. Yields its name."""
+        folder = self.folder / f"{self.kind}-{self._seed}"
+        if self.kind != SLURM:
+            with running(self.kind, folder) as scheduler:
+                self.version = scheduler.version()
+                yield self.kind
+            return
+        cluster = Cluster.start(folder, FAST)
+        try:
+            yield str(cluster.folder)
+        finally:
+            cluster.stop()
 
     def _recall(self) -> None:
         """Add the rows that an earlier campaign has left in the folder."""
@@ -194,8 +220,8 @@ class Campaign:
             seed = next(self._seeds)
         folder = self.folder / f"{name}-{seed}"
         folder.mkdir()
-        cluster = "" if FAULTS[name].alone else self._cluster
-        task = Task(name, cluster, seed, scene, points=list(points), arrays=self._arrays)
+        scheduler = "" if FAULTS[name].alone else self._scheduler
+        task = Task(name, scheduler, seed, scene, points=list(points), arrays=self._arrays)
         argv = ["unshare", "--mount", sys.executable, "-m", "tools.crash_matrix.trial", str(folder)]
         row = Row(name, seed, scene)
         try:

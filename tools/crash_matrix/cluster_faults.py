@@ -59,7 +59,7 @@ def requeued(trial: Trial) -> None:
 def id_reused(trial: Trial) -> None:
     """Let sbatch print the id of a foreign job, and submit nothing."""
     foreign = trial.cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 300").stdout.strip()
-    folder = trial.replace_sbatch(
+    folder = trial.replace_client(
         f'if take "$here/points"; then echo "$found" >>"$here/taken"; echo {foreign}; else exec "$real" "$@"; fi'
     )
     (folder / "points").mkdir()

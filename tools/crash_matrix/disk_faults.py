@@ -10,7 +10,7 @@ import time
 from maestro_es.drivers.cron_tick import TRY_AGAIN, WRONG
 from maestro_es.study.session import Session
 from tools.crash_matrix import ticks
-from tools.crash_matrix.calls import SBATCH, Point
+from tools.crash_matrix.calls import CLIENT, Point
 from tools.crash_matrix.kills import at_every_call
 from tools.crash_matrix.scenes import Stage
 from tools.crash_matrix.ticks import Attacked
@@ -26,7 +26,7 @@ _ERRORS = {
 def changes_files(point: Point) -> bool:
     """Return whether a call changes a file of the study, except by writing a page, or opens the log or its journal."""
     opens = point.call == "openat" and point.touches in ("log", "journal")
-    return point.touches not in ("", "scheduler", SBATCH) and (point.changes or opens) and point.call != "pwrite64"
+    return point.touches not in ("", "scheduler", CLIENT) and (point.changes or opens) and point.call != "pwrite64"
 
 
 def writes_log(point: Point) -> bool:

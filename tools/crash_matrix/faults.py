@@ -38,6 +38,9 @@ class Fault:
     calls: Callable[[Point], bool] | None = None
 
 
+#: The faults that are tried at each system call on other schedulers, too.
+EVERYWHERE = ("tick-killed", "client-killed")
+
 #: Not a fault, but a survey of the points at which a tick can be killed.
 SURVEY = "survey"
 
@@ -54,7 +57,7 @@ FAULTS: dict[str, Fault] = {
         "from some call onwards, every write or sync of the log fails: no space, input/output error",
         disk_faults.log_fails, 1000, lanes=2, calls=disk_faults.writes_log,
     ),
-    "sbatch-killed": Fault("sbatch is killed on entry to a system call", kills.sbatch_at_a_call, 400,
+    "client-killed": Fault("the command that submits is killed on entry to a system call", kills.client_at_a_call, 400,
                            calls=lambda point: not kills.is_of_tick(point)),
     "two-ticks": Fault("several ticks run at once, without a lock", host_faults.ticks_at_once, 300),
     "ticks-overlap": Fault(

@@ -1,16 +1,17 @@
-"""Kills the tick or sbatch, on entry to each of their system calls or at random times."""
+"""Kills the tick, or the command that submits, on entry to each of their system calls or at random times."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
 from tools.crash_matrix import ticks
-from tools.crash_matrix.calls import SBATCH, Point
-from tools.crash_matrix.scenes import Stage, finish, set_up
+from tools.crash_matrix.calls import CLIENT, Point
+from tools.crash_matrix.scenes import MANY, TOGETHER, Stage, finish, set_up
 from tools.crash_matrix.ticks import Attacked
 from tools.crash_matrix.trial import Trial
 
@@ -20,9 +21,9 @@ _STUDIES = 8
 
 
 def survey(trial: Trial) -> None:
-    """Find the calls of a scene's tick that touch the study, or the calls of sbatch."""
-    if trial.task.scene == SBATCH:
-        survey_sbatch(trial)
+    """Find the calls of a scene's tick that touch the study, or those of a submit command."""
+    if trial.task.scene in trial.scheduler.clients:
+        survey_client(trial)
         return
     stages = set_up(trial, trial.task.scene, _SURVEYED)
     for stage in filter(attrgetter("ready"), stages):
@@ -68,8 +69,8 @@ def tick_at_every_call(trial: Trial) -> None:
 
 
 def is_of_tick(point: Point) -> bool:
-    """Return whether a call belongs to a tick, and not to sbatch."""
-    return point.touches != SBATCH
+    """Return whether a call belongs to a tick, and not to a command that submits."""
+    return point.touches != CLIENT
 
 
 def tick_at_any_time(trial: Trial) -> None:
@@ -89,15 +90,16 @@ def tick_at_any_time(trial: Trial) -> None:
             ended += 1
 
 
-#: A script that runs the real sbatch under a tracer that records its calls.
-_TRACED_SBATCH = f'exec strace -q -o "$here/$$.trace" -e trace="{ticks.EVERYTHING}" "$real" "$@"'
+#: A script that runs the real command under a tracer that records its calls.
+_TRACED_CLIENT = f'TRACER="strace -q -o $here/$$.trace -e trace={ticks.EVERYTHING}"\ntraced "$@"'
 
-#: A script that runs the real sbatch under a tracer. It takes the file of a point, kills sbatch at this point, and
-#: records whether it did.
-_KILLED_SBATCH = """
+#: A script that runs the real command under a tracer. It takes the file of a point, kills the command at this point,
+#: and records whether it did.
+_KILLED_CLIENT = """
 if take "$here/points"; then
     call=${found%%.*} number=${found##*.}
-    strace -q -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number "$real" "$@"
+    TRACER="strace -q -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number"
+    traced "$@"
     code=$?
     [ $code = 0 ] && echo "$call $number" >>"$here/absent"
     [ $code = 137 ] || exit $code
@@ -108,21 +110,23 @@ exec "$real" "$@"
 """
 
 #: The points without a task: before and after the job exists.
-_POINTS = [Point(call, n, SBATCH, when=n) for call in ("sendto", "recvfrom") for n in range(1, 7)]
+_POINTS = [Point(call, n, CLIENT, when=n) for call in ("sendto", "recvfrom") for n in range(1, 7)]
 
 
-def survey_sbatch(trial: Trial) -> None:
-    """Find the calls of sbatch in some submissions."""
-    folder = trial.replace_sbatch(_TRACED_SBATCH)
-    stages = set_up(trial, "first submissions", _SURVEYED // 2)
+def survey_client(trial: Trial) -> None:
+    """Find the calls of a submit command in some submissions."""
+    folder = trial.replace_client(_TRACED_CLIENT, trial.task.scene)
+    scene = TOGETHER if trial.scheduler.submits_together else "first submissions"
+    stages = set_up(trial, scene, _SURVEYED // 2)
     finish(stages)
     trial.ticks = [network_calls(note.read_text().splitlines()) for note in folder.glob("*.trace")]
     trial.parts = stages
 
 
-def sbatch_at_a_call(trial: Trial) -> None:
-    """Kill one sbatch after the other, each at another point, until no point is left."""
-    folder = trial.replace_sbatch(_KILLED_SBATCH)
+def client_at_a_call(trial: Trial) -> None:
+    """Kill one submit command after the other, each at another point, until no point is left."""
+    folder = trial.replace_client(_KILLED_CLIENT, trial.task.scene)
+    trial.how = replace(trial.how, many=MANY)
     (folder / "points").mkdir()
     points = trial.task.points or _POINTS
     for point in points:
@@ -139,13 +143,13 @@ def sbatch_at_a_call(trial: Trial) -> None:
 
 def _noted(note: Path) -> list[Point]:
     lines = note.read_text().splitlines() if note.exists() else []
-    return [Point(call, int(number), SBATCH) for call, number in map(str.split, lines)]
+    return [Point(call, int(number), CLIENT) for call, number in map(str.split, lines)]
 
 
 def network_calls(lines: Iterable[str]) -> list[Point]:
-    """Return the calls of sbatch in a trace, from the first socket on.
+    """Return the calls of a submit command in a trace, from the first socket on.
 
-    After each of them, the controller may continue by itself.
+    After each of them, the scheduler may continue by itself.
     """
     counts: Counter[str] = Counter()
     found: list[Point] = []
@@ -154,5 +158,5 @@ def network_calls(lines: Iterable[str]) -> list[Point]:
         if opened and call.isidentifier():
             counts[call] += 1
             if call == "socket" or found:
-                found.append(Point(call, counts[call], SBATCH, when=counts[call]))
+                found.append(Point(call, counts[call], CLIENT, when=counts[call]))
     return found

@@ -21,6 +21,7 @@ from maestro_es.core.model import State, StepRecord
 from maestro_es.study.session import Session
 from tools.crash_matrix import ticks
 from tools.crash_matrix.calls import Point
+from tools.crash_matrix.schedulers import SlurmOfTrials, TrialScheduler
 from tools.crash_matrix.study import BEGIN, END
 from tools.crash_matrix.ticks import How
 from tools.crash_matrix.trial import Trial
@@ -28,9 +29,12 @@ from tools.testbed.processes import arguments, send
 from tools.testbed.studies import Step
 
 #: Seconds until a scene must be ready. For example, a busy Slurm may refuse a job.
-_PATIENCE = 30.0
+_PATIENCE = 90.0
 #: Grace times with which a doubt is certainly fresh or certainly old.
 _NEVER, _AT_ONCE = 3600.0, 0.0
+
+#: From this number of jobs on, one command submits them.
+MANY = 3
 
 Wait = Iterator[None]
 
@@ -41,8 +45,8 @@ class Stage(Trial):
     def __init__(self, trial: Trial, number: int, scene: Scene) -> None:
         folder = trial.folder / f"stage-{number}"
         folder.mkdir()
-        super().__init__(folder, trial.cluster, trial.task, fast=True, seconds=0)
-        self.how = How(side_by_side=False, sabotage=trial.how.sabotage)
+        super().__init__(folder, trial.scheduler, trial.task, seconds=0)
+        self.how = How(side_by_side=False, many=scene.how.many, sabotage=trial.how.sabotage)
         self.scene = scene
         self.gate = folder / "gate"
         os.mkfifo(self.gate)
@@ -63,7 +67,9 @@ class Stage(Trial):
     def slow(self, name: str, walltime: str, *, scheduled: bool) -> None:
         """Add a step that times out and is restarted."""
         begin, end = BEGIN.format(ledger=self.ledger), END.format(ledger=self.ledger)
-        self.steps.append(Step(name, f"{begin}; sleep 1000", f"{begin}; {end}", walltime, scheduled=scheduled))
+        self.steps.append(
+            Step(name, f"{begin}; sleep 1000", f"{begin}; {end}", walltime, scheduled=scheduled, restart_limit=0)
+        )
 
     def begun(self) -> bool:
         """Return whether all submitted steps have signed, and their runners have reported the start."""
@@ -77,9 +83,9 @@ class Stage(Trial):
             return study.graph.step(study.graph.number_of(name) or 0)
 
     def said(self, *endings: str) -> bool:
-        """Return whether these reports are in the inbox, and the job of step `s1` has ended for Slurm."""
+        """Return whether these reports are in the inbox, and the job of step `s1` has ended for its scheduler."""
         there = all(list(self.dir.inbox.glob(f"*{ending}")) for ending in endings)
-        return there and self.slurm_state(self.named("s1").job_id) in ("COMPLETED", "TIMEOUT")
+        return there and self.scheduler.has_ended(self.named("s1").job_id)
 
     def state(self) -> str:
         """Return a digest of all files in the study's directory, after a reader has opened the log.
@@ -108,13 +114,14 @@ class Scene:
 
     `how` describes the tick that is killed. If `lasting`, the scene stays the same while no file in the directory
     changes. Then another tick can be killed in the same study. This is false if the tick has effects outside the
-    directory.
+    directory. `calls_scheduler` means that the tick submits, finds or cancels jobs.
     """
 
     arrange: Callable[[Stage], Wait]
     how: How = field(default_factory=lambda: How(side_by_side=False))
     lasting: bool = True
     ends: State = State.FINISHED
+    calls_scheduler: bool = True
 
 
 class NotReady(Exception):
@@ -185,11 +192,11 @@ def _reports(stage: Stage) -> Wait:
 
 
 def _timed_out(stage: Stage) -> Wait:
-    stage.slow("s1", "00:01:00", scheduled=True)
+    stage.slow("s1", stage.scheduler.walltime, scheduled=True)
     stage.slow("l1", "00:00:01", scheduled=False)
     stage.create()
     stage.tick()
-    yield from _until(lambda: stage.said(".started", ".143", ".timeout"))
+    yield from _until(lambda: stage.said(".started", ".14[0-3]", ".timeout"))
 
 
 def _runner_gone(stage: Stage) -> Wait:
@@ -205,20 +212,34 @@ def _cancel(stage: Stage) -> Wait:
         study.request(requests.cancel)
 
 
-#: The scenes, by the work of the tick.
+#: The scenes, by the work of the tick. The last one is only for schedulers with a command that submits several jobs.
+TIMED_OUT, TOGETHER = "restart after a time-out", "first submissions, together"
 SCENES = {
     "first submissions": Scene(_submissions),
     "first submissions, side by side": Scene(_at_once, How(effects=(("append", 1), ("script", 6), ("append", 2)))),
-    "a log to be rolled back": Scene(_rolled_back, lasting=False),
+    "a log to be rolled back": Scene(_rolled_back, lasting=False, calls_scheduler=False),
     "fresh doubt": Scene(_doubt, How(side_by_side=False, grace=_NEVER)),
     "old doubt": Scene(_doubt, How(side_by_side=False, grace=_AT_ONCE), lasting=False),
-    "nothing new": Scene(_running),
+    "nothing new": Scene(_running, calls_scheduler=False),
     "reports": Scene(_reports),
-    "restart after a time-out": Scene(_timed_out),
-    "a local runner is gone": Scene(_runner_gone, How(side_by_side=False, patient=True), lasting=False),
+    TIMED_OUT: Scene(_timed_out),
+    "a local runner is gone": Scene(
+        _runner_gone, How(side_by_side=False, patient=True), lasting=False, calls_scheduler=False
+    ),
     "cancel": Scene(_cancel, lasting=False, ends=State.CANCELLED),
-    "completion": Scene(_ended),
+    "completion": Scene(_ended, calls_scheduler=False),
+    TOGETHER: Scene(_at_once, How(many=MANY)),
 }
+
+
+def scenes_of(scheduler: TrialScheduler) -> list[str]:
+    """Return the scenes for a scheduler, and the commands that submit to it.
+
+    Scenes without effects on a scheduler are tried only on Slurm.
+    """
+    is_possible = {TIMED_OUT: bool(scheduler.walltime), TOGETHER: scheduler.submits_together}
+    ours = [name for name, scene in SCENES.items() if scene.calls_scheduler or isinstance(scheduler, SlurmOfTrials)]
+    return [*(name for name in ours if is_possible.get(name, True)), *scheduler.clients]
 
 
 def set_up(trial: Trial, name: str, count: int) -> list[Stage]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from msgspec import structs
 
@@ -36,15 +36,16 @@ BEGIN = "exec 9>>.lock; flock -n 9 || echo twice $MAESTRO_ES_TOKEN >>{ledger}; e
 END = "echo end $MAESTRO_ES_TOKEN >>{ledger}"
 
 
-def thirty_steps(ledger: Path, *, seconds: float, slow_on_cluster: bool) -> list[Step]:
+def thirty_steps(ledger: Path, *, seconds: float, walltime: str) -> list[Step]:
     """Return the steps, each of which takes `seconds`.
 
-    One times out, by Slurm's clock if that is fast, otherwise by its runner.
+    One times out. It is a job with this walltime or, if that is empty, a local step.
     """
     begin = BEGIN.format(ledger=ledger)
     cmd = f"{begin}; sleep {seconds:g}; {END.format(ledger=ledger)}"
-    walltime = "00:01:00" if slow_on_cluster else "00:00:01"
-    slow = Step("slow", f"{begin}; sleep 1000", cmd, walltime, parents=("pre",), scheduled=slow_on_cluster)
+    slow = Step(
+        "slow", f"{begin}; sleep 1000", cmd, walltime or "00:00:01", parents=("pre",), scheduled=bool(walltime)
+    )
     return [
         Step("pre", cmd),
         *(Step(f"chain_{n}", cmd, parents=(f"chain_{n - 1}" if n else "pre",), scheduled=True) for n in range(6)),
@@ -58,11 +59,16 @@ def thirty_steps(ledger: Path, *, seconds: float, slow_on_cluster: bool) -> list
     ]
 
 
-def create(root: Path, steps: list[Step], runtime: Runtime | None = None, *, arrays: bool = False) -> None:
-    """Create a study of these steps for Slurm. With `arrays`, equal steps are submitted as one job array."""
-    batch = {"type": "slurm", "host": "here", "bank": "mine", "queue": "debug"}
+def create(
+    root: Path, steps: Iterable[Step], batch: Mapping[str, Any], keys: Mapping[str, Any], *, arrays: bool = False
+) -> None:
+    """Create a study of these steps, whose scheduled ones have more `keys`.
+
+    With `arrays`, equal steps are submitted as one job array.
+    """
+    steps = [replace(step, keys=keys) if step.scheduled else step for step in steps]
     settings = structs.replace(SETTINGS, array=ArrayUse.ALWAYS if arrays else ArrayUse.NEVER)
-    make_study(root, steps, settings, batch, runtime or Runtime())
+    make_study(root, steps, settings, dict(batch), Runtime())
 
 
 @dataclass

@@ -35,9 +35,11 @@ class Results:
     seconds: float
 
     @classmethod
-    def of(cls, tallies: Mapping[str, Tally], seconds: float) -> Results:
-        """Return the results of a campaign that has just run on this machine."""
-        said = subprocess.run(["slurmctld", "-V"], capture_output=True, text=True, check=False).stdout.strip()
+    def of(cls, tallies: Mapping[str, Tally], seconds: float, version: str = "") -> Results:
+        """Return the results of a campaign that has just run on this machine, on Slurm or on another scheduler."""
+        said = (
+            version or subprocess.run(["slurmctld", "-V"], capture_output=True, text=True, check=False).stdout.strip()
+        )
         day = datetime.now(timezone.utc).strftime("%d %B %Y").lstrip("0")
         where = f"{said}, Python {platform.python_version()}, {os.cpu_count()} cores, {day}"
         return cls(dict(tallies), where, seconds)

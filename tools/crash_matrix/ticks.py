@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import maestro_es.adapters.slurm.adapter  # noqa: F401 - else it is each tick that loads it, and its calls are counted
 from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.process import Host
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_studies
 from maestro_es.errors import ConcurrentAppend, Unreachable
+from maestro_es.poller import submit
 from maestro_es.poller.tick import tick
 from maestro_es.study.invocation import Runtime, make_adapters
 from maestro_es.study.session import Session
@@ -52,7 +52,8 @@ class How:
 
     The tick freezes after the effect `freeze_after`, when it happens for the `freeze_count`-th time. It also freezes
     when the number of effects in `effects` (default: of all effects) reaches `since`. If it is `patient`, it waits
-    until killed processes are gone. `sabotage` breaks the program before the tick starts.
+    until killed processes are gone. From `many` jobs on, one command submits them, if there is one. `sabotage`
+    breaks the program before the tick starts.
     """
 
     lock: bool = True
@@ -64,6 +65,7 @@ class How:
     effects: tuple[tuple[str, int], ...] = ()
     patient: bool = False
     grace: float = GRACE
+    many: int = submit._MANY
     sabotage: Callable[[], None] | None = None
 
 
@@ -115,6 +117,7 @@ def _tick(root: Path, how: How) -> int:
             made.scheduler.max_concurrent_submissions = 1
         return made
 
+    submit._MANY = how.many
     runtime = Runtime(adapters=adapters, on_effect=_Effects(how).after)
     if how.lock:
         outcome = tick_studies([root], runtime)

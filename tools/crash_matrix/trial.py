@@ -1,4 +1,4 @@
-"""Runs one trial of the crash matrix: a study on a cluster, which one fault hits again and again.
+"""Runs one trial of the crash matrix: a study on a scheduler, which one fault hits again and again.
 
     python -m tools.crash_matrix.trial FOLDER reads a `Task` as JSON on standard input, prints a `Row` as JSON
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,26 +28,27 @@ from maestro_es.study.layout import StudyDir
 from maestro_es.study.session import Session
 from tools.crash_matrix import ticks
 from tools.crash_matrix.calls import Point
+from tools.crash_matrix.schedulers import SlurmOfTrials, TrialScheduler, find_scheduler
 from tools.crash_matrix.study import Outcome, clean_environment, create, judge, thirty_steps, waiting_for
 from tools.crash_matrix.ticks import How
 from tools.slurm_cluster.cluster import Cluster
 from tools.slurm_cluster.daemons import descendants
 from tools.testbed.processes import arguments, running_under, send
 
-#: The time limit of a study in seconds, a hundred times its normal duration.
-DEADLINE = 240.0
+#: The time limit of a study in seconds, several hundred times its normal duration.
+DEADLINE = 900.0
 
 
 @dataclass
 class Task:
-    """The task of a trial: a fault, a cluster and a random seed.
+    """The task of a trial: a fault, the name of a scheduler (empty: a Slurm cluster of its own) and a random seed.
 
     Kills at calls happen at these `points` of a `scene`. With `sabotage`, the program is broken and the study is
     small. `seconds` is the time limit.
     """
 
     fault: str
-    cluster: str
+    scheduler: str
     seed: int
     scene: str = ""
     sabotage: str = ""
@@ -81,9 +83,9 @@ class Row:
 class Trial:
     """A study under a fault. `tried` counts how often the fault happened, and `details` where."""
 
-    def __init__(self, folder: Path, cluster: Cluster, task: Task, *, fast: bool, seconds: float) -> None:
+    def __init__(self, folder: Path, scheduler: TrialScheduler, task: Task, *, seconds: float) -> None:
         self.folder = folder
-        self.cluster = cluster
+        self.scheduler = scheduler
         self.task = task
         self.dice = random.Random(task.seed)  # noqa: S311 - no secret
         self.dir = StudyDir(folder / "study")
@@ -98,13 +100,13 @@ class Trial:
         self.absent: list[Point] = []
         self.ticks: list[list[Point]] = []
         self.how = How()
-        self.steps = thirty_steps(self.ledger, seconds=seconds, slow_on_cluster=fast)
+        self.steps = thirty_steps(self.ledger, seconds=seconds, walltime=scheduler.walltime)
         self._end = time.monotonic() + task.seconds
-        os.environ.update(clean_environment(folder), SLURM_CONF=str(cluster.conf))
+        os.environ.update(clean_environment(folder) | scheduler.variables())
 
     def create(self) -> None:
         """Create the study."""
-        create(self.root, self.steps, arrays=self.task.arrays)
+        create(self.root, self.steps, self.scheduler.batch, self.scheduler.keys, arrays=self.task.arrays)
 
     def hit(self, where: str = "") -> None:
         """Count that the fault has happened."""
@@ -145,26 +147,35 @@ class Trial:
             if step.scheduled and step.phase is Phase.SUBMITTED and (step.state is State.RUNNING or not running)
         ]
 
+    @property
+    def cluster(self) -> Cluster:
+        """The Slurm cluster."""
+        assert isinstance(self.scheduler, SlurmOfTrials)
+        return self.scheduler.cluster
+
     def slurm_state(self, job_id: str) -> str:
         """Return Slurm's state of a job."""
-        return self.cluster.run("squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T").stdout.strip()
+        assert isinstance(self.scheduler, SlurmOfTrials)
+        return self.scheduler.state(job_id)
 
-    def replace_sbatch(self, script: str) -> Path:
-        """Replace sbatch by a script, before the study is created. Returns the directory of the script.
+    def replace_client(self, script: str, client: str = "sbatch") -> Path:
+        """Replace a command that submits by a script, before the study is created. Returns the script's directory.
 
-        In the script, $real is the real sbatch, $here is its own directory, and `take` moves a file out of a
-        directory.
+        In the script, $real is the real command, $here is its own directory, `traced` runs the real command under
+        $TRACER, and `take` moves a file out of a directory. The second and third words of a client are its subcommand.
         """
         folder = self.folder / "bin"
         folder.mkdir()
-        real = next(Path(place, "sbatch") for place in os.environ["PATH"].split(":") if Path(place, "sbatch").exists())
-        (folder / "sbatch").write_text(
-            f"#!/bin/sh\nreal={real} here={folder}\n"
+        name = client.partition(" ")[0]
+        (folder / name).write_text(
+            f"#!/bin/sh\nreal={shutil.which(name)} here={folder}\n"
+            f'case "{name} $* " in "{client} "*) ;; *) exec "$real" "$@" ;; esac\n'
+            f"traced() {{ {self.scheduler.traced}; }}\n"
             'take() {\n  for found in "$1"/*; do rm "$found" 2>/dev/null && found=${found##*/} && return; done\n'
             "  false\n}\n"
             f"{script}\n"
         )
-        (folder / "sbatch").chmod(0o755)
+        (folder / name).chmod(0o755)
         os.environ["PATH"] = f"{folder}:{os.environ['PATH']}"
         return folder
 
@@ -189,9 +200,7 @@ class Trial:
             time.sleep(0.1)
 
     def _remains(self) -> list[str]:
-        queued = self.cluster.run("squeue", "-h", "-t", "pending,running", "-o", "%i %T %Z").stdout
-        here = [line for line in queued.splitlines() if f"{self.root}/" in f"{line}/"]
-        return here + [str(arguments(pid)) for pid in running_under(self.root)]
+        return self.scheduler.remaining(self.root) + [str(arguments(pid)) for pid in running_under(self.root)]
 
     def row(self) -> Row:
         """Judge the study, or the parts that replace it, after everything has ended."""
@@ -216,10 +225,10 @@ def run(folder: Path, task: Task) -> Row:
 
     fault = FAULTS[task.fault]
     began = time.monotonic()
-    own = None if task.cluster else Cluster.start(folder / "slurm", fault.options)
+    own = None if task.scheduler else Cluster.start(folder / "slurm", fault.options)
     try:
-        cluster = own or Cluster.load(Path(task.cluster))
-        trial = Trial(folder, cluster, task, fast=fault.options.ctld_speed > 1, seconds=fault.seconds)
+        scheduler = find_scheduler(task.scheduler or str(folder / "slurm"), fast=fault.options.ctld_speed > 1)
+        trial = Trial(folder, scheduler, task, seconds=fault.seconds)
         if task.sabotage:
             trial.steps = small_study(trial)
             trial.how = replace(trial.how, sabotage=SABOTAGES[task.sabotage].breaks(trial))

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools.kill_matrix.clusters import SCHEDULERS
+from tools.kill_matrix.clusters import running
 from tools.kill_matrix.matrix import CLIENT, FAILED, TICK, Row, play_apart
-from tools.kill_matrix.real_scheduler import RealScheduler
-
-
-def make_scheduler(kind: str, folder: Path) -> RealScheduler:
-    """Return a scheduler of a kind, with its files in a folder. LookupError if it is not installed."""
-    for variable, made in SCHEDULERS.items():
-        if made.kind == kind and os.environ.get(variable):
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.parent.chmod(0o755)  # daemons of other users look here
-            return made(Path(os.environ[variable]), folder)
-    raise LookupError(f"no {kind}: {', '.join(SCHEDULERS)} say where schedulers are installed")
 
 
 class Campaign:
@@ -48,19 +36,10 @@ class Campaign:
 
     def run(self) -> None:
         """Run the trials."""
-        before = dict(os.environ)
-        scheduler = make_scheduler(self._kind, self._folder / "scheduler")
-        try:
-            scheduler.start()
+        with running(self._kind, self._folder / "scheduler") as scheduler, ThreadPoolExecutor(self._workers) as pool:
             self.version = scheduler.version()
-            os.environ.update(scheduler.variables(), PATH=f"{scheduler.bin}:{os.environ['PATH']}")
-            with ThreadPoolExecutor(self._workers) as pool:
-                for worker in [pool.submit(self._work) for _ in range(self._workers)]:
-                    worker.result()
-        finally:
-            scheduler.stop()
-            os.environ.clear()
-            os.environ.update(before)
+            for worker in [pool.submit(self._work) for _ in range(self._workers)]:
+                worker.result()
 
     def _work(self) -> None:
         bad = 0

@@ -7,6 +7,7 @@ commands. A test can also let a wrapper lose or double a submission.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -187,6 +188,7 @@ class PbsCluster(Cluster):
     """OpenPBS."""
 
     kind, submits, server, node, cancels = "pbs", "qsub", "pbs_server.bin", "pbs_mom", "qdel"
+    submit_commands = ("qsub",)
     prefixes = ("PBS_",)
     commands = ("qsub", "qstat", "qselect", "qdel", "qmgr", "qrerun", "qalter")
     queue, head = "workq", "batch: {type: pbs, queue: workq}\n"
@@ -280,6 +282,7 @@ class LsfCluster(Cluster):
     """volclava. It has no -rn, -Q, -G and -cwd, so its wrapper removes them."""
 
     kind, submits, server, node, cancels = "lsf", "bsub", "mbatchd", "sbatchd", "bkill"
+    submit_commands = ("bsub",)
     prefixes = ("LSF_", "LSB_", "BSUB_")
     commands = ("bsub", "bjobs", "bkill", "lsid", "bhosts", "brequeue")
     queue, head = "normal", "batch: {type: lsf, host: here, bank: mine, queue: normal, launcher: mpirun}\n"
@@ -358,3 +361,28 @@ export LSF_ENVDIR={conf}
 SCHEDULERS: dict[str, type[RealScheduler]] = {
     "MAESTRO_ES_FLUX": FluxScheduler, "MAESTRO_ES_OPENPBS": PbsCluster, "MAESTRO_ES_VOLCLAVA": LsfCluster,
 }  # fmt: skip
+
+
+@contextlib.contextmanager
+def running(kind: str, folder: Path) -> Iterator[RealScheduler]:
+    """Have a scheduler of a kind in a new directory, to which the variables of this process lead.
+
+    LookupError if it is not installed.
+    """
+    for variable, made in SCHEDULERS.items():
+        if made.kind == kind and os.environ.get(variable):
+            break
+    else:
+        raise LookupError(f"no {kind}: {', '.join(SCHEDULERS)} say where schedulers are installed")
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o755)  # daemons of other users look here
+    before = dict(os.environ)
+    scheduler = made(Path(os.environ[variable]), folder)
+    try:
+        scheduler.start()
+        os.environ.update(scheduler.variables(), PATH=f"{scheduler.bin}:{os.environ['PATH']}")
+        yield scheduler
+    finally:
+        scheduler.stop()
+        os.environ.clear()
+        os.environ.update(before)

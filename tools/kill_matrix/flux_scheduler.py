@@ -30,6 +30,7 @@ class FluxScheduler(RealScheduler):
     head = "batch: {type: flux, host: here, bank: mine, queue: debug}\n"
     #: The broker of a nested instance dies with that of the outer one, and so does the step.
     keys = ", nested: false"
+    submit_commands = ("flux job submit", "flux python")
     killed = (*["flux job-submit"] * 6, "flux job-list", "flux ping", "flux batch", "flux submit", "flux python")
 
     def __init__(self, prefix: Path, folder: Path) -> None:

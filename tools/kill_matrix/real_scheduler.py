@@ -21,6 +21,8 @@ class RealScheduler(ABC):
     shortest: ClassVar[str]
     #: The commands that are killed. One that is listed twice is killed twice as often. A second word is a subcommand.
     killed: ClassVar[tuple[str, ...]]
+    #: The commands that submit jobs, each with its subcommand.
+    submit_commands: ClassVar[tuple[str, ...]]
     #: The directory of the scheduler's files, and that of its commands.
     folder: Path
     bin: Path

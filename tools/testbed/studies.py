@@ -41,7 +41,7 @@ def hasty_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a test's study. Several may share a `template`; `funnels` names templates."""
+    """A step of a test's study. Several may share a `template`; `funnels` names templates; it has more `keys`."""
 
     name: str
     cmd: str = "true"
@@ -52,6 +52,7 @@ class Step:
     funnels: tuple[str, ...] = ()
     scheduled: bool = False
     restart_limit: int = 1
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 def quick_adapters(grace_seconds: float = 0.3) -> Callable[[Mapping[str, Any], Host], Adapters]:
@@ -84,7 +85,7 @@ def make_study(
 
 
 def _template(name: str, step: Step) -> e.StepTemplateAdded:
-    run = {"cmd": step.cmd, "restart": step.restart, "walltime": step.walltime}
+    run = {"cmd": step.cmd, "restart": step.restart, "walltime": step.walltime, **step.keys}
     return e.StepTemplateAdded(name=name, description="", run={key: value for key, value in run.items() if value})
 
 
