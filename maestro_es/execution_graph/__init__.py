@@ -2,8 +2,8 @@
 
 The class has the methods of Maestro's class and some more, such as `create`, `open`, `at`, `replay` and `history`. An
 object has no state of its own. Its methods append events to the log in the study directory, or run a tick. So a second
-process that opens the same path sees the same graph. The modules of this package contain no rules. `maestro_es.core`
-decides. ::
+process that opens the same path sees the same graph. The modules of this package contain no rules; these are in
+`maestro_es.core`. ::
 
     from maestro_es import ExecutionGraph, StudyStatus, StudyStep
 

@@ -20,7 +20,7 @@ _logger = logging.getLogger(__name__)
 
 
 class DescribedGraph(GraphBase):
-    """The part of `ExecutionGraph` with its attributes. Assigning one without a setter raises AttributeError."""
+    """The part of `ExecutionGraph` with its attributes. Assigning one that has no setter raises AttributeError."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not name.startswith("_") and getattr(getattr(type(self), name, None), "fset", None) is None:
@@ -62,12 +62,15 @@ class DescribedGraph(GraphBase):
         _logger.info("\n%s", "\n".join(f"{key}: {value}" for key, value in about.items()))
 
     def update_throttle(self, new_submission_throttle: int) -> None:
-        """Limit the number of jobs in flight (0: no limit). ValueError if it is negative."""
+        """Limit the number of jobs in flight (0: no limit). ValueError if the limit is negative."""
         value = arguments.count("new_submission_throttle", new_submission_throttle)
         self._request(lambda graph: requests.update(graph, {"throttle": value}))
 
     def update_rlimit(self, new_restart_limit: int) -> None:
-        """Limit the restarts of each step that has a restart script (0: no limit). ValueError if it is negative."""
+        """Limit the restarts of each step that has a restart script (0: no limit).
+
+        ValueError if the limit is negative.
+        """
         value = arguments.count("new_restart_limit", new_restart_limit)
         self._request(lambda graph: requests.update(graph, {"rlimit": value}))
 

@@ -49,9 +49,9 @@ _ERROR_LINES = 10
 class Why(NamedTuple):
     """Why a step is in its `state`: a sentence, and the events that prove it. An empty `step` stands for the study.
 
-    `errors` holds the last lines on standard error of the step, if it has failed. If it has failed because of another
-    step, they are lines of that step. `written_by` is the step that wrote them. `failures` holds the failed steps of
-    the study, in groups. It is empty if the question is about a step, or about the past.
+    If the step has failed, `errors` holds the last lines of its standard error. If it has failed because of another
+    step, `errors` holds the last lines of that step. `written_by` is the step that wrote the lines. `failures` holds
+    the failed steps of the study, in groups. It is empty if the question is about a step, or about the past.
     """
 
     step: str
@@ -100,7 +100,7 @@ class AuditableGraph(GraphBase):
     def as_of(self, when: Instant) -> Past:
         """Return the study as its log recorded it at a moment: the graph, the last event, and the time.
 
-        The other methods accept this result as `at`. Then many questions need only one reading of the log.
+        The other methods accept this result as `at`. If you have several questions, the log is then read only once.
         """
         if isinstance(when, Past):
             return when
@@ -142,7 +142,7 @@ class AuditableGraph(GraphBase):
     def count_by(self, query: Query, fields: Sequence[str], *, utc: bool = False) -> Counter[tuple[object, ...]]:
         """Count the events that match a query, and return the number for each combination of the fields' values.
 
-        `fields` are those of ``history --count-by``. Days and hours are in local time, or in UTC with `utc`.
+        `fields` are the same as for ``history --count-by``. Days and hours are in local time, or in UTC with `utc`.
         """
         self._fresh()
         return audit.history.count_by(self._study.log, query, fields, utc=utc)
@@ -180,7 +180,7 @@ class AuditableGraph(GraphBase):
         return audit.status.status_table(self._study)
 
     def show(self, step: str, at: Instant | None = None, *, utc: bool = False) -> StepDetails:
-        """Return the details of the step that matches a name or a pattern. With `at`, they don't include its files.
+        """Return the details of the step that matches a name or a pattern. With `at`, its files are left out.
 
         RequestRefused if no step matches, or several do. With `utc`, sentences give times in UTC.
         """
@@ -228,9 +228,9 @@ class AuditableGraph(GraphBase):
         return past.graph if past else self._study.graph
 
     def diagram(self, *, each_step: bool = False) -> Diagram:
-        """Return the templates of the study, with their edges and the states of their steps, or each step.
+        """Return a diagram of the templates of the study. With `each_step`, it shows each step instead.
 
-        RequestRefused if there are too many steps for that.
+        The diagram has the edges, and the states of the steps. RequestRefused if it would show too many steps.
         """
         graph = self._fresh()
         return (
@@ -243,7 +243,7 @@ class AuditableGraph(GraphBase):
         return audit.chronicle.chronicle(self._study.log, self._study.log.head.seq)
 
     def blame(self, step: str) -> list[Decision]:
-        """Return the decisions of users about a step, and about the study until the step ended: oldest first."""
+        """Return the decisions of users about a step, and about the study until the step ended, oldest first."""
         pattern = pattern_of(step)
         return audit.blame.blame(self._study.log, audit.step_details.find_step(self._fresh(), pattern))
 
@@ -301,7 +301,7 @@ class AuditableGraph(GraphBase):
     def environment(self) -> Environment:
         """Return the environment of the steps, with the values of its variables.
 
-        If the values can't be read, its `problem` says why.
+        If the values can't be read, the `problem` of the environment says why.
         """
         from maestro_es.study.environment_file import environment_of  # noqa: PLC0415 - for this only
 
@@ -312,7 +312,7 @@ class AuditableGraph(GraphBase):
         return self._study.dir.is_ours()
 
     def scheduler_facts(self) -> dict[str, str]:
-        """Return the scheduler's facts about itself at the creation of the study, by the scheduler's names."""
+        """Return the facts that the scheduler reported about itself when the study was created, by its own names."""
         from maestro_es.study.environment_file import scheduler_facts  # noqa: PLC0415 - for this only
 
         return scheduler_facts(self._study.log)

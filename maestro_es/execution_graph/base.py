@@ -46,7 +46,7 @@ class GraphBase:
 
     @classmethod
     def open_ours(cls, root: Path, runtime: Runtime) -> Self:
-        """Open a study that only this user can change. NotOurs if others can change it. Then the log is not opened."""
+        """Open a study that only this user can change. NotOurs, without opening the log, if others can change it."""
         return cls._of(Session.ours(root, runtime))
 
     @classmethod

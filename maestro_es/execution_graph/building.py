@@ -96,8 +96,8 @@ class BuildableGraph(DescribedGraph):
         """Add a step with a unique name. `workspace` is a directory: relative to the study, or absolute.
 
         `step` has a description and a ``run`` mapping, whose ``cmd`` is the script. `restart_limit` is how many times
-        the step may be restarted after a timeout (0: no limit). The status table shows `params`: a mapping, or pairs
-        of a name and a value. RequestRefused if another step has this name or this workspace, or if ``run`` has
+        the step may be restarted after a timeout (0: no limit). `params` is a mapping, or pairs of a name and a value.
+        The status table shows it. RequestRefused if another step has this name or this workspace, or if ``run`` has
         ``depends``: `add_connection` adds edges. TypeError or ValueError if an argument can't be stored.
         """
         name = arguments.name("name", name)

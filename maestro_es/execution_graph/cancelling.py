@@ -18,7 +18,7 @@ from maestro_es.poller.prefetch import no_answer
 from maestro_es.poller.tick import tick
 from maestro_es.study.locks import hold_tick_lock
 
-#: How long `cancel` waits for jobs to end, in seconds. Later ticks end the others.
+#: How long `cancel` waits for jobs to end, in seconds. Later ticks end the remaining jobs.
 _PATIENCE_S = 5.0
 
 #: The interval between two ticks during this time, in seconds.
@@ -46,7 +46,7 @@ class CancellableGraph(TickableGraph):
     def end_steps(self, *steps: str, reason: str = "", wait_s: float = _PATIENCE_S) -> None:
         """Cancel as `cancel` does, but return nothing, because the new events may not fit in memory.
 
-        It waits at most `wait_s` seconds for jobs to end. Unreachable if they can't end before something answers.
+        It waits at most `wait_s` seconds for jobs to end. Unreachable in the same cases as for `cancel`.
         """
         self._commits_alone()
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
@@ -89,7 +89,7 @@ class CancellableGraph(TickableGraph):
 
         Unreachable if a scheduler or the file system did not answer. Such a scheduler is not queried again, but local
         steps on this host are still ended. Only a tick ends jobs, because the id of a job does not prove that the job
-        belongs to the step. A scheduler may use an id again.
+        belongs to the step: a scheduler may use an id again.
         """
         study = self._study
         last_error: Unreachable | None = None

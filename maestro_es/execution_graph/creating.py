@@ -70,7 +70,7 @@ class CreatableGraph(GraphBase):
         """Create a study directory from an export of its log. With `repair`, undecodable events are corrected.
 
         DamagedLog if a line of the export was changed. RequestRefused if the directory is in use. After an error,
-        nothing of it is left.
+        nothing of the study is left.
         """
         from maestro_es.creation.import_log import import_log  # noqa: PLC0415 - for this only
 

@@ -24,7 +24,7 @@ from maestro_es.study.session import Session
 class ExecutionGraph(
     WalkableGraph, RunnableGraph, RequestableGraph, MaintainableGraph, CreatableGraph, PicklableGraph, ShownGraph
 ):
-    """A graph of steps over an event log.
+    """A graph of steps. An event log records all changes of it.
 
     `path` is the study's directory, which is created (default: a new temporary directory). `submission_attempts` (at
     least 1) is how many times a submission is tried if the scheduler refuses it. `submission_throttle` is how many

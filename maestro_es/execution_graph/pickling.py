@@ -36,7 +36,7 @@ _FORM = re.compile(re.escape(_HEAD) + rb"V([^\n]*)\nV([0-9a-f]+)\ntR\.")
 #: Characters that protocol 0 escapes in addition to those that its encoding escapes.
 _ESCAPES = {character: f"\\u{ord(character):04x}" for character in "\\\0\n\r\x1a"}
 
-#: How many bytes of a file are read. No path is that long, and this part identifies a pickle of Maestro's.
+#: How many bytes of a file are read. No path is that long, and this part is enough to recognise a pickle of Maestro's.
 _LONGEST = 2**20
 
 
@@ -47,7 +47,7 @@ class PicklableGraph(GraphBase):
         """Write the path and the id of the study to a file for `unpickle` or ``pickle.load``.
 
         The file is replaced atomically. RequestRefused for the name of a file that each study has, such as its log.
-        OSError if it can't be written, or is a directory. LogUnavailable if the study was moved or deleted.
+        OSError if the file can't be written, or is a directory. LogUnavailable if the study was moved or deleted.
         """
         file = _of_no_study(Path(arguments.path("path", path)))
         root, study_id = self._pointer()
@@ -102,9 +102,9 @@ def _pointer_to(study: Session) -> tuple[str, str]:
 
 
 def _of_no_study(file: Path) -> Path:
-    """Return the path. RequestRefused if its name is that of a file of every study, such as the log.
+    """Return the path of a file to write. RequestRefused if every study has a file with this name, such as the log.
 
-    IsADirectoryError if the path is that of a directory.
+    IsADirectoryError if the path leads to a directory.
     """
     if file.is_dir():
         raise IsADirectoryError(errno.EISDIR, "a directory; give the path of a file", str(file))
@@ -149,7 +149,7 @@ def reopen_view(view: Callable[..., object], path: str, study_id: str, *more: ob
 
 
 def _is_in_place(study: Session) -> bool:
-    """Return whether the open log is still at its path. If a copy has replaced it, it is not."""
+    """Return whether the open log is still at its path, and no copy has replaced it."""
     try:
         study.log.check_place()
     except LogUnavailable:

@@ -28,11 +28,12 @@ class RequestableGraph(AuditableGraph):
 
     Each method returns the events that it has recorded, oldest first, in the form that `history` returns. If it is the
     first request of a process, the list begins with InvocationStarted. The list is empty if the request changes
-    nothing. Inside a `batch`, the events are in the log after the end of the batch.
+    nothing. Inside a `batch`, the events are in the log only after the end of the batch.
 
-    `steps` are names, or patterns of names as in a shell. The name of a step in the study file means all its
-    instances. The log keeps the `reason`. RequestRefused if the request makes no sense in the present state. Its
-    message gives the reason. NotOurs if another user can change the study. After either error, nothing was changed.
+    `steps` are names, or patterns of names as in a shell. The name of a step in the study file stands for all
+    instances of this step. The log keeps the `reason`. RequestRefused if the request makes no sense in the present
+    state. Its message gives the reason. NotOurs if another user can change the study. After either error, nothing was
+    changed.
     """
 
     def pause(self, reason: str = "") -> list[Recorded]:
@@ -61,7 +62,7 @@ class RequestableGraph(AuditableGraph):
     def skip(self, *steps: str, reason: str = "") -> list[Recorded]:
         """Mark steps as finished, although they have failed, were cancelled or have not run. Returns the new events.
 
-        Steps that depend on them can run. If a step ended because of one of them, it waits to run again.
+        Steps that depend on a skipped step can run. A step that ended because of a skipped step waits to run again.
         RequestRefused for steps in flight.
         """
         actor = self._study.log.identity.actor
@@ -81,9 +82,9 @@ class RequestableGraph(AuditableGraph):
     ) -> list[Recorded]:
         """Run steps again. The new events include a StepReset for each of them. The next ticks submit them.
 
-        A pattern selects steps that have failed or were cancelled. `failed` leaves out the cancelled steps. Without
-        patterns, it selects all failed steps. A finished step is selected only by its full name. Steps that ended
-        because of a selected step run again too. With `descendants`, so do all steps that depend on it.
+        A pattern selects steps that have failed or were cancelled. `failed` leaves out the cancelled steps, and
+        selects all failed steps if there are no patterns. A finished step is selected only by its full name. Steps
+        that ended because of a selected step run again too. With `descendants`, so do all steps that depend on it.
 
         The limits apply to the whole study. `restart_limit` is how many times a step is restarted after a timeout, and
         `hardware_limit` how many times it is resubmitted after a hardware failure (0: no limit). A study that has
@@ -105,7 +106,7 @@ class RequestableGraph(AuditableGraph):
         """Run the doubted steps again, and all steps that depend on them.
 
         After a reboot, the output of a doubted step may be incomplete. `steps` are names or patterns (default: all
-        such steps). Returns the new events. RequestRefused if there is no such step.
+        doubted steps). Returns the new events. RequestRefused if there is no doubted step.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         return self._ask(lambda graph: rerun.retry_doubted(graph, patterns, why))
@@ -113,8 +114,9 @@ class RequestableGraph(AuditableGraph):
     def retry_lost(self, *steps: str, reason: str = "") -> list[Recorded]:
         """Run steps again whose host or container is gone for good. Returns the new events.
 
-        The caller must be sure that it is gone. Otherwise a step that still runs there would run twice at the same
-        time. RequestRefused for a step that this host can see, and for a job that its scheduler watches.
+        The caller must be sure that the host or container is gone. Otherwise a step that still runs there would run
+        twice at the same time. RequestRefused for a step that this host can see, and for a job that its scheduler
+        watches.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         actor, at, study = self._study.log.identity.actor, self.runtime.now(), self._study
@@ -165,14 +167,14 @@ class RequestableGraph(AuditableGraph):
     def notify(self, target: str, reason: str = "") -> list[Recorded]:
         """Send notifications from the next tick on: to a command or a mail address (empty: send none).
 
-        The first failure of a step, a study that can't continue, and its end are told once each. Returns the new
-        events.
+        There is one notification when a step fails for the first time in the study, one if nothing can continue, and
+        one when the study ends. Returns the new events.
         """
         chosen, why = arguments.text("target", target), arguments.text("reason", reason)
         return self._ask(lambda graph: requests.notify(graph, chosen, why))
 
     def end_notification(self, request: int, problem: str = "") -> list[Recorded]:
-        """Record that the notification which the event `request` has requested was sent, or why it was not.
+        """Record whether the notification that the event `request` has requested was sent. `problem` says why not.
 
         Returns the new events.
         """
@@ -193,8 +195,8 @@ class RequestableGraph(AuditableGraph):
 
         It sets the variables in `values`, sets those in `names` to their values in this process, and removes those in
         `unset`. With `refresh`, it records the environment of this process instead. Then `export` chooses the
-        variables (default: the present choice). If it leaves out variables that may matter, lines about them are added
-        to `remarks` of this object. Returns the new events: an EnvironmentRecorded if the environment changes.
+        variables (default: the present choice). If variables are left out that may matter, lines about them are added
+        to the `remarks` of this object. Returns the new events: an EnvironmentRecorded if the environment changes.
         TypeError if a name or a value is not a text.
         """
         from maestro_es.study import environment_changes  # noqa: PLC0415 - for this only
@@ -215,7 +217,7 @@ class RequestableGraph(AuditableGraph):
         return recorded
 
     def share(self, *, group_reads: bool) -> bool:
-        """Let the Unix group that owns the study's files read the log, or forbid it.
+        """Let the Unix group that owns the study's files read the log, or forbid this.
 
         Returns whether this has changed anything. It changes the modes of files and records no event.
         """

@@ -42,8 +42,8 @@ class RunnableGraph(CancellableGraph):
         RUNNING. If this process runs in a job, its local steps would end with the job. So they are ended first, and
         the next driver runs them again.
 
-        With `inside`, all steps run in the job around this process. Then it also returns this many seconds before the
-        end of the job. RequestRefused if there is no such job, or if the study has another scheduler.
+        With `inside`, all steps run in the job around this process. Then this method also returns this many seconds
+        before the end of the job. RequestRefused if there is no such job, or if the study has another scheduler.
 
         Unreachable if a file can't be written, or if the boot id of this host can't be read, because a tick can
         conclude nothing without it. LogUnavailable if the study was moved or deleted. RequestRefused inside a `batch`.
@@ -94,5 +94,5 @@ class RunnableGraph(CancellableGraph):
         """
         folder = Path(arguments.path("path", path))
         steps = self._fresh().steps()
-        folder.stat()  # otherwise the lock would create it
+        folder.stat()  # otherwise the lock would create the directory
         write_steps(StudyDir(folder), steps, self._study.runtime.now())

@@ -94,7 +94,7 @@ class StepNames(AbstractSet[str]):
 
 
 class ReadySteps(Sequence[str]):
-    """The names of the steps that can be submitted, in this order.
+    """The names of the steps that can be submitted, in the order of submission.
 
     It is a read-only sequence and equals any other sequence of the same names.
     """

@@ -111,12 +111,12 @@ def find_registered(word: str) -> list[str]:
 
 
 def find_named(word: str) -> Path | None:
-    """Return the directory of the registered study with this id, beginning of an id, or name.
+    """Return the directory of a registered study, given its id, the beginning of its id, or its name.
 
-    "last" is the newest study.
+    The word "last" means the newest study.
 
-    The name is that in the study file, or that of the directory. None if no study matches. RequestRefused if several
-    match. The caller checks first whether the word is the path of a study.
+    The name is the one in the study file, or the name of the directory. None if no study matches. RequestRefused if
+    several match. The caller checks first whether the word is the path of a study.
     """
     studies = registry.registered()
     if word == LAST:

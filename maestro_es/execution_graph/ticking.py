@@ -80,8 +80,8 @@ class TickableGraph(GraphBase):
     def tick(self, *, wait_s: float = -1, queues: SharedQueues | None = None) -> list[Recorded]:
         """Run one tick: observe the jobs, submit the steps that are ready, and record what has happened.
 
-        If very many steps will not run any more, it ends some of them, lets others take the lock, and runs again until
-        all have ended.
+        If very many steps will not run any more, several ticks run until all of these steps have ended. Between the
+        ticks, other processes can take the lock.
 
         Returns the new events, oldest first. The list is empty if nothing has happened. While another process ticks
         the study, this method waits up to `wait_s` seconds (negative: without limit), and then raises TickInProgress.
@@ -89,8 +89,8 @@ class TickableGraph(GraphBase):
 
         Unreachable if a scheduler or the file system did not answer, or if a file can't be written. Everything that
         does not depend on this was done and recorded. NothingStarts if the environment of the steps is missing.
-        RequestRefused inside a `batch`, because a tick would commit its first half. Lines that need a user's attention
-        are in `remarks`.
+        RequestRefused inside a `batch`, because a tick would commit the first half of the batch. Lines that need a
+        user's attention are in `remarks`.
         """
         with self._study.log.listening() as recorded, self._explaining():
             self.advance(wait_s=wait_s, queues=queues)
@@ -99,8 +99,8 @@ class TickableGraph(GraphBase):
     def tick_next(self) -> list[Recorded]:
         """Wait until no other process ticks the study, run a tick, and return the new events, as `tick` does.
 
-        TickInProgress if another process already waits for the next tick. That tick will see everything that this one
-        would.
+        TickInProgress if another process already waits for the next tick. The tick of that process will see everything
+        that this tick would see.
         """
         with self._study.log.listening() as recorded, self._explaining():
             self.advance_next()
@@ -135,7 +135,8 @@ class TickableGraph(GraphBase):
     def _tick(self, queues: SharedQueues | None) -> bool:
         """Run one tick.
 
-        Returns whether it left steps that will not run to a later tick, in order to release the lock early.
+        Returns whether another tick must follow, because steps are left that will not run. A tick ends only some of
+        them, so that it releases the lock early.
         """
         study = self._study
         before = study.log.head.seq
@@ -154,5 +155,5 @@ class TickableGraph(GraphBase):
 
 
 def state_of(graph: TickableGraph) -> Graph:
-    """Return the present state for a driver, which changes nothing. `state` is safer, and takes longer."""
+    """Return the present state for a driver, which changes nothing. `state` is safer, but takes longer."""
     return graph._study.graph  # noqa: SLF001 - one of our own

@@ -84,8 +84,8 @@ class WalkableGraph(DAG, BuildableGraph):
         """Remove the dependency of the step `dest` on `src`. The log records the removal as an event.
 
         ValueError if there is no such edge. RequestRefused if `dest` has been submitted or has ended, or depends on
-        all instances of a step of the study file. An edge from ``_source`` is refused too, because every step without
-        dependencies has one. An unknown step is logged as a warning, as in Maestro.
+        all instances of a step of the study file. The removal of an edge from ``_source`` is also refused, because
+        every step without dependencies has one. An unknown step is logged as a warning, as in Maestro.
         """
         src, dest = arguments.name("src", src), arguments.name("dest", dest)
         for name in (src, dest):

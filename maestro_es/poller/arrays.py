@@ -42,8 +42,8 @@ def arrays_of(study: Session) -> Arrays | None:
 class _Keys:
     """The keys of steps. A key consists of the template, and of the values that the adapter requires to be equal.
 
-    The key of an adapter is computed once for all steps of a template that have the same values of the parameters on
-    which the options may depend.
+    The adapter's key may depend only on some parameters. So it is computed once for all steps of a template that have
+    the same values of these parameters.
     """
 
     def __init__(self, study: Session, adapter: SubmitsArrays) -> None:
@@ -89,7 +89,7 @@ class _Keys:
 
 
 def names_in_options(template: StepTemplateAdded, *, restarts: bool) -> set[str] | None:
-    """Return the parameters on which the options of a job may depend; None if they may depend on anything else.
+    """Return the parameters on which the options of a job may depend; None if they may depend on something else.
 
     Options are in all keys except the scripts, and in those lines of a script that are comments, or that a parameter
     may turn into comments. The resources of a launcher may be options, too.

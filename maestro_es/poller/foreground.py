@@ -1,12 +1,12 @@
 """Runs a study in the foreground (``run --wait``): a tick whenever a step on this host has ended, and at intervals.
 
-While it runs, it counts as the process that waits for the next tick. So runners request no ticks. It may be killed at
-any moment. Then cron or another driver continues the study. If it is asked to stop inside a job, its local steps would
-end with the job. So it ends them itself, and records that they will run again.
+While this process runs, it counts as the process that waits for the next tick, so runners request no ticks. If it is
+killed, cron or another driver continues the study. If it must stop inside a job, its local steps would end with the
+job. So it ends them itself, and records that they will run again.
 
-If steps take only milliseconds, most of the time is spent until each request is on disk. So if steps end that fast,
-several are requested ahead in one transaction, and each starts as soon as a slot is free. A step that waits too long
-for a slot is withdrawn. If this process dies, these attempts are in doubt, like any others.
+If steps take only milliseconds, writing each request to disk takes most of the time. So several of these steps are
+requested ahead in one transaction, and each starts as soon as a slot is free. A step that waits too long for a slot is
+withdrawn. If this process dies, the attempts of these steps are in doubt, like any others.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from maestro_es.study.session import Session
 #: The shortest interval between updates of ``status.csv`` and of the progress display, in seconds.
 _SHOW_SECONDS = 1.0
 
-#: How long ended steps and outcomes wait for the next pass while other steps are started: five times as long as the
-#: last pass took, but at least the first and at most the second number of seconds.
+#: While steps are being started, ended steps and outcomes wait for the next pass: `_PASS_TIMES` times as long as the
+#: last pass took, but at least `_PASS_SECONDS` and at most `_PASS_MOST`, in seconds.
 _PASS_SECONDS, _PASS_MOST, _PASS_TIMES = 0.1, 0.5, 5
 
-#: How often the inbox is checked for steps that other processes have started, in seconds.
+#: The interval between checks of the inbox for steps that other processes have started, in seconds.
 _LOOK_SECONDS = 0.25
 
 #: Steps are requested ahead for all slots that become free before the next pass, but at most this number.
@@ -52,7 +52,7 @@ _HELD_SECONDS = 1.0
 #: How long a driver that must stop waits for its local steps to end, in seconds. Runners kill them after 10 s.
 _LEAVE_SECONDS = 25.0
 
-#: How long it waits for the runners of the last steps, which have reported, in seconds.
+#: How long a driver waits, in seconds, until the runners of the last steps end. They have already reported.
 _USED_SECONDS = 1.0
 
 
@@ -68,8 +68,8 @@ def run_until_ended(
 ) -> StudyStatus:
     """Run ticks until the study has ended, at least as often as its settings say. `progress` is called regularly.
 
-    It ends earlier if `must_stop` returns True. This function is called several times a second. Inside a job, local
-    steps of this host are then ended, and become ready again. Elsewhere they keep running.
+    It returns earlier if `must_stop` returns True, which is called several times a second. Inside a job, the local
+    steps of this host are then ended, and become ready again. Outside of jobs they keep running.
 
     With `inside`, steps run in the job around this process, until this many seconds before its end. RequestRefused if
     there is no such job, or if the study has another scheduler.
@@ -94,16 +94,19 @@ def run_until_ended(
             _put_back(study, allocation)
         elif study.status is not StudyStatus.RUNNING and process.reap_all(_USED_SECONDS):
             with hold_tick_lock(study.dir, -1):
-                tick(study)  # it records what the last steps have used
+                tick(study)  # this records what the last steps have used
     show_status(study)
     progress()
     return study.status
 
 
 class ForegroundRun:
-    """Makes passes. Between them, it starts the `reserved` steps, which were requested ahead and wait for a slot."""
+    """Makes passes, that is, ticks.
 
-    #: The longest time between two passes, in seconds, apart from the setting of the study.
+    Between them, it starts the `reserved` steps: they were requested ahead and need a slot.
+    """
+
+    #: The longest time between two passes, in seconds, if the setting of the study is not shorter.
     pause = float("inf")
 
     def __init__(self, study: Session, wait: Callable[[float], bool], must_stop: Callable[[], bool]) -> None:
@@ -213,7 +216,7 @@ class ForegroundRun:
 
 @contextlib.contextmanager
 def _inside(study: Session, margin: float | None) -> Iterator[RunsInside | None]:
-    """Let ticks run steps in the job around this process, if there is a `margin` before its end."""
+    """Let ticks run steps in the job around this process, until `margin` seconds before its end (None: don't)."""
     if margin is None:
         yield None
         return
@@ -232,8 +235,9 @@ def _inside(study: Session, margin: float | None) -> Iterator[RunsInside | None]
 def _put_back(study: Session, allocation: RunsInside | None) -> None:
     """End the steps in the job around us, and record their ends.
 
-    No step starts until there is another driver. The tick lock is held from the first cancel to the record, because
-    only this process knows that it has stopped the steps. Another tick would count hardware failures.
+    No step starts until there is another driver. The tick lock is held from the first cancellation until the ends are
+    recorded, because only this process knows that it has stopped the steps. Another tick would count their ends as
+    hardware failures.
     """
     with hold_tick_lock(study.dir, -1):
         study.leaving = True
@@ -268,7 +272,7 @@ def _runs_in_job(step: StepRecord, host: process.Host) -> bool:
 @contextlib.contextmanager
 def _child_signals() -> Iterator[Callable[[float], bool]]:
     """Yield a function that waits a number of seconds for a child to end, and returns whether one has ended."""
-    if not hasattr(signal, "sigtimedwait"):  # macOS has no such function, so it polls
+    if not hasattr(signal, "sigtimedwait"):  # macOS lacks this function, so the caller polls
 
         def nap(_seconds: float) -> bool:
             time.sleep(0.01)

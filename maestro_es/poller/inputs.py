@@ -1,4 +1,4 @@
-"""The inputs of a tick: the time, the host, and what a driver has told it."""
+"""The inputs of a tick: the time, the host, and what a driver has told the tick."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from maestro_es.study.session import Session
 class TickInputs(msgspec.Struct, frozen=True):
     """The time, the host and the options of a tick.
 
-    `token_suffix` makes its tokens unique. `ahead` is how many steps it requests ahead of free slots. `last_tick` is
-    the time of the previous tick, if it is known. `no_environment` says why no step can start (empty: steps can start,
+    `token_suffix` makes the tick's tokens unique. `ahead` is how many steps the tick requests ahead of free slots.
+    `last_tick` is the time of the previous tick, if it is known. `no_environment` says why no step can start (empty:
+    steps can start,
     None: this was not checked). `ended` contains the tokens of attempts whose processes count as ended without a
     check. For `leaving` see `Session`, and for `brief`, `usages` and `allocation` see `Observations`.
     """
@@ -56,7 +57,7 @@ def inputs_of(study: Session, performer: Performer, ahead: int) -> TickInputs:
 
 
 def _check_environment(study: Session) -> str | None:
-    """Return the problem to record that keeps all steps from starting.
+    """Return the problem that keeps all steps from starting, so that it can be recorded.
 
     An empty text records that an earlier problem is gone. If there is nothing to record, the result is None.
     """

@@ -22,7 +22,7 @@ from maestro_es.poller.performers import Performer
 from maestro_es.poller.submit import submit_and_defer
 from maestro_es.study.session import Session
 
-#: The longest time between two passes, in seconds. A pass without news asks no scheduler.
+#: The longest time between two passes, in seconds. A pass without news queries no scheduler.
 _PAUSE = 5.0
 
 

@@ -21,18 +21,19 @@ if TYPE_CHECKING:
     from maestro_es.study.session import Session
 
 #: How long Linux keeps written data in memory by default, in seconds (dirty_expire_centisecs plus
-#: dirty_writeback_centisecs). It is used if these settings can't be read. Other systems lose about as much in a crash.
+#: dirty_writeback_centisecs). This value is used if these settings can't be read. Other systems lose about as much in
+#: a crash.
 _WRITEBACK = 35.0
 
 _SETTINGS = ("dirty_expire_centisecs", "dirty_writeback_centisecs")
 
-#: The additional time in seconds, because ext4 commits a transaction every 5 s, and a disk may be busy. On an ext4
+#: This time, in seconds, is added, because ext4 commits a transaction every 5 s, and a disk may be busy. On an ext4
 #: image, files were complete after 37 to 41 s.
 _MARGIN = 25.0
 
 
 def look_back(graph: Graph, study_dir: StudyDir, host: Host, in_flight: Iterable[StepRecord] = ()) -> LastBoot | None:
-    """Return the facts about the last boot, if this host has booted since an event or an attempt."""
+    """Return the facts about the last boot, if this host has booted since the last event or an attempt's start."""
     local_steps = (step for step in in_flight if not step.scheduled and step.job_host == host.name)
     if all(boot_of(step.job_instance) in ("", host.boot_id) for step in local_steps):
         ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
@@ -50,9 +51,9 @@ def may_be_in_doubt(study: Session) -> bool:
 def _last_boot(study_dir: StudyDir, host: Host) -> LastBoot:
     """Return the facts about the last boot of this host.
 
-    Cron's last tick certainly ran on this host. The last tick of the study may have run on another host. So it counts
-    only if it is earlier than cron's tick or, without such a tick, if cron runs on no other host. A time after the
-    boot proves nothing about the time before.
+    Cron's last tick certainly ran on this host. The last tick of the study may have run on another host. So the
+    study's tick counts only if it is earlier than cron's tick or, without such a tick, if cron runs on no other host.
+    A time after the boot proves nothing about the time before.
     """
     from maestro_es.study import registry  # noqa: PLC0415 - a host boots seldom
 

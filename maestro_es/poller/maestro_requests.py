@@ -1,8 +1,8 @@
 """Takes the requests of Maestro's own client, that is, the files that ``maestro cancel`` and ``maestro update`` write.
 
-They become the same events as requests to maestro-es, with a reason that names the owner and the time of the file. A
-file is removed after its events are committed. If the tick dies in between, the next tick finds this reason in the
-log. So no request is applied twice.
+These requests become the same events as requests to maestro-es, with a reason that names the owner and the time of the
+file. A file is removed after its events are committed. If the tick dies in between, the next tick finds this reason in
+the log. So no request is applied twice.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from maestro_es.study.session import Session
 #: A rule gets a state and returns events.
 Rule = Callable[[Graph], list[NewEvent]]
 
-#: A process that writes a file first creates an empty one. After this time, in seconds, an empty file stays empty.
+#: A process that writes a file first creates an empty one. After this time, in seconds, an empty file counts as
+#: written.
 _WRITING_SECONDS = 60
 
 #: The largest size of a file with three numbers, in bytes.
@@ -35,7 +36,10 @@ _LARGEST = 4096
 
 
 def are_waiting(study_dir: StudyDir) -> bool:
-    """Return whether there is such a file. This takes two system calls, and is all that most ticks do."""
+    """Return whether there is a request file. This takes two system calls.
+
+    Most ticks need nothing else of this module.
+    """
     return any(os.path.lexists(study_dir.root / name) for name in (UPDATE, CANCEL))
 
 

@@ -1,4 +1,4 @@
-"""Requests the notifications that are due after a tick, and starts a process that sends each of them.
+"""Requests the notification that is due after a tick, if any, and starts a process that sends it.
 
 A tick does not wait for this process. `maestro_es.core.notifications` decides what is due, and the command ``notify``
 sends it (`maestro_es.cli.notify`).
@@ -53,7 +53,7 @@ def notify(study: Session) -> None:
 
 
 def must_look(study: Session) -> bool:
-    """Return whether a study that has ended still needs a tick: a notification is missing or has no outcome."""
+    """Return whether a study that has ended needs a tick, because a notification is missing or has no outcome."""
     if not study.graph.study.settings.notify:
         return False
     past = _past(study)

@@ -3,7 +3,7 @@
 The order matters. A runner reports before its job leaves the queue, so the queue is queried before the inbox is read.
 If a job is gone then and has no report, it has normally ended without a report.
 
-`maestro_es.core.verdict` decides what the observations prove. The only effect of this module is that of `fence`.
+`maestro_es.core.verdict` decides what the observations prove. The only effect of this module is that it calls `fence`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from maestro_es.study.reports import read_reports
 if TYPE_CHECKING:
     from maestro_es.poller.prefetch import QueueSnapshot
 
-#: States of a job in which its exit code is that of the runner, which may have refused to start the step.
+#: In these states, the exit code of a job is its runner's exit code. The runner may have refused to start the step.
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE, JobState.UNSUPERVISED)
 
 
@@ -100,12 +100,12 @@ class Observer:
         self._answered: set[str] = set() if problem is None else {ENVIRONMENT} if problem else {ENVIRONMENT, UNWATCHED}
         self._has_orphans = False
         self._usages = inputs.usages
-        #: Whether the scheduler did not answer or was not queried. Then it is not called for anything else.
+        #: Whether the scheduler did not answer or was not queried. If so, the tick calls it for nothing else.
         self._scheduler_down = local
         self._last_error: Unreachable | None = None
 
     def observe(self) -> Observed:
-        """Query the schedulers, read the inbox, and take the claims of attempts to abandon."""
+        """Query the schedulers, read the inbox, and take the claims of attempts that the tick will abandon."""
         in_flight = [step for step in self._graph.in_flight() if not (self._local and step.scheduled)]
         known = self._snapshot.claims if self._snapshot else {}
         claims_read = {
@@ -254,7 +254,8 @@ class Observer:
     ) -> AttemptObservation:
         """Return the observation of one attempt. `claim` is its claim, if it was read before.
 
-        The claim is read now if it is needed. It shows whether the step has started, and to which job reports belong.
+        Otherwise the claim is read now, if it is needed. It shows whether the step has started, and which job sent the
+        reports.
         """
         known = step.state is State.RUNNING or (claim is not None and claim.state is ClaimState.JOB)
         if reports and claim is not None and claim.state is ClaimState.NONE:
@@ -319,7 +320,7 @@ class Observer:
         return within_grace(step, self._inputs.now, seconds, cancelling=cancelling)
 
     def _reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
-        """Take the claim of an attempt before it is abandoned without a report.
+        """Take the claim of an attempt without a report before the attempt is abandoned.
 
         If the tick gets the claim, the attempt can never start. If the claim belongs to a job that was not in the
         queue before, the attempt has started in the meantime.

@@ -1,7 +1,7 @@
 """The effects of a tick. `Live` performs them, and `Preview` only notes them.
 
 The same code runs a tick and a preview. The performers have no method for appending events, because events go to the
-log of the study. In a preview, this is a copy in memory (`store.log_copy.PreviewLog`).
+log of the study. In a preview, that log is a copy in memory (`store.log_copy.PreviewLog`).
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Performer(Protocol):
         """Remove a request file of Maestro's client, unless it was written again."""
 
     def refuse_request(self, path: Path, info: os.stat_result, why: str) -> str:
-        """Remove such a file, because the study refuses the request. Returns the message for users."""
+        """Remove a request file, because the study refuses the request. Returns the message for users."""
 
     def set_request_aside(self, path: Path, why: str) -> str:
-        """Rename such a file, because it can't be read. Returns the message for users."""
+        """Rename a request file, because it can't be read. Returns the message for users."""
 
     def remove_reports(self, inbox: Path, reports: Iterable[Report]) -> None:
         """Remove reports whose events are committed."""
@@ -221,7 +221,7 @@ def show_status(study: Session, performer: Performer = LIVE) -> None:
 class PreviewedCommand(NamedTuple):
     """A command that a tick would run, as a list of arguments; `step` is the step that it submits, if any.
 
-    If it submits a job array, `step` is the first of its steps, and `steps` are all of them.
+    If the command submits a job array, `step` is the first step of the array, and `steps` has all of its steps.
     """
 
     argv: list[str]
@@ -232,7 +232,7 @@ class PreviewedCommand(NamedTuple):
 class Preview:
     """Notes the claims and commands of a tick, and changes nothing.
 
-    It queries schedulers as a tick does. It makes no other calls, so their answers are unknown.
+    It queries schedulers as a tick does. It makes no other calls, so the answers to such calls are unknown.
     """
 
     def __init__(self) -> None:
@@ -304,7 +304,7 @@ class Preview:
     def submit_together(
         self, adapter: Adapter, jobs: Mapping[int, Job], steps: Sequence[int]
     ) -> dict[int, Outcome] | SubmittingArray:
-        """Note a command for each job, which a user can call."""
+        """For each job, note a command that a user can call."""
         outcomes: dict[int, Outcome] = {}
         for (index, job), step in zip(jobs.items(), steps, strict=True):
             begun = self.submit(adapter, job, step)

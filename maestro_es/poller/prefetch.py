@@ -1,8 +1,8 @@
 """Queries each cluster once for all studies of one ``tick --all``.
 
-A decision may use an answer only if the query began after the decision's state was read. So the logs and the claims of
-attempts in doubt are read first, and then each cluster is queried once. If the log of a study has grown before its
-tick, the tick queries again.
+A tick may use an answer only if the query began after the tick's state was read. So the logs and the claims of
+attempts in doubt are read first, and then each cluster is queried once. If a log has grown before the tick of its
+study, that tick queries again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
     answer: Sequence[QueueEntry] | Unreachable
 
     def at(self, seq: int) -> QueueSnapshot | None:
-        """Return the answer, if it is valid for the log up to `seq`.
+        """Return this snapshot, if it is valid for the log up to `seq`.
 
         A missing answer is always valid, because it proves nothing.
         """

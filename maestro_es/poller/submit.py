@@ -41,8 +41,8 @@ _GROUP = 16
 _MANY = 20
 
 #: Errors that remain until a user changes the study. Other errors of a file system may be gone at the next tick: for
-#: example, the file system was full or did not answer, or the user's Kerberos ticket for it had expired. After such an
-#: error the step does not fail.
+#: example, the file system was full or did not answer, or the user's Kerberos ticket for it had expired. Such an error
+#: does not make the step fail.
 _LASTING = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR)
 
 
@@ -76,7 +76,7 @@ def _is_in_doubt(step: StepRecord, token: str, performer: Performer) -> bool:
 
 
 def _request_more(study: Session, performer: Performer, seen: Observations) -> list[int]:
-    """Request another round of jobs; returns their steps."""
+    """Request another round of jobs, and return their steps."""
     later = structs.replace(
         seen, ahead=0, later_round=True, submitted=performer.submitted, token_suffix=study.runtime.token_suffix()
     )
@@ -131,7 +131,7 @@ def take_outcomes(study: Session) -> list[NewEvent]:
 def _submit(
     study: Session, steps: Sequence[int], performer: Performer, is_late: Callable[[], bool] = lambda: False
 ) -> Generator[list[Submitted]]:
-    """Write the scripts of these steps and call the schedulers; yields the outcomes of each call when it has ended."""
+    """Write the scripts of these steps and call the schedulers. Yields the outcomes of each call that has ended."""
     requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
@@ -148,7 +148,7 @@ def _submit(
 def _calls(
     study: Session, adapter: Adapter, performer: Performer, requested: Sequence[tuple[int, str]]
 ) -> Iterator[PreparedCall]:
-    """Write the scripts of attempts, except those that another tick has reconciled by now. Yields the calls."""
+    """Write the scripts of attempts, and yield the calls. Attempts that another tick has reconciled are left out."""
     tokens = dict(requested)
     together = isinstance(adapter, SubmitsTogether) and len(tokens) >= _MANY
     for array, numbers in _by_call(tokens, together=together):
@@ -164,7 +164,7 @@ def _calls(
 
 
 def _by_call(tokens: Mapping[int, str], *, together: bool) -> list[tuple[str, dict[int, int]]]:
-    """Return for each call the name of its job array (empty: it has none) and its steps by index.
+    """For each call, return the name of its job array (empty: it has none) and its steps by index.
 
     With `together`, one call submits all jobs but the first. That job has a call of its own, because its outcome
     decides whether the others are submitted.

@@ -26,7 +26,7 @@ from maestro_es.poller.performers import Performer
 class PreparedAttempt(NamedTuple):
     """An attempt to submit: its step, token and time, and its job.
 
-    If the job can't be made, it has an outcome instead.
+    If the job can't be made, `job` is an outcome.
     """
 
     step: int
@@ -37,7 +37,7 @@ class PreparedAttempt(NamedTuple):
 
 
 class PreparedCall(NamedTuple):
-    """The attempts to submit with one call, by index. Those of a job array have a name and a title."""
+    """The attempts to submit with one call, by index. A job array also has a name and a title."""
 
     attempts: Mapping[int, PreparedAttempt]
     array: str = ""
@@ -59,8 +59,8 @@ class _UnderWay(NamedTuple):
 class Submitter:
     """Submits jobs to one scheduler. The local adapter answers at once, so it is always called.
 
-    `last_error` is set if the scheduler did not answer, now or earlier. Then it is not called. After the first call,
-    it is only called until `is_late` returns True.
+    `last_error` is set if the scheduler did not answer, now or earlier. Then the scheduler is not called. After the
+    first call, the scheduler is called only until `is_late` returns True.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Submitter:
         return [(call.attempts[index], outcome) for index, outcome in outcomes.items()]
 
     def _refused(self, jobs: Mapping[int, Job], outcomes: Mapping[int, Outcome], together: int) -> dict[int, Outcome]:
-        """Withdraw attempts for which there was no room, because a command that tries again may have submitted them.
+        """Withdraw attempts for which there was no room. They may exist, if the command has tried again by itself.
 
         Only one of them keeps the message of the scheduler.
         """

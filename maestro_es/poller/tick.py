@@ -2,7 +2,7 @@
 
 A tick queries the schedulers, reads the inbox, decides, appends events, submits steps, writes ``status.csv`` and
 exits. It never sleeps and never waits for a job. Any number of ticks may run at once. Each append names the seq on
-which its decision is based. So only one tick advances the study, and the others write nothing.
+which its decision is based. So only one of these ticks advances the study, and the others write nothing.
 
 `maestro_es.core.decide` has the rules, and `maestro_es.poller.performers` has the effects.
 """
@@ -57,9 +57,9 @@ def tick(
     how many more steps are requested than there are free slots. `submit` replaces the function that submits steps. A
     driver that ticks many studies passes one shared `snapshot` of the queue.
 
-    Unreachable if the file system did not answer, or if a scheduler did not answer or did not end a job. Nothing was
-    concluded about its jobs, but everything else was done. NothingStarts if all of them answered, but no step can
-    start. Other messages for users are in the study's `remarks`.
+    Unreachable if the file system did not answer, or if a scheduler did not answer or did not end a job. In this case
+    nothing was concluded about the jobs concerned, but everything else was done. NothingStarts if everything answered,
+    but no step can start. Other messages for users are in the study's `remarks`.
     """
     unreachable = advance(study, LIVE, show=show, ahead=ahead, submit=submit, snapshot=snapshot)
     if unreachable:
@@ -297,9 +297,10 @@ def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[R
 
 
 def _remove_links(study: Session, performer: Performer, new_events: Sequence[NewEvent]) -> None:
-    """Remove the links through which runners are submitted, if a killed tick left them: those of attempts in doubt.
+    """Remove the links through which attempts in doubt were submitted, because a killed tick may have left them.
 
-    That of a job array stays as long as its map, because another tick may be about to submit the array.
+    The link of a job array stays as long as the map of the array, because another tick may be about to submit the
+    array.
     """
     for _, event in new_events:
         if isinstance(event, e.AttemptAbandoned) or (isinstance(event, e.JobSubmitted) and event.adopted):

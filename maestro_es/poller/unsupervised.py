@@ -1,7 +1,8 @@
 """Finds out whether a step still runs although its scheduler no longer watches its job.
 
 If a scheduler or the daemon on a node crashes, the processes of a job may keep running, and nothing ends them at their
-time limit. The runner reports their end. Without a report, only the host where they were started can tell.
+time limit. The runner reports their end. Without a report, only the host where the processes were started can tell
+whether they still run.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _MARGIN = 60
 def still_runs(graph: Graph, step: StepRecord, claim: Claim, host: Host, now: Micros) -> tuple[bool, Micros | None]:
     """Return whether a step may still run, and when it will have run for its walltime, if it has one.
 
-    On the host where it was started, its processes are counted. On any other host, it may run until its walltime is
-    over, or for ever without a walltime.
+    On the host where it was started, its processes are counted. On any other host, it counts as running until its
+    walltime is over, or for ever if it has none.
     """
     if claim.state is not ClaimState.JOB:
         return False, None

@@ -1,8 +1,8 @@
-"""Finds out what attempts have used, after their end was recorded.
+"""Finds out what attempts have used, after their ends were recorded.
 
-A tick never waits for this. The runner of a local step, and the process that started the runner, know it soon after
-the end. For jobs, a tick that has recorded an end queries the accounting, with one command. So do the ticks of the
-next minutes, because the accounting may be late. In two cases the usage is known at once
+A tick never waits for this. The runner of a local step, and the process that started the runner, know the usage soon
+after the end. For jobs, a tick that has recorded an end queries the accounting, with one command. So do the ticks of
+the next minutes, because the accounting may be late. In two cases the usage is known at once
 (`maestro_es.poller.observe`): if only the accounting explains the end of a job, or if the scheduler's list shows what
 ended jobs have used.
 """
@@ -67,7 +67,9 @@ def record_of_ended(study: Session, performer: Performer) -> None:
 
 
 def ask(study: Session, before: int) -> None:
-    """Query the accounting for what ended jobs have used, and record it. `before` is the last event before this pass.
+    """Query the accounting for what ended jobs have used, and record the answer.
+
+    `before` is the last event before this pass.
 
     The tick has already done its work, so a missing answer does not delay it.
     """
@@ -86,7 +88,7 @@ def ask(study: Session, before: int) -> None:
     try:
         usages = adapter.query_usage(jobs, since, scheduler_facts(study.log))
     except SchedulerError:
-        return  # it is queried again, or stays unknown
+        return  # a later tick queries again, or the usage stays unknown
     if usages:
         study.request(lambda graph: late_usages(graph, usages))
 
@@ -94,7 +96,7 @@ def ask(study: Session, before: int) -> None:
 def _jobs(study: Session, ended: Iterable[tuple[int, str]]) -> tuple[Mapping[str, str], Micros]:
     """Return the ids of the jobs of ended attempts by token, and a time before they were submitted.
 
-    The accounting has no tokens of steps inside an allocation.
+    Attempts inside an allocation are left out, because the accounting does not have their tokens.
     """
     jobs: dict[str, str] = {}
     since = study.runtime.now()

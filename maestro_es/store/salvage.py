@@ -34,9 +34,10 @@ _EVENT, _PROJECTION = 8, 6  # the number of columns
 
 @dataclass
 class Salvaged:
-    """The result: the proven rows, the gaps (by the seq of the row after each), and the seq of the last event.
+    """The result: the proven `rows`, and the first and last missing seq of each of the `gaps`.
 
-    `unproven` has the rows that look right but can't be proven, by their gap.
+    The key of a gap is the seq of the row after it. For each gap, `unproven` has the rows in it that look right but
+    can't be proven.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Salvaged:
 def salvage(path: Path) -> Salvaged:
     """Return the readable part of a log. DamagedLog if there is none.
 
-    Closing the file releases SQLite's lock on it. So it is closed last.
+    Closing the file releases SQLite's lock on it. So the file stays open until all rows are read.
     """
     with _settled(path), path.open("rb") as file:
         try:
@@ -133,7 +134,7 @@ def _payload(data: mmap.mmap, size: int, at: int, length: int) -> bytes:
     while rest > 0:
         start = (page - 1) * size
         if page < 1 or start + size > len(data):
-            raise ValueError("it goes on where there is nothing")
+            raise ValueError("it continues on a page that does not exist")
         parts.append(data[start + 4 : start + 4 + min(rest, size - 4)])
         page, rest = int.from_bytes(data[start : start + 4], "big"), rest - (size - 4)
     return b"".join(parts)

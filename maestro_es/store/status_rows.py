@@ -63,7 +63,7 @@ def rows_between(connection: sqlite3.Connection, first: int, end: int) -> Iterat
 
 
 def numbers_between(connection: sqlite3.Connection, first: int, end: int) -> list[int]:
-    """Return the numbers of these steps in the same order. Only an index is read."""
+    """Return the numbers of the steps that `rows_between` yields, in the same order. Only an index is read."""
     query = f"SELECT number FROM step WHERE row >= ? AND row < ? ORDER BY {_LINES}"
     return [number for (number,) in connection.execute(query, (first, end))]
 

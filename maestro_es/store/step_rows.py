@@ -16,7 +16,7 @@ from maestro_es.core.model import Cause, Param, Phase, State, StepRecord, Submis
 from maestro_es.core.usage import Usage
 from maestro_es.errors import DamagedLog
 
-#: The columns of the table `step`: the fields of the record, by the same names.
+#: The columns of the table `step`. They have the names of the fields of the record.
 FIELDS = StepRecord.__struct_fields__
 
 #: The columns of a step that no event changes. Writing them again would also write two indexes.
@@ -104,7 +104,7 @@ def changes(step: StepRecord) -> list[Any]:
 
 
 def from_row(row: Iterable[Any]) -> StepRecord:
-    """Return the record of a row. DamagedLog if `to_row` has not written the row."""
+    """Return the record of a row. DamagedLog if `to_row` can't have returned this row."""
     values = list(row)
     try:
         _check_types(values)

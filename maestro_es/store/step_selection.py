@@ -45,7 +45,7 @@ class StepSelection:
             yield number, params_of(number, params)
 
     def edges(self) -> list[tuple[int, int]]:
-        """Return the parent and the child of each edge, in the order in which they were added."""
+        """Return the parent and the child of each edge, in the order in which the edges were added."""
         self._write_structure()
         return self._rows("SELECT parent, child FROM edge ORDER BY number")
 
@@ -74,7 +74,7 @@ class StepSelection:
         return self._select(graph_queries.FAILED)
 
     def dependents(self) -> dict[int, int]:
-        """Return how many steps have ended because of each step, by its number."""
+        """For each step that made others end without success, return its number and how many these are."""
         self._write()
         return dict(self._rows(graph_queries.DEPENDENTS))
 
@@ -96,7 +96,7 @@ class StepSelection:
         return self._paged(graph_queries.WAITING)
 
     def _paged(self, where: str) -> Iterator[StepRecord]:
-        """Yield steps by number, in pages. The caller may change a step before it draws the next one."""
+        """Yield steps by number, in pages. The caller may change a step before it takes the next one."""
         after = 0
         while page := self._select(where, after):
             after = page[-1].number

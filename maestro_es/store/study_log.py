@@ -1,7 +1,7 @@
 """The log of a study and its projection, in one SQLite file. Both are always consistent.
 
-`StudyLog.record` appends events and applies them to the projection in one transaction. Each append names the event
-that it expects to be the last one, by its number (seq). If a process has based its decision on an old state, it gets
+`StudyLog.record` appends events and applies them to the projection in one transaction. Each append expects a certain
+event to be the last one, and checks its number (seq). If a process has based its decision on an old state, it gets
 `ConcurrentAppend` and writes nothing. This holds with and without a lock.
 """
 
@@ -119,7 +119,7 @@ class StudyLog(LogReader):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all events that are recorded inside, or none. The file is locked from the first event on.
+        """Commit all events that are recorded inside the block, or none. The file is locked from the first event on.
 
         RequestRefused inside another transaction, because the inner one would commit the first half of the outer one.
         If an event could not be recorded, all events are rolled back, even if the caller continued after the error.
@@ -161,7 +161,7 @@ class StudyLog(LogReader):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[list[Recorded]]:
-        """Yield a list. All events that are appended inside are added to it, in the form that readers get."""
+        """Yield a list. Each event that is appended inside the block is added to it, in the form that readers get."""
         before, self._heard = self._heard, []
         try:
             yield self._heard
@@ -260,7 +260,7 @@ class StudyLog(LogReader):
     def rewrite(self, rows: Sequence[event_log.Row], new_events: Iterable[NewEvent]) -> None:
         """Replace the rows that have the same numbers as `rows`. Then append events that give the reason.
 
-        `rows` goes up to the last row of the log. Only a correction does this. The whole log is replayed. Other
+        `rows` must end with the last row of the log. Only a correction calls this. The whole log is replayed. Other
         processes that have the log open notice the new head.
         """
         with self.transaction():
@@ -328,7 +328,7 @@ class StudyLog(LogReader):
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        """Apply the missing events. Apply all if another reducer wrote the tables, or this host has booted since."""
+        """Apply the missing events, or all if another reducer wrote the tables or this host has booted since then."""
         if self._usable() >= self.head.seq:
             return
         try:

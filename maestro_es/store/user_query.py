@@ -1,8 +1,8 @@
 """Runs a user's SQL on a log, so that it can only read.
 
-Before SQLite runs a statement, it asks `Permission` about each of its actions. Only reading is allowed. The time limit
-is that of all readers. The whole result is read before it is printed, so that a slow reader does not make ticks wait.
-For this reason the size of a result is limited, too.
+Before SQLite runs a statement, it asks `Permission` about each action of the statement. Only reading is allowed. The
+time limit is the same as for all readers. The whole result is read before it is printed, so that a slow reader does
+not make ticks wait. For this reason the size of a result is limited, too.
 """
 
 from __future__ import annotations
@@ -104,16 +104,16 @@ def _decode(text: bytes) -> str:
 
 
 class Permission:
-    """Decides which actions a statement may perform. `met` is a `foreign` view that it uses."""
+    """Decides which actions a statement may perform. `met` is a `foreign` view that the statement uses."""
 
     def __init__(self, foreign: Sequence[str]) -> None:
         self.foreign = {name.lower(): name for name in foreign}
         self.met = ""
 
     def __call__(self, action: int, name: str | None, detail: str | None, _: str | None, view: str | None) -> int:
-        """Answer SQLite. For a function, its name is in `detail`. For a PRAGMA, it is in `name`.
+        """Tell SQLite whether an action is allowed. A function's name is in `detail`, and a PRAGMA's name in `name`.
 
-        `view` is the view that acts.
+        If the action comes from a view, `view` is its name.
         """
         if action in _READING:
             messages = [self.foreign[word.lower()] for word in (view, name) if word and word.lower() in self.foreign]

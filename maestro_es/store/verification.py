@@ -44,9 +44,9 @@ class Verification:
 
 @dataclass(frozen=True)
 class Known:
-    """The event with a digest. No event up to this one was changed after it was the head.
+    """The event that has a certain digest. No event up to this one has changed since this one was the last.
 
-    If `corrected`, some payloads were corrected later. EventsCorrected has the old ones.
+    If `corrected`, some payloads were corrected later. EventsCorrected has the old payloads.
     """
 
     seq: int
@@ -78,7 +78,8 @@ def verify(log: StudyLog) -> Verification:
 class VerifiedGraph(PastGraph):
     """The state that results from the events alone: nothing is read from the tables, which may be wrong.
 
-    It does not find two steps with one name. The table of steps has each name once, so it would lack the second one.
+    It does not notice that two steps have the same name. But the table of steps can have a name only once, so the
+    table would lack the second step.
     """
 
     def __init__(self, log: StudyLog) -> None:
@@ -292,7 +293,7 @@ def _rows(
 ) -> Iterator[DamagedLog]:
     """Compare a table with its expected rows.
 
-    Both have the order of the primary key, which is the first `keys` columns.
+    Both are in the order of the primary key, which consists of the first `keys` columns.
     """
     order = ", ".join(columns[:keys])
     rows = connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")
