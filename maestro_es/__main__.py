@@ -3,7 +3,7 @@
 The first lines must not import any module that the user's directories may replace, see `maestro_es.import_path`.
 """
 
-import _signal  # type: ignore[import-not-found]  # compiled in, while `signal` may be a user's
+import _signal  # type: ignore[import-not-found]  # built in, while `signal` may be a module of the user's
 
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # until `run`; `bin/maestro-es` does it earlier
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)

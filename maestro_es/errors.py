@@ -2,21 +2,30 @@
 
 ::
 
-    MaestroError ├── SpecError the study file is wrong; `problems` lists all of it ├── RequestRefused what was asked
-    for makes no sense in this state │ ├── UnknownStep there is no step of that name │ ├── NoSuchEdge a step does not
-    wait for another │ └── NotAcquired a dependency of a study could not be had ├── StudyError something is wrong with
-    a study directory │ ├── NotAStudy there is no event log here │ ├── StudyElsewhere the study that a pickle points to
-    is not where it was │ ├── NotAPointer a file is not a pickle of ours │ ├── DamagedLog the log can't be read, or was
-    changed by another hand │ ├── InvalidTransition an event that can't follow from the state before it │ ├── NewerLog
-    the log was written by a later version │ ├── LogUnavailable the file system does not let us read or write the log
-    now; nothing was changed │ ├── ConcurrentAppend somebody else appended first; nothing was written │ ├──
-    NotRecordable an event holds a value that no reader could read; nothing was written │ ├── LogNotUsable the log was
-    closed, or belongs to another thread or process │ ├── NotOurs another user owns the directory, or can change it │
-    └── StudyCopied this is a copy, and the original is alive └── SchedulerError something is wrong with a scheduler
-        ├── UnknownAdapter    no adapter goes by that name
-        ├── NoAdapter         none was chosen
-        └── Unreachable       it did not answer: nothing may be concluded
-            ├── NotAsked      it was not asked, because this process can't tell which one it is
+    MaestroError
+    ├── SpecError             the study file is wrong; `problems` lists all faults
+    ├── RequestRefused        the request makes no sense in the present state
+    │   ├── UnknownStep       there is no step with that name
+    │   ├── NoSuchEdge        there is no edge between two steps
+    │   └── NotAcquired       a dependency of a study is not available
+    ├── StudyError            something is wrong with a study directory
+    │   ├── NotAStudy         there is no event log here
+    │   ├── StudyElsewhere    the study that a pickle points to is not at its path
+    │   ├── NotAPointer       a file is not a pickle of an `ExecutionGraph`
+    │   ├── DamagedLog        the log can't be read, or another program has changed it
+    │   ├── InvalidTransition an event can't follow from the state before it
+    │   ├── NewerLog          a later version of maestro-es wrote the log
+    │   ├── LogUnavailable    the log can't be read or written now; nothing was changed
+    │   ├── ConcurrentAppend  another process appended first; nothing was written
+    │   ├── NotRecordable     an event has a value that no reader could decode; nothing was written
+    │   ├── LogNotUsable      the log was closed, or another thread or process opened it
+    │   ├── NotOurs           another user owns the directory, or can change it
+    │   └── StudyCopied       this is a copy, and the original still has its log
+    └── SchedulerError        something is wrong with a scheduler
+        ├── UnknownAdapter    there is no adapter with that name
+        ├── NoAdapter         no adapter was chosen
+        └── Unreachable       a scheduler did not answer, so its jobs are in an unknown state
+            ├── NotAsked      no scheduler was queried, because it is unknown which one has the jobs
             ├── TickInProgress another process ticks the study
             └── NothingStarts the environment of the steps is missing; everything else was done
 
@@ -31,8 +40,8 @@ from collections.abc import Sequence
 
 #: The exit codes of commands. README.md explains them. `run --wait` also uses the values of `StudyStatus`. sysexits.h
 #: calls 75 EX_TEMPFAIL. Shells report 130 for a program that Ctrl-C has ended. `__main__` has copies of the last two,
-#: and `runner.sh` has a copy of 75. A tick that got no answer ends with 75 (`drivers.cron_tick`). So does a command if
-#: the host lacks memory or other resources (`cli.main`).
+#: and `runner.sh` has a copy of 75. A tick that got no answer ends with 75 (`drivers.cron_tick`), and so does a
+#: command on a host that lacks memory or other resources (`cli.main`).
 EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN, EXIT_INTERRUPTED = 0, 1, 75, 130
 
 
@@ -73,7 +82,7 @@ class RequestRefused(MaestroError):
 
 
 class UnknownStep(RequestRefused, KeyError, ValueError):
-    """There is no step of that name. Some methods of Maestro raise a KeyError then, and others a ValueError."""
+    """There is no step with that name. Some methods of Maestro then raise a KeyError, and others a ValueError."""
 
 
 class NoSuchEdge(RequestRefused, ValueError):

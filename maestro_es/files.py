@@ -33,7 +33,7 @@ def read(path: Path) -> bytes:
 
 
 def write(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Create or overwrite a file. Afterwards its content is on disk, but its name may not be, see `sync`."""
+    """Create or overwrite a file. Afterwards its content is on disk, but its name may not be (see `sync`)."""
     with open(path, "wb") as file:
         file.writelines((content,) if isinstance(content, bytes) else content)
         file.flush()

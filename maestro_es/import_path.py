@@ -5,8 +5,9 @@ command line removes the current directory, PYTHONPATH and the user's site direc
 maestro-es writes into files start Python with ``-I``, which does the same before the first module is loaded.
 
 maestro-es itself may be installed in such a directory, by a module system or with ``pip install --user``. Then that
-directory stays on the path. So do others with installed distributions (``*.dist-info``), because the dependencies of
-maestro-es may be there. All of them come after the standard library and before all other packages.
+directory stays on the path. Other directories with installed distributions (``*.dist-info``) also stay, because the
+dependencies of maestro-es may be there. All these directories come after the standard library and before all other
+packages.
 
 This module is imported before the path is clean. So it imports only modules that every interpreter has already loaded.
 For the same reason its annotations are texts, because ``from __future__ import annotations`` would load a module.
@@ -60,7 +61,7 @@ def own_command() -> "list[str]":
 def _own_places() -> "list[str]":
     """Return the directories that this installation needs and ``python -I`` does not search. The first is `_HOME`."""
     if sys.flags.isolated:
-        named = str(sys._xoptions.get(_OPTION, ""))  # noqa: SLF001 - so says the manual of -X
+        named = str(sys._xoptions.get(_OPTION, ""))  # noqa: SLF001 - the manual of -X says so
         others = [path for path in named.split(os.pathsep) if path]
     elif _HOME in _user_places() or _holds(_user_site(), "maestro_es-"):
         others = [path for path in _named_by_user() if path != _HOME and _holds(path, "")]
@@ -104,7 +105,7 @@ def _is_library(path: str) -> bool:
 
 
 def _holds(path: str, distribution: str) -> bool:
-    """Return whether a directory contains an installed distribution whose name begins like this."""
+    """Return whether a directory contains an installed distribution whose name begins with `distribution`."""
     try:
         names = os.listdir(path) if path else []
     except OSError:

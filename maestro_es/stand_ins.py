@@ -15,13 +15,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: The modules that have stand-ins. msgspec does not need typing_extensions, so its import fails.
+#: The modules that have stand-ins. msgspec does not need typing_extensions, so an import of it is made to fail.
 _NAMES: tuple[str, ...] = (
     "decimal", "msgspec._json_schema", "msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml",
     "urllib.parse", "uuid",
 )  # fmt: skip
 _ABSENT = "typing_extensions"
-#: Later versions of pathlib call these two while they are imported.
+#: From Python 3.12 on, pathlib calls these two while it is imported.
 if sys.version_info < (3, 12):
     _NAMES += ("fnmatch", "re")
 

@@ -118,7 +118,7 @@ def _say(line: str) -> None:
 
 
 def setup_argparser() -> ArgumentParser:
-    """Return a parser of Maestro's command lines. `func` of its result is the function of the command."""
+    """Return a parser of Maestro's command lines. In its result, `func` is the function of the command."""
     parser = ArgumentParser(prog="maestro", description="Maestro's commands, for studies of maestro-es.")
     parser.add_argument("-v", "--version", action="version", version=f"%(prog)s {VERSION}")
     parser.add_argument("-l", "--logpath")

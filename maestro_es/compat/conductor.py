@@ -64,7 +64,7 @@ class Conductor:
     def initialize(self, batch_info: Mapping[str, Any], sleeptime: int = _SLEEP_TIME) -> None:
         """Create the study, or continue the same study in its directory. `batch_info` is a batch block.
 
-        TypeError or UnknownAdapter if an argument is wrong. Then there is no study.
+        TypeError or UnknownAdapter if an argument is wrong. In that case, no study is created.
         """
         if batch_info is None:
             raise TypeError("batch_info must be a dictionary, not None")

@@ -1,8 +1,8 @@
 """The import hook. ``import maestrowf`` finds the modules of maestro-es, whether or not Maestro is installed.
 
-A small module replaces each module of Maestro. It imports the counterpart of a name at its first use. A name or module
-without a counterpart raises an ImportError with a one-line message. `maestro_es.compat.modules` lists the names with
-counterparts.
+A small module replaces each module of Maestro. It imports the counterpart of a name when the name is first used. A
+name or module without a counterpart raises an ImportError with a one-line message. `maestro_es.compat.modules` lists
+the names with counterparts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def uninstall() -> None:
 
 
 def load_counterparts() -> None:
-    """Import all counterparts now, because `sys.path` may find a user's modules later."""
+    """Import all counterparts now, because `sys.path` may later find a user's modules instead."""
     for home in dict.fromkeys(HOME_OF.values()):
         importlib.import_module(home)
 

@@ -1,4 +1,4 @@
-"""Submits, queries and cancels jobs of scripts without a study, for programs. Only their ids identify them.
+"""Submits, queries and cancels jobs of scripts without a study, for programs. Only its id identifies such a job.
 
 For an adapter, such a job is like a job that Maestro has submitted, because it carries no token. Nothing about it is
 recorded.

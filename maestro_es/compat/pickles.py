@@ -36,7 +36,7 @@ _WORDS = {
     "maestro_es.compat.abstracts": {"StepPriority", "SubmissionCode"},
     "maestro_es.core.model": {"CancelCode", "JobStatusCode", "State", "StudyStatus"},
 }
-#: The data classes of maestro-es. Creating an object of them has no effects.
+#: The data classes of maestro-es. Creating an object of these classes has no effects.
 _DATA = {
     "maestro_es.compat.abstracts": {"Record"},
     "maestro_es.compat.environment": {"GitDependency", "PathDependency", "StudyEnvironment"},
@@ -57,7 +57,7 @@ _OURS = "maestro_es"
 _REMEDY = "build the study in Python again, and store it with `pickle`"
 
 
-class PickleInterface(ABC):  # noqa: B024 - so that ExecutionGraph, which lies below, can be one
+class PickleInterface(ABC):  # noqa: B024 - so that ExecutionGraph, in a lower layer, can be registered
     """An object that can be written to a file and read again."""
 
     @classmethod
@@ -101,7 +101,7 @@ class _Unpickler(pickle._Unpickler):  # noqa: SLF001 - the public class does not
         raise _Refused(f"the file holds a {module_name}.{global_name}, which is not read")
 
     def load_build(self) -> None:
-        """Set the attributes of an object. The standard method would also set those of a class."""
+        """Set the attributes of an object. The standard method would also set the attributes of a class."""
         target, state = self.stack[-2:]
         if not (isinstance(target, UUID) or any(map(_is_data, type(target).__mro__))) or type(state) is not dict:
             raise _Refused(f"the file sets attributes of a {type(target).__name__}, which is not done")

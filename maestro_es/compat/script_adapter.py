@@ -96,7 +96,7 @@ class SchedulerScriptAdapter(ScriptAdapter):
         return {"allocation": None, "launcher": None, **step_exclusive}
 
     def resolve_exclusive(self, adapter_exclusive: Mapping[str, Any], step_exclusive: Any) -> dict[str, Any]:  # noqa: ANN401 - likewise
-        """Return the values of a step's ``exclusive``. If the step leaves out a value, it is the adapter's."""
+        """Return the values of a step's ``exclusive``. The adapter gives the values that the step leaves out."""
         exclusive = self.get_exclusive(step_exclusive)
         return {key: own if exclusive.get(key) is None else exclusive[key] for key, own in adapter_exclusive.items()}
 

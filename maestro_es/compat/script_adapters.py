@@ -36,7 +36,7 @@ class LocalScriptAdapter(ScriptAdapter):
     key = _LOCAL
     extension = f".{make_adapter({'type': _LOCAL}, this_host()).extension}"
 
-    def _write_script(self, ws_path: str, step: Any) -> Scripts:  # noqa: ANN401 - `script_adapter.Step`
+    def _write_script(self, ws_path: str, step: Any) -> Scripts:  # noqa: ANN401 - `script_adapter.FilledStep`
         restart = step.run.get("restart")
         again = f"{step.name}.restart{self.extension}".replace("/", "_")
         return (
@@ -55,7 +55,7 @@ class LocalScriptAdapter(ScriptAdapter):
 
     def submit(
         self,
-        step: Any,  # noqa: ANN401 - `script_adapter.Step`
+        step: Any,  # noqa: ANN401 - `script_adapter.FilledStep`
         path: str,
         cwd: str,
         job_map: Mapping[str, str] | None = None,  # noqa: ARG002 - protocol
@@ -80,7 +80,7 @@ class _Scheduled(SchedulerScriptAdapter):
     """
 
     key: ClassVar[str] = ""
-    #: The type of that adapter in a batch block. A derived class of a program may have another key.
+    #: The type of that adapter in a batch block. A class that a program derives may have another `key`.
     _kind: ClassVar[str]
     #: The keys that a batch block must have.
     _needed: ClassVar[tuple[str, ...]] = ("host", "bank", "queue")
@@ -99,7 +99,7 @@ class _Scheduled(SchedulerScriptAdapter):
         """The extension of the names of scripts."""
         return f".{self._ours.extension}"
 
-    def get_header(self, step: Any) -> str:  # noqa: ANN401 - `script_adapter.Step`
+    def get_header(self, step: Any) -> str:  # noqa: ANN401 - `script_adapter.FilledStep`
         """Return the first lines of a step's scripts."""
         return self._ours.header(step.name.replace(" ", "_"), step.description, step.run)
 

@@ -1,6 +1,7 @@
 """`YAMLSpecification`: Maestro's class that reads a study file and returns the objects for a `Study`.
 
-`maestro_es.study_file` decides what is wrong with a study file. If Maestro has a message for the fault, that is used.
+`maestro_es.study_file` decides what is wrong with a study file. If Maestro has a message for the fault, that message
+is used.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ class YAMLSpecification(Specification):
             self.validate_schema(f"study step '{step['name']}'", step, schema)
 
     def verify_parameters(self, schema: Mapping[str, Any]) -> None:
-        """Raise a ValidationError if a parameter does not conform, or a ValueError if lists differ in length."""
+        """Raise a ValidationError if a parameter does not conform to a schema, and a ValueError if lengths differ."""
         length = None
         for name, parameter in (self.globals or {}).items():
             self.validate_schema(f"global.params.{name}", parameter, schema)

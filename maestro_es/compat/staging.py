@@ -104,7 +104,7 @@ class AddedStep:
 
 
 def declaration(step: Any, more: Iterable[str] = ()) -> dict[str, Any]:  # noqa: ANN401 - likewise
-    """Return a step in the form of a study file, without empty keys. It also depends on `more` steps."""
+    """Return a step in the form of a study file, without empty keys. The step also depends on the steps in `more`."""
     name = real_name(step)
     run = arguments.mapping(f"run of step {name!r}", step.run)
     named = {funneled(parent) for parent in parents(step)}

@@ -102,7 +102,7 @@ class Study(DAG, PickleInterface):
         """Add a step, with the environment filled in. The steps on which it depends may be added later.
 
         ValueError if the step would close a cycle, and TypeError or ValueError if a study file can't hold its ``run``
-        keys. Then it is not added.
+        keys. In these cases the step is not added.
         """
         if not all(hasattr(step, name) for name in ("name", "description", "run", "__dict__")):
             raise TypeError(f"step must be a StudyStep, not {type(step).__name__}")
@@ -137,7 +137,10 @@ class Study(DAG, PickleInterface):
         yield from ((above[node], node, self.values[node]) for node in order)
 
     def setup_workspace(self) -> bool | None:
-        """Create the study's directory. As in Maestro, returns False if this fails. Then `stage` fails too."""
+        """Create the study's directory. As in Maestro, returns False if this fails.
+
+        In that case `stage` fails, too.
+        """
         try:
             Path(self._out_path).mkdir(parents=True, exist_ok=True)
         except OSError as error:

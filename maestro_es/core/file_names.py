@@ -12,7 +12,7 @@
         previous/TIME/       an earlier study in this directory, which `run -o` replaced at that time
         inbox/               reports of runners
         runner.sh            the runner, copied when the study was created
-        TOKEN                a link to it, while an attempt or an array of attempts is submitted
+        TOKEN                a link to the runner, while an attempt or an array of attempts is submitted
         arrays/ARRAY         the attempts of a job array: see `maestro_es.adapters.array_map`
         arrays/ARRAY.err     what the scheduler itself prints about jobs of the array
         study.ID             ID is the first part of this study's tokens. Jobs of a study that was replaced don't start
@@ -22,8 +22,8 @@
         tick.lock            held by the process that ticks
         waiter.lock          held by the one process that waits for tick.lock
         waiting              "HOST PID" of the process that waits, for the runners
-        last-tick            "SEQ DIGEST HOST DRIVER" of the last event that a tick has seen, and when that was
-        status-blocks        where in status.csv the lines of which steps are
+        last-tick            "SEQ DIGEST HOST DRIVER": the last event that a tick has seen, and who ran that tick
+        status-blocks        the length of each block of lines in status.csv
         diff-since-last.UID  the last event that `diff --since-last` has covered for a user
 """
 

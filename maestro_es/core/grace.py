@@ -1,6 +1,6 @@
 """Decides whether the grace time of a missing attempt is over. Until then, ticks conclude nothing from its absence.
 
-An attempt is missing if there is no report of its end and its job (or, for a local step, its process) is gone. Each
+An attempt is missing if there is no report of its end, and its job (or, for a local step, its process) is gone. Each
 adapter sets its grace time (`SchedulerFacts.grace_seconds`, or `Adapter.grace_seconds`). `maestro_es.core.verdict`
 decides the conclusion of a tick after that time.
 """

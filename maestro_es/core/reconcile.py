@@ -42,7 +42,7 @@ def _reconcile(graph: Graph, seen: Observations, step: StepRecord, observed: Att
         events.append(_adopt(step, observed, verdict))
     events += _start(seen, step, observed, verdict)
     if step.scheduled and step.phase is Phase.REQUESTED and observed.is_unexplained:
-        return events  # the next tick asks the accounting, because the log has a job by then
+        return events  # the next tick queries the accounting, because by then the log has the job
     return events + _conclude(graph, seen, step, verdict) or _watch(step, observed, verdict)
 
 

@@ -1,7 +1,8 @@
 """Creates a study: its directory, and its log.
 
 The log is written under a temporary name, and gets its final name when it is complete. It never replaces another log.
-If the process dies before that, the directory contains no study, and a second `run` may use it.
+If the process dies before the log is complete, the directory contains no study, and a second `run` may use this
+directory.
 
 `maestro_es.study_file.plan` decides which steps a study has. `maestro_es.creation.exclusive_creation` ensures that
 only one process creates a study in a directory.
@@ -43,7 +44,7 @@ _NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.E
 #: How many steps are stored between two reports of the progress.
 _REPORTED = 500
 
-#: The directories that creating a study adds, as Maestro does.
+#: The directories that are created with a study, as in Maestro.
 _FOLDERS = ("meta", "logs")
 
 
@@ -79,8 +80,8 @@ def create_study(
     """Create the study that a plan describes: its directory with Maestro's layout, its dependencies, and its log.
 
     If the caller has already reserved the directory, `site` is this directory. If the study can't be created,
-    everything that this process has created is removed. The steps inherit the environment `around` (default: that of
-    this process).
+    everything that this process has created is removed. The steps inherit the environment `around` (default: the
+    environment of this process).
     """
     scheduler = runtime.adapters(plan.batch, runtime.host).scheduler
     if not settings.dry_run and not scheduler.can_submit and plan.has_jobs:
@@ -139,7 +140,7 @@ def take_over(
 
 
 def _names(plan: StudyPlan) -> Iterator[str]:
-    """Yield the names that creating a study may add to its directory."""
+    """Yield the names that may be added to the directory when a study is created."""
     yield from (*CREATED, plan.spec_path.name)
     if plan.pgen_path:
         yield plan.pgen_path.name
@@ -208,7 +209,7 @@ def write_log(study_dir: StudyDir, fill: Callable[[StudyLog], None], runtime: Ru
     runtime.on_effect("append")
     files.replace_file(
         study_dir.mark_of(study_id), b"", 0o600, durable=True
-    )  # written before the log, because jobs look for it
+    )  # written before the log, because jobs look for this file
     journal.unlink(missing_ok=True)
     study_dir.log.with_name(f"{study_dir.log.name}-journal").unlink(missing_ok=True)  # the journal of an earlier log
     study_dir.last_tick.unlink(missing_ok=True)  # likewise
@@ -223,11 +224,11 @@ def write_log(study_dir: StudyDir, fill: Callable[[StudyLog], None], runtime: Ru
 
 
 def _give_name(scratch: Path, name: Path) -> None:
-    """Give a file its final name. FileExistsError if another file has this name. That file is not changed."""
+    """Give a file its final name. FileExistsError if another file has this name. The other file is not changed."""
     try:
         os.link(scratch, name)
     except FileExistsError:
-        if not os.path.samefile(scratch, name):  # not the same file: the file system may have repeated the call
+        if not os.path.samefile(scratch, name):  # it is the same file if the file system has repeated the call
             raise
     except OSError as error:
         if error.errno not in _NO_LINKS:

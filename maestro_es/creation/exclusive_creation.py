@@ -2,7 +2,7 @@
 
 The lock is a file in the study directory. A creating process may move or remove other files, but the lock file stays
 until the end. If the process has created the directory and must remove it, it removes the lock file first, and then
-the directory by ``rmdir``. Another process may have opened the lock file before. It notices that the file is unlinked,
+the directory by ``rmdir``. If another process had opened the lock file before, it notices that the file is unlinked,
 and starts again.
 
 So the lock needs no write permission in the parent directory. It is the same lock for all paths to the directory, and
@@ -26,15 +26,16 @@ from maestro_es.store.log_file import LOG_NAME
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_while_there
 
-#: How many times the directory is created, if other processes remove it each time before this process has locked it.
+#: The directory is created at most this many times. Each time, another process may remove it before this process has
+#: locked it.
 _TRIES = 100
 
 #: The maximum number of bytes in the path of a log. SQLite allows 512 (MAX_PATHNAME), including the suffix of a
 #: journal. The temporary name of a new log has another suffix.
 _LONGEST = 512 - len("-journal") - len(".new")
 
-#: The names that creating a study adds to its directory: those that only maestro-es uses, and all of them. Copies of
-#: the user's files are not included.
+#: The names that are added to the directory of a new study. `OURS` has the names that only maestro-es uses, and
+#: `CREATED` has all of them, except copies of the user's files.
 OURS = (file_names.STATE_DIR, f"{LOG_NAME}.new", f"{LOG_NAME}.new-journal")
 CREATED = (*OURS, file_names.BATCH_INFO, "meta", "logs")
 
@@ -49,7 +50,7 @@ class Site:
         self.note_entries()
 
     def entries(self) -> set[str]:
-        """Return the names in the directory, except that of the lock file."""
+        """Return the names in the directory, without the lock file."""
         return {*os.listdir(self.study_dir.root)} - {self.study_dir.creation_lock.name}
 
     def note_entries(self) -> None:
@@ -120,7 +121,7 @@ def creating(root: Path) -> Iterator[Site]:
 
 @contextlib.contextmanager
 def creating_named(stem: str) -> Iterator[Site]:
-    """Let this process create a study in a new directory. Its name follows Maestro's rule: `stem` and the time.
+    """Let this process create a study in a new directory. The directory is named as in Maestro: `stem` and the time.
 
     If that directory exists, the name contains the next second. So runs in the same second have different names.
     """
@@ -197,7 +198,7 @@ def _refusing(root: Path) -> Iterator[None]:
 
 
 def _make(root: Path, stack: contextlib.ExitStack) -> bool:
-    """Create a directory and its parents. Return whether this process did. `stack` removes them if they are empty."""
+    """Create a directory and its parents. Return whether this process created it. `stack` removes empty ones."""
     if root.is_dir():
         return False
     if os.path.lexists(root):

@@ -23,7 +23,7 @@ from maestro_es.study.invocation import Runtime, open_as_it_is
 
 
 class ImportedLog(NamedTuple):
-    """The last event of an imported log, its directory, and in `was` the directory that the log records."""
+    """The last event of an imported log, its directory `root`, and the directory that the log records (`was`)."""
 
     head: Head
     root: Path

@@ -42,7 +42,8 @@ from maestro_es.study_file.reading import StudyContext
 #: Maestro's programs that run a study. ``maestro`` does so with ``-fg``.
 _PROGRAMS = ("conductor", "maestro")
 
-#: The program is one of this many first words of a command line. The interpreter and its options precede it.
+#: The program is among this many words at the beginning of a command line, because the interpreter and its options
+#: precede it.
 _FIRST_WORDS = 4
 
 #: The maximum number of differences that a message names.
@@ -113,7 +114,7 @@ def carry_out(imported: Import, runtime: Runtime) -> StudyDir:
 
 
 def check_idle(root: Path, running: Iterable[process.Running]) -> None:
-    """Refuse a study with a log or a pending request of Maestro, or on which Maestro works on this host."""
+    """Refuse a study that has a log or a pending request of Maestro, or that Maestro is running on this host."""
     study_dir = StudyDir(root)
     if study_dir.log.exists():
         raise _has_log(root)
@@ -136,7 +137,8 @@ def _is_busy(root: Path, other: process.Running) -> RequestRefused:
 def _check_local_steps(root: Path, running: Iterable[process.Running], plan: StudyPlan, graph: MemoryGraph) -> None:
     """Refuse a study if a local step still runs on this host.
 
-    The jobs of other steps are adopted, even if they run on this host. Some schedulers run a script where it is.
+    The jobs of other steps are adopted, even if they run on this host. (Some schedulers run a script under its own
+    path, so their jobs look like local steps.)
     """
     top = os.path.realpath(root)
     has_jobs = plan.batch.get("type", "local") != "local"

@@ -41,7 +41,7 @@ class StepFacts:
 
 @dataclass(frozen=True)
 class ImportDecision:
-    """The decision about a step: its `events` (none for a new step), and in words its new state and the reason."""
+    """The decision about a step: its `events` (none for a new step), and its new state and the reason in words."""
 
     step: StepRecord
     row: Row

@@ -1,4 +1,4 @@
-"""Replaces a study directory. It decides what ``run -o DIR`` may move away, and moves it.
+"""Replaces a study directory: decides what ``run -o DIR`` may move away, and moves it.
 
 The earlier study is moved into ``.maestro-es/previous/TIME`` of the new one, entry by entry. The directory itself
 stays, with its owner, mode and quota, and remains the current directory of shells. The log is moved first, so that no
@@ -28,8 +28,8 @@ from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_tick_lock
 from maestro_es.study.session import Session
 
-#: The errors after which a study may be replaced without reading its log, because the log is damaged or missing. If a
-#: log can't be read at the moment, or by this version, the study may have jobs.
+#: The errors after which a study may be replaced without reading its log, because the log is damaged or missing. Other
+#: errors are not enough: if a log can't be read at the moment, or not by this version, the study may have jobs.
 _UNREADABLE = (DamagedLog, InvalidTransition, NotAStudy)
 
 
@@ -38,7 +38,7 @@ _LOCK_SECONDS = 10
 
 
 def check_overwritable(site: Site) -> bool:
-    """Return whether there is anything to replace. RequestRefused if it is not a study, or if the study has jobs."""
+    """Return whether there is anything to replace. RequestRefused if this is not a study, or a study with jobs."""
     study_dir = site.study_dir
     names = site.entries()
     if study_dir.state.name in names or study_dir.next_state.name in names or site.has_study():
@@ -88,7 +88,9 @@ def overwriting(site: Site, runtime: Runtime) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _ended(study_dir: StudyDir, runtime: Runtime) -> Iterator[str]:
-    """Cancel the study that is replaced, and prevent its ticks meanwhile. Yield its id (empty: it has none).
+    """Cancel the study that is replaced, and prevent its ticks meanwhile.
+
+    Yield its id (empty: it has no readable log).
 
     The log is closed before it is moved, because SQLite finds the journal of a log by its path.
     """
@@ -186,6 +188,6 @@ def _names(folder: Path) -> set[str]:
 
 
 def _free(path: Path) -> Path:
-    """Return a path that is free. A killed move may already have moved an entry of that name."""
+    """Return a path that does not exist yet. A killed move may already have moved an entry with that name."""
     names = itertools.chain([path], (path.with_name(f"{path.name}.{n}") for n in itertools.count(2)))
     return next(name for name in names if not os.path.lexists(name))

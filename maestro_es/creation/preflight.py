@@ -39,8 +39,8 @@ _LONGEST_ARGUMENT = 32 * 4096
 #: A placeholder for the token of an attempt, which a tick creates.
 _TOKEN = make_token("0" * 8, 1, 1, "0" * 8)
 
-#: The maximum length of the name and the description of a step together, in characters. If they are longer, the step
-#: is always checked itself.
+#: The maximum length of the name and the description of a step together, in characters. A step with a longer name and
+#: description is always checked itself.
 _LONGEST_ABOUT = 300
 
 #: Characters that are not expected in commands.

@@ -1,7 +1,7 @@
 """Decides, from the traces of a step's attempts, what happened after the step's last event in the export.
 
-Returns events. A step that has finished does not run again. A job in flight is adopted. If an attempt has started and
-its end is unknown, the step is held, and a user must decide.
+The decisions are events. A step that has finished does not run again. A job in flight is adopted. If an attempt has
+started and its end is unknown, the step is held, and a user must decide.
 
 `maestro_es.creation.recovery_scan` collects the traces.
 """
@@ -82,7 +82,7 @@ class Traces:
 
 @dataclass(frozen=True)
 class Recovery:
-    """The decision about a step, and in words its new state and the evidence.
+    """The decision about a step: its `events`, and its new state and the evidence in words.
 
     `adopted` is the token of its job, if any.
     """
@@ -222,7 +222,10 @@ def _hold(step: StepRecord, how: str, recovered: StepRecovered) -> Recovery:
 
 
 def _followed(step: StepRecord, traces: Traces, number: int, latest: Trace | None) -> Recovery:
-    """Decide about a step if a dependent step was tried. It has finished, or it is held if it was never tried."""
+    """Decide about a step if a dependent step was tried.
+
+    The step must have finished. If it was never tried, it is held.
+    """
     if number or (traces.row and traces.row.state is State.FINISHED):
         claim = Evidence(source="claim", detail=f"{traces.followed} was tried, and waits for it")
         return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", claim)

@@ -68,7 +68,7 @@ def scan(graph: MemoryGraph, study_dir: StudyDir, runtime: Runtime, since: Micro
 
 
 def _jobs(graph: MemoryGraph, study_dir: StudyDir, adapters: Adapters) -> dict[str, JobInfo]:
-    """Return the jobs of the schedulers by token. The study's runner may be in this or in its earlier directory."""
+    """Return the jobs of the schedulers by token. The runner may be in the study's present or earlier directory."""
     if not adapters.scheduler.can_submit and any(step.attempt for step in graph.steps() if step.scheduled):
         raise RequestRefused(f"maestro-es can't query {adapters.scheduler.name} for jobs")
     runners = {str(study_dir.runner), str(Path(graph.study.root) / file_names.STATE_DIR / file_names.RUNNER)}

@@ -53,7 +53,7 @@ def run_git(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, s
 
 
 def _started_with(mark: str) -> list[int]:
-    """Return the processes with this mark: those that git has started."""
+    """Return the processes with this mark, that is, the processes that git has started."""
     processes = []
     for process in of_this_user():
         with contextlib.suppress(Unreachable):  # if its environment is not readable, git did not start it

@@ -1,7 +1,7 @@
 """The batch job around a driver: how much time it has left, and a follow-up job that continues after it.
 
-The commands and variables of each scheduler are in `maestro_es.adapters.schedulers`. The job's walltime may be changed
-while it runs. So the scheduler is asked about once a minute. If it does not answer, the last answer counts.
+The commands and variables of each scheduler are in `maestro_es.adapters.schedulers`. The walltime of a job may be
+changed while the job runs. So the scheduler is queried once a minute. If it does not answer, the last answer counts.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from maestro_es.adapters.schedulers import WITH_ADAPTER, job_around, jobs_like, 
 from maestro_es.core.scheduler_facts import JobEnvironment
 from maestro_es.errors import RequestRefused, Unreachable
 
-#: The time limit of a scheduler's command, the interval between two questions, and that before the first answer, in
-#: seconds. In its first moments, a scheduler may not know that a job has started.
+#: The time limit of a scheduler's command, the interval between two queries, and the interval before the first answer,
+#: in seconds. When a job has just started, the scheduler may not know this yet.
 _PATIENCE, _INTERVAL, _FIRST_INTERVAL = 30.0, 60.0, 5.0
 
 
 class JobClock:
-    """Says when the job around this process is about to end: `margin` seconds before its walltime.
+    """Says when the job around this process is about to end, that is, `margin` seconds before its walltime is over.
 
-    `ask` returns for how many seconds the job may still run (None: no limit is known). Unreachable if there is no
-    answer.
+    `ask` returns for how many seconds the job may still run (None: no limit is known). It raises Unreachable if there
+    is no answer.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class JobClock:
         self._interval = _FIRST_INTERVAL
 
     def is_over(self) -> bool:
-        """Return whether the time is over. At most once a minute, the scheduler is asked."""
+        """Return whether the time is over. The scheduler is queried at most once a minute."""
         now = self._now()
         if now >= self._next:
             with contextlib.suppress(Unreachable):
@@ -76,10 +76,10 @@ def check_script(script: Path) -> None:
 
 
 def resubmit(script: Path) -> str:
-    """Submit a script, to run after the job around this process, and return the id of its job.
+    """Submit a script that will run after the job around this process, and return the id of the new job.
 
-    Its job has the name of the present job if the scheduler tells us this name. A singleton of Slurm waits for all
-    jobs with its name. Unreachable if the scheduler does not answer or refuses it.
+    The new job gets the name of the present job, if the scheduler tells us this name, because a singleton of Slurm
+    waits for all jobs with its name. Unreachable if the scheduler does not answer or refuses the script.
     """
     jobs = _resubmitting() or JobEnvironment()
     name = os.environ.get(jobs.name_variable, "") if jobs.name_variable else ""
@@ -103,7 +103,7 @@ def _resubmitting() -> JobEnvironment | None:
 
 
 def _filled(command: Sequence[str], **values: str) -> list[str]:
-    """Return a command in which words in capitals stand for values."""
+    """Replace the words in capitals in a command with values."""
     names = re.compile("|".join(values))
     return [names.sub(lambda match: values[match[0]], word) for word in command]
 

@@ -58,7 +58,7 @@ class Children:
                     self._stop()
                 time.sleep(_LOOK_SECONDS)
         except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the steps are being put back
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the steps are being ended, and will run again
             self._stop()
             while self._look():
                 time.sleep(_LOOK_SECONDS)
@@ -82,7 +82,7 @@ class Children:
 
 
 def exit_code(codes: dict[Path, int]) -> int:
-    """Return the exit code of a driver from those of its studies: "not finished" takes precedence.
+    """Return the exit code of a driver from the codes of its studies. "Not finished" takes precedence.
 
     A process that was killed has not finished. "Something is wrong" comes next, and then the ends of the studies.
     """

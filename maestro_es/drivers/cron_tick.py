@@ -34,7 +34,7 @@ from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import is_held
 
 #: The variable that cron's line sets, so that a tick knows whether cron or a user has started it. Its value is 1 in a
-#: crontab, ``scrontab`` or ``systemd``.
+#: crontab; other drivers set ``scrontab`` or ``systemd``.
 BY_CRON = "MAESTRO_ES_BY_CRON"
 
 #: The exit codes: success, a problem with a study, and no answer from a scheduler or file system.
@@ -108,7 +108,7 @@ def tick_all(runtime: Runtime) -> Outcome:
 
 
 def tick_next(root: Path, runtime: Runtime) -> Outcome:
-    """Run a tick after the present one, unless another process already waits for that. Runners request this."""
+    """Run a tick after the present one, unless another process already waits to do so. Runners request this."""
     outcome = Outcome()
     try:
         with _open(root, runtime) as graph:

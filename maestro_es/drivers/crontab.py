@@ -50,10 +50,10 @@ class InstallState(Enum):
 def tick_line(maestro_es: Sequence[str], home: str) -> str:
     """Return the line that runs a tick every minute for all studies that `home` (MAESTRO_ES_HOME) lists.
 
-    The paths of the command and of `home` are absolute, because cron has another PATH and another directory, and a
-    crontab may set another HOME. ``env`` sets the variables, because the crontab may set a SHELL that does not support
-    ``NAME=VALUE command``. A ``%`` would end the command, so it is escaped. A backslash would look like such an escape
-    and a newline would end the line, so both are refused.
+    The paths of the command and of `home` are absolute, because cron uses another PATH and another working directory,
+    and a crontab may set another HOME. ``env`` sets the variables, because the crontab may set a SHELL that does not
+    support ``NAME=VALUE command``. A ``%`` would end the command, so it is escaped. A backslash would look like such
+    an escape and a newline would end the line, so both are refused.
     """
     variables = [f"MAESTRO_ES_HOME={home}", f"{BY_CRON}=1"]
     argv = ["/usr/bin/env", *variables, *maestro_es, "tick", "--all"]
@@ -73,8 +73,8 @@ def installed_line(text: str, name: str = "crontab") -> str | None:
 def with_line(text: str, line: str, name: str = "crontab") -> str:
     """Return a crontab with our lines.
 
-    If it has lines of ours, their place stays the same. New ones go to the end, so that a MAILTO in the crontab
-    applies to them.
+    If the crontab already has lines of ours, the new lines take their place. Otherwise they go to the end, so that a
+    MAILTO in the crontab applies to them.
 
     Several blocks of ours become one. If the last line has no newline, one is added, because cron would ignore such a
     line.

@@ -1,9 +1,12 @@
-"""Slurm's own cron: each tick is a job. Makes our entry, and adds it to the user's scrontab or removes it.
+"""Slurm's own cron, where each tick is a job.
+
+This module makes our entry, and adds it to a user's scrontab or removes it.
 
 As in a crontab, only the lines between our markers are changed. According to Slurm's source (scrontab.c), options in
 ``#SCRON`` lines apply to the next entry, even after comments. Without a scrontab, ``scrontab -l`` prints "no crontab
 for ..." to standard output. After the job of an entry was cancelled, it prints ``#DISABLED:`` before each line of the
-entry. On an error, some versions ask on standard output until they get an answer. No scrontab was available for tests.
+entry. On an error, some versions repeat a question on standard output until they get an answer. No scrontab was
+available for tests.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from maestro_es.study import registry
 
 NAME = "scrontab"
 
-#: How a line begins that Slurm has disabled, and a line with options.
+#: The beginning of a line that Slurm has disabled, and of a line with options.
 _DISABLED, _OPTIONS = "#DISABLED:", "#SCRON"
 
 #: Characters of a path or an option that Slurm, the shell or a pattern of file names would change.
@@ -168,7 +171,7 @@ def _write(text: str) -> None:
 
 
 def _run(script: str, text: str = "") -> Completed:
-    """Run a shell script with a directory as $0: `new` contains a text, and the output is in `list`."""
+    """Run a shell script with a directory as $0. In it, `new` contains the text, and the script writes to `list`."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "new").write_bytes(os.fsencode(text))
         done = run(["/bin/sh", "-c", script, folder], timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})

@@ -48,7 +48,7 @@ def quoted(word: str, *, in_command: bool) -> str:
 
 
 def unit_files(maestro_es: Sequence[str], home: str) -> dict[str, str]:
-    """Return the names and the content of the two files that run ticks for the studies which `home` lists."""
+    """Return the names and the content of the two files that run ticks for the studies listed in `home`."""
     variables = [f"MAESTRO_ES_HOME={home}", f"{BY_CRON}={NAME}"]
     service = [
         _MARK,
@@ -95,7 +95,7 @@ def desired() -> str:
 
 
 def look() -> tuple[InstallState, str | None]:
-    """Return whether our files are there, and their text. RequestRefused if another program's files are."""
+    """Return whether our files are there, and their text. RequestRefused if files of another program are there."""
     texts = {name: _content(name) for name in _desired()}
     if not any(texts.values()):
         return InstallState.ABSENT, None
@@ -178,7 +178,7 @@ def _systemctl(*arguments: str) -> Completed:
 
 
 def _run(*argv: str) -> Completed:
-    """Run a command. If there is none, it counts as failed. Over ssh and under cron, systemctl needs its directory."""
+    """Run a command. A missing command counts as failed. Over ssh and under cron, systemctl needs XDG_RUNTIME_DIR."""
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
     try:
         return run(argv, timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C", "XDG_RUNTIME_DIR": runtime})

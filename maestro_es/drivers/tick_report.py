@@ -27,7 +27,7 @@ _OTHERS = ("scrontab", "systemd")
 
 
 class DriverNote(NamedTuple):
-    """When a driver last ran a tick on a host, or, if it never `ticked`, when it was installed.
+    """When a driver last ran a tick on a host. If it never `ticked`, this is when it was installed.
 
     The `source` is a key of `SOURCES`. The host is empty for the scrontab, whose jobs may run on any host.
     """

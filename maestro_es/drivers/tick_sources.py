@@ -1,4 +1,4 @@
-"""The sources of ticks every minute: the crontab, Slurm's scrontab and systemd timers, with one interface.
+"""One interface to the programs that can start a tick every minute: cron, Slurm's scrontab and systemd.
 
 `maestro_es.drivers.crontab`, `maestro_es.drivers.scrontab` and `maestro_es.drivers.systemd` do the work.
 """
@@ -16,7 +16,7 @@ from maestro_es.study import registry
 
 
 class TickSource(NamedTuple):
-    """One of them. `where` completes "in ...", and `option` is the option of ``maestro-es cron``.
+    """One of these programs. `where` completes "in ...", and `option` is the option of ``maestro-es cron``.
 
     `unavailable` returns why this host lacks it, and `trouble` returns what keeps it from running ticks (empty:
     nothing). `look` returns the state and the installed text, and `desired` the text that `install` would write.
@@ -56,7 +56,7 @@ SOURCES = {
 
 
 def refuse_unavailable(name: str) -> None:
-    """Refuse a source that this host lacks. The message names those that it has."""
+    """Refuse a source that this host lacks. The message names the sources that the host has."""
     why = SOURCES[name].unavailable()
     if not why:
         return

@@ -122,7 +122,7 @@ class AuditableGraph(GraphBase):
         return None if at is None else self.as_of(at)
 
     def history(self, step: str | None = None, after: int = 0) -> list[e.Recorded]:
-        """Return the events with a seq greater than `after`: those of one step, or all."""
+        """Return the events with a seq greater than `after`: the events of one step, or all events."""
         first = arguments.count("after", after)
         name = None if step is None else arguments.name("step", step)
         graph = self._fresh()
@@ -209,7 +209,7 @@ class AuditableGraph(GraphBase):
         return audit.consistent_view.consistent_view(self._study, past, show_utc if utc else show_time, ask)
 
     def failures(self) -> list[FailureGroup]:
-        """Return the failed steps in groups: those of one template that ended in the same way."""
+        """Return the failed steps in groups. The steps of a group have one template, and ended in the same way."""
         return audit.failures.group_failures(self._fresh(), self._last_error)
 
     def _last_error(self, step: StepRecord) -> str:

@@ -55,8 +55,8 @@ class CreatableGraph(GraphBase):
     def take_over(cls, imported: Import, runtime: Runtime | None = None) -> Self:
         """Create the log of a Maestro study that `plan_import` has read.
 
-        RequestRefused if a conductor has started on the study since, or if the study has a log. Then nothing was
-        changed.
+        RequestRefused if a conductor has started on the study since, or if the study has a log. In these cases,
+        nothing was changed.
         """
         from maestro_es.creation.import_maestro import carry_out  # noqa: PLC0415 - for this only
 

@@ -30,8 +30,8 @@ _WITH_JOB = (e.JobSubmitted, e.StepImported, e.StepRecovered)
 class StepDefinition:
     """The definition of a step, with all placeholders filled in except ``$(LAUNCHER)``.
 
-    `run` has all keys of Maestro's steps. A key that the study file lacks has an empty text. The attributes are those
-    of Maestro's steps, because programs read them with `vars`.
+    `run` has all keys of Maestro's steps. A key that the study file lacks has an empty text. The attributes have the
+    same names as in Maestro's steps, because programs read them with `vars`.
     """
 
     def __init__(self, name: str, description: str, run: Mapping[str, Any]) -> None:

@@ -47,7 +47,7 @@ class WalkableGraph(DAG, BuildableGraph):
         return ((name, view) for name, view in self.values.items() if name != SOURCE)
 
     def __contains__(self, name: object) -> bool:
-        """Whether the name is that of a step, or ``_source``."""
+        """Whether the name is ``_source``, or the name of a step."""
         return name in self.values
 
     def add_node(self, name: str, obj: Any) -> None:  # noqa: ANN401 - Maestro's signature

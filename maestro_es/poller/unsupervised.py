@@ -20,7 +20,7 @@ _MARGIN = 60
 
 
 def still_runs(graph: Graph, step: StepRecord, claim: Claim, host: Host, now: Micros) -> tuple[bool, Micros | None]:
-    """Return whether a step may still run, and when it will have run for its walltime, if it has one.
+    """Return whether a step may still run, and when its walltime is over (None: it has no walltime).
 
     On the host where it was started, its processes are counted. On any other host, it counts as running until its
     walltime is over, or for ever if it has none.

@@ -1,8 +1,8 @@
 """Finds out what attempts have used, after their ends were recorded.
 
 A tick never waits for this. The runner of a local step, and the process that started the runner, know the usage soon
-after the end. For jobs, a tick that has recorded an end queries the accounting, with one command. So do the ticks of
-the next minutes, because the accounting may be late. In two cases the usage is known at once
+after the end. For jobs, a tick that has recorded an end queries the accounting, with one command. The ticks of the
+next minutes also query it, because the accounting may be late. In two cases the usage is known at once
 (`maestro_es.poller.observe`): if only the accounting explains the end of a job, or if the scheduler's list shows what
 ended jobs have used.
 """
@@ -26,7 +26,7 @@ from maestro_es.study.session import Session
 #: How long after an event about a step the accounting may still be queried, in microseconds.
 _WINDOW: Micros = 180 * 1_000_000
 
-#: How many of the last events are searched for ends, in addition to those of this tick, and how many attempts one
+#: How many of the last events are searched for ends, in addition to the events of this tick, and how many attempts one
 #: query can have.
 _EVENTS, _MOST = 2_000, 1_000
 

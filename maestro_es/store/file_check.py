@@ -25,8 +25,8 @@ _WRITE_VERSION, _READ_VERSION = 18, 19
 _ROLLBACK, _WAL = 1, 2
 _APPLICATION_ID = slice(68, 72)
 
-#: SQLite's own objects are left out. So is the table of sqlite-utils, because the statement that creates it depends on
-#: the version.
+#: SQLite's own objects are left out. The table of sqlite-utils is also left out, because the statement that creates it
+#: depends on the version.
 _SCHEMA = """
 SELECT type, name, sql FROM sqlite_master
 WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
@@ -140,13 +140,13 @@ def _check_journal(path: Path) -> None:
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
-    """Refuse a file whose tables and views are not those of a log.
+    """Refuse a file that does not have the tables and views of a log.
 
-    Returns whether they are exactly those of this version.
+    Returns whether the file has exactly the tables and views of this version.
 
-    Tables and views of another version are accepted. So are changed triggers and indexes of maestro-es, because
-    `verify` reports them. A user may add tables and views. But other triggers and indexes on the tables of maestro-es
-    are refused, because they would affect reads and writes.
+    Tables and views of another version are accepted. Changed triggers and indexes of maestro-es are accepted, too,
+    because `verify` reports them. A user may add tables and views. But other triggers and indexes on the tables of
+    maestro-es are refused, because they would affect reads and writes.
     """
     if schema_digest(connection) == SCHEMA_DIGEST:
         return True
@@ -163,7 +163,7 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def foreign_views(connection: sqlite3.Connection) -> list[str]:
-    """Return the names of the views that differ from those of this version."""
+    """Return the names of the views that differ from the views of this version."""
     if schema_digest(connection) == SCHEMA_DIGEST:
         return []
     made = migrations.ever_made()

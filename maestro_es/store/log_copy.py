@@ -41,7 +41,7 @@ def is_behind(connection: Connection, path: Path) -> bool:
 
 
 class _MemoryLog(StudyLog):
-    """The log of a connection, as it was when it was copied."""
+    """The log of a connection, at the moment when it was copied."""
 
     def __init__(
         self, source: Connection, path: Path, clock: Callable[[], Micros], identity: InvocationStarted
@@ -71,7 +71,7 @@ class PreviewLog(_MemoryLog):
 
 
 class LogCopy(_MemoryLog):
-    """The log of a connection, as it was when it was opened or refreshed."""
+    """The log of a connection, at the moment when it was last opened or refreshed."""
 
     def __init__(
         self, source: Connection, path: Path, clock: Callable[[], Micros], identity: InvocationStarted

@@ -140,7 +140,7 @@ def _is_of_others(path: Path) -> bool:
 def _write_was_interrupted(path: Path) -> bool:
     """Return whether there is a non-empty journal.
 
-    Then a writer was killed, and its transaction is not rolled back yet.
+    A non-empty journal means that a writer was killed, and that its transaction is not rolled back yet.
     """
     try:
         return Path(f"{path}-journal").stat().st_size > 0

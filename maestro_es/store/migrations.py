@@ -36,7 +36,7 @@ Objects = dict[tuple[str, str], str]
 
 
 def is_current(connection: sqlite3.Connection) -> bool:
-    """Return whether the tables and views of a file are those of this version, or of a later one."""
+    """Return whether a file has the tables and views of this version, or of a later one."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     return version >= SCHEMA_VERSION and _views_version(connection) >= VIEWS_VERSION
 

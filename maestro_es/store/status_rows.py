@@ -100,7 +100,7 @@ def _select(connection: sqlite3.Connection, which: str, *values: int) -> Iterato
 
 
 def _read(row: tuple[Any, ...]) -> StatusRow:
-    """Return a row. DamagedLog if its values can't be those of a step."""
+    """Return a row. DamagedLog if no step can have its values."""
     _check(row)
     line, number, name, job_id, workspace, state, started, submitted, ended, restarts, params = row
     read = () if params == "[]" else params_of(number, params)

@@ -81,8 +81,8 @@ def _reading_only(connection: Connection) -> Iterator[Permission]:
     """Restrict a connection to reading, and to the views of maestro-es.
 
     These views use functions that some versions of SQLite run inside a view only if the whole schema is trusted. The
-    schema is trusted only if all its views are those of maestro-es. This is checked in the same transaction as the
-    query.
+    schema is trusted only if it has no views except the views of maestro-es. This is checked in the same transaction
+    as the query.
     """
     permission = Permission(foreign_views(connection))
     connection.execute("PRAGMA query_only = ON")

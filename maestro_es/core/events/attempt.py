@@ -40,8 +40,8 @@ class JobSubmitted(Event, frozen=True):
     host: the host on which the job runs, if it is known
     instance: the boot id of that host, which distinguishes a process from a later one with the same id
     script_digest: SHA-256 of the script, in hex; empty if it is not known
-    other_digest: the digest of the step's other script, if maestro-es has written it and it is not edited; otherwise
-        empty
+    other_digest: the digest of the step's other script; empty if a user has edited it, or if maestro-es has not
+        written it
     edited: whether the job runs a script that a user has edited
     left_out: options with which the scheduler had refused the job, and which the script no longer contains
 
