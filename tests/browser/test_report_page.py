@@ -65,6 +65,13 @@ def slide(page: Page, share: float) -> None:
     box = page.locator("#slider").bounding_box()
     assert box
     page.mouse.click(box["x"] + 8 + (box["width"] - 16) * share, box["y"] + box["height"] / 2)
+    wait(page)
+
+
+def wait(page: Page) -> None:
+    """Wait until the page shows the moment of the slider."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.locator("#resources:not([aria-busy])").wait_for(state="attached")
 
 
 def events(page: Page) -> tuple[int, int]:
@@ -105,7 +112,29 @@ def test_the_slider_shows_the_whole_page_as_of_a_moment(opened, report, photogra
     assert not page.locator("article.cause").is_visible()
     assert page.get_by_text("No step has failed.").is_visible()
     page.get_by_role("button", name="Last").click()
+    wait(page)
     assert (totals(page), events(page), page.locator("#resources").inner_text()) == at_end
+
+
+#: The pixels of the timeline and of the map, and the texts that the slider changes.
+PICTURE = """() => [
+  ...[...document.querySelectorAll("canvas")].map((canvas) => canvas.toDataURL()),
+  ...["#totals", "#as-of", "#found", "#events", "#resources"].map((part) => document.querySelector(part).innerText),
+]"""
+
+
+@pytest.mark.parametrize("which", ["report", "large_report"])
+def test_a_moment_looks_the_same_from_the_past_and_from_the_future(which, opened, request):
+    """The page applies or takes back the events between two moments, and paints only what differs from the end."""
+    page = opened(request.getfixturevalue(which))
+    pictures = []
+    for way in ((0, 0.6), (1, 0.3, 0.7, 0.6)):
+        for share in way:
+            page.evaluate(GO_TO, share)
+        wait(page)
+        pictures.append(page.evaluate(PICTURE))
+    page.evaluate("page.timeline.view = null; page.draw()")
+    assert pictures[0] == pictures[1] == page.evaluate(PICTURE)
 
 
 def test_each_moment_has_the_states_of_the_log(opened, report, study):
@@ -123,8 +152,10 @@ def test_keys_move_through_time(opened, report):
     end = totals(page)
     page.locator("#slider").focus()
     page.keyboard.press("Home")
+    wait(page)
     assert totals(page)["to submit"] == 301
     page.keyboard.press("End")
+    wait(page)
     assert totals(page) == end
     page.keyboard.press(",")
     assert totals(page) != end

@@ -43,11 +43,20 @@ function pixelOf(hex, opacity = 1, paper = "#ffffff") {
   return ((255 << 24) | (mixed[2] << 16) | (mixed[1] << 8) | mixed[0]) >>> 0;
 }
 
-// A colour between two, by a share from 0 to 1.
-function between(share, [low, high]) {
+// A function that returns one of 101 colours between two, by a share from 0 to 1.
+function shades([low, high]) {
   const part = (text, at) => parseInt(text.slice(at, at + 2), 16);
-  const mixed = [1, 3, 5].map((at) => Math.round(part(low, at) + (part(high, at) - part(low, at)) * share));
-  return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+  const between = (share) => {
+    const mixed = [1, 3, 5].map((at) => Math.round(part(low, at) + (part(high, at) - part(low, at)) * share));
+    return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+  };
+  const all = Array.from({ length: 101 }, (_, percent) => between(percent / 100));
+  return (share) => all[Math.round(100 * share)];
+}
+
+// How a cell of each kind looks: its colour, the colour of its letter, and the letter.
+function looks(kinds, palette) {
+  return kinds.map(({ letter }, kind) => [palette.kind[kind], palette.onKind[kind], letter]);
 }
 
 // A field of cells with one chosen cell, for pointer and keyboard. `describe` gives the text of a cell, and `open` is
@@ -98,18 +107,15 @@ class Field {
       context.font = `600 ${Math.min(Math.min(...size) - 2, 14)}px ui-monospace, "DejaVu Sans Mono", monospace`;
       context.textAlign = "center";
       context.textBaseline = "middle";
-      for (let index = 0; index < count; index++) {
-        const look = cell(index);
+      for (let index = 0, next = count ? cell(0) : null; index < count; ) {
+        const [first, look] = [index, next];
+        do next = ++index < count ? cell(index) : null; // neighbours of one colour are one rectangle, without a gap
+        while (!gap && index < count && index % columns && next?.[0] === look?.[0]);
         if (!look) continue;
-        const x = origin[0] + (index % columns) * size[0];
-        const y = origin[1] + Math.floor(index / columns) * size[1];
-        let wide = size[0]; // neighbours of one colour are one rectangle, unless there is a gap
-        while (!gap && (index + 1) % columns && index + 1 < count && cell(index + 1)?.[0] === look[0]) {
-          wide += size[0];
-          index++;
-        }
+        const x = origin[0] + (first % columns) * size[0];
+        const y = origin[1] + Math.floor(first / columns) * size[1];
         context.fillStyle = look[0];
-        context.fillRect(x, y, wide - gap, size[1] - gap);
+        context.fillRect(x, y, (index - first) * size[0] - gap, size[1] - gap);
         if (lettered && look[2]) {
           context.fillStyle = look[1];
           context.fillText(look[2], x + (size[0] - gap) / 2, y + (size[1] - gap) / 2 + 1, size[0] - 2);

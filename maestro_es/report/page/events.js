@@ -5,7 +5,8 @@ const TALLEST = 8e6; // browsers do not draw elements of more than some ten mill
 
 class EventList {
   constructor(story, box, open) {
-    Object.assign(this, { story, box, open, fits: null, text: "", shown: null });
+    Object.assign(this, { story, box, open, fits: null, shown: null });
+    this.search("");
     [this.space, this.rows] = [box.firstElementChild, box.firstElementChild.firstElementChild];
     box.addEventListener("scroll", () => this.#render());
     box.addEventListener("keydown", (event) => this.#key(event));
@@ -15,22 +16,28 @@ class EventList {
     });
   }
 
-  // Which events up to the moment contain the text: in their type, sentence, user, or the name of their step.
-  update() {
+  // Show only events that contain a text: in their type, sentence, user, or the name of their step.
+  search(entered) {
     const { story } = this;
-    const text = this.text.trim().toLowerCase();
+    const text = entered.trim().toLowerCase();
+    this.text = text;
+    this.named = new Uint8Array(text ? story.count : 0);
+    for (let step = 0; step < this.named.length; step++) this.named[step] = story.name(step).toLowerCase().includes(text) ? 1 : 0;
+    this.matches = text ? this.#matcher(text) : () => true;
+  }
+
+  // Find the events up to the moment.
+  update() {
+    const { story, text, named, matches } = this;
     if (!text && !this.fits) {
       this.shown = null;
     } else {
-      const named = new Uint8Array(story.count);
-      if (text) for (let step = 0; step < story.count; step++) named[step] = story.name(step).toLowerCase().includes(text) ? 1 : 0;
-      const matches = text ? this.#matcher(text) : () => true;
       const found = new Uint32Array(story.events);
       let size = 0;
       for (let event = 0; event < story.events; event++) {
         const step = story.step[event];
         if (this.fits && (step < 0 || !this.fits[step])) continue;
-        if ((text && step >= 0 && named[step]) || matches(event)) found[size++] = event;
+        if ((step >= 0 && named[step]) || matches(event)) found[size++] = event;
       }
       this.shown = found.subarray(0, size);
     }

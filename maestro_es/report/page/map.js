@@ -66,7 +66,8 @@ class ParameterMap {
     for (const step of steps) {
       let tried = 0;
       let own;
-      for (const at of story.attemptsOf(step)) {
+      for (let place = story.firstOf[step]; place < story.firstOf[step + 1]; place++) {
+        const at = story.members[place];
         if (requested[at] > story.moment) break;
         tried++;
         const begun = started[at] >= 0 && started[at] <= story.moment;
@@ -96,20 +97,19 @@ class ParameterMap {
     const values = what === "state" ? [] : this.cells.map((steps) => steps && this.#value(steps, what));
     const greatest = values.reduce((most, value) => (value > most ? value : most), 0);
     this.values = values;
-    const ramp = [palette.ramp[0], palette.ramp[1]];
-    const shown = (steps) => steps && (!this.fits || steps.some((step) => this.fits[step]));
+    const shown = (steps) => !this.fits || steps.some((step) => this.fits[step]);
+    const faint = [palette.line, palette.faint, ""];
+    const ofKind = looks(story.kinds, palette);
     const look = (cell) => {
       const steps = this.cells[cell];
-      if (!shown(steps)) return steps ? [palette.line, palette.faint, ""] : undefined;
-      if (what === "state") {
-        const kind = this.#worst(steps);
-        return kind < 0 ? [palette.line, palette.faint, ""] : [palette.kind[kind], palette.onKind[kind], story.kinds[kind].letter];
-      }
+      if (!steps) return undefined;
+      if (!shown(steps)) return faint;
+      if (what === "state") return ofKind[this.#worst(steps)] ?? faint;
       const value = values[cell];
-      if (value === undefined) return [palette.line, palette.faint, ""];
-      if (what === "exit") return value ? [palette.kind[4], palette.onKind[4], String(value)] : [palette.kind[FINISHED], palette.onKind[FINISHED], "0"];
+      if (value === undefined) return faint;
+      if (what === "exit") return [...ofKind[value ? 4 : FINISHED].slice(0, 2), String(value)];
       const share = greatest ? value / greatest : 0;
-      return [between(share, ramp), share > 0.5 ? palette.ramp[3] : palette.ramp[2], what === "attempts" ? String(value) : ""];
+      return [palette.shade(share), share > 0.5 ? palette.ramp[3] : palette.ramp[2], what === "attempts" ? String(value) : ""];
     };
     byId("map-legend").textContent =
       what === "run" || what === "queue" ? `pale: 0 s; strong: ${showSpan(greatest)}` : what === "attempts" ? `pale: few; strong: ${greatest}` : "";

@@ -17,6 +17,12 @@ class Page {
     );
     this.members = [];
     this.template = -1;
+    this.named = null;
+    this.counts = []; // of the steps of each box, as they are drawn
+    this.drawRest = later(() => {
+      this.#drawResources();
+      byId("resources").removeAttribute("aria-busy");
+    }, 50);
     this.#listen();
     this.#fitTheme();
     this.resize();
@@ -27,13 +33,17 @@ class Page {
     const slider = byId("slider");
     slider.max = 10000;
     slider.value = slider.max;
-    slider.addEventListener("input", () => this.show((slider.value / slider.max) * story.end));
+    let frame = 0; // several moves of the slider may come before the next frame
+    slider.addEventListener("input", () => {
+      cancelAnimationFrame(frame);
+      frame = requestAnimationFrame(() => this.show((slider.value / slider.max) * story.end));
+    });
     byId("before").addEventListener("click", () => this.stepBy(-1));
     byId("after").addEventListener("click", () => this.stepBy(1));
     byId("last").addEventListener("click", () => this.show(story.end));
     byId("filter").addEventListener("input", later(() => this.select()));
     byId("search").addEventListener("input", later(() => {
-      this.list.text = byId("search").value;
+      this.list.search(byId("search").value);
       this.list.update();
     }));
     byId("zoom-in").addEventListener("click", () => this.timeline.scale(1.6));
@@ -98,7 +108,8 @@ class Page {
   #fitTheme() {
     const palette = colours(this.story.kinds);
     const dark = matchMedia("(prefers-color-scheme: dark)").matches && !matchMedia("print").matches;
-    palette.ramp = dark ? ["#26303a", "#5db7ff", "#ffffff", "#000000"] : ["#e4eefa", "#0b3f7a", "#000000", "#ffffff"];
+    const ramp = dark ? ["#26303a", "#5db7ff", "#ffffff", "#000000"] : ["#e4eefa", "#0b3f7a", "#000000", "#ffffff"];
+    Object.assign(palette, { ramp, shade: shades(ramp) });
     for (const part of [this, this.timeline, this.map]) part.palette = palette;
   }
 
@@ -108,7 +119,6 @@ class Page {
     const { story } = this;
     story.showMoment(Math.min(Math.max(moment, 0), story.end));
     byId("slider").value = story.end ? (story.moment / story.end) * byId("slider").max : 0;
-    if (this.kinds.size) this.fits = story.selected(byId("filter").value, this.kinds);
     this.draw();
   }
 
@@ -124,15 +134,20 @@ class Page {
   }
 
   select() {
-    const { story } = this;
-    const text = byId("filter").value;
-    this.fits = text.trim() || this.kinds.size ? story.selected(text, this.kinds) : null;
+    this.named = this.story.selected(byId("filter").value);
     this.draw();
   }
 
+  // The steps that the filter and the chosen states select at the moment; null if all.
+  #selected() {
+    const { kinds, named, story } = this;
+    return kinds.size ? story.state.map((kind, step) => (kinds.has(kind) && (named?.[step] ?? 1) ? 1 : 0)) : named;
+  }
+
   draw() {
-    const { story, fits } = this;
-    for (const part of [this.timeline, this.map, this.list]) part.fits = fits ?? null;
+    const { story } = this;
+    const fits = (this.fits = this.#selected());
+    for (const part of [this.timeline, this.map, this.list]) part.fits = fits;
     const ago = story.moment >= story.end ? "" : `, ${showSpan(story.end - story.moment)} before the end`;
     byId("as-of").textContent = `${showTime(story.data.start + story.moment)}${ago}`;
     byId("slider").setAttribute("aria-valuetext", byId("as-of").textContent);
@@ -144,9 +159,10 @@ class Page {
     this.#drawInstances();
     this.timeline.draw();
     this.map.draw();
-    this.#drawResources();
     this.list.update();
     if (this.step >= 0) this.#drawStep();
+    byId("resources").setAttribute("aria-busy", true);
+    this.drawRest();
   }
 
   resize() {
@@ -155,9 +171,10 @@ class Page {
   }
 
   #drawTotals() {
-    const counts = this.story.counts();
+    const { kinds, tally } = this.story;
     for (const item of document.querySelectorAll("#totals li")) {
-      const count = counts[this.story.kinds.findIndex(({ name }) => name === item.dataset.kind)];
+      let count = 0;
+      for (let at = kinds.findIndex(({ name }) => name === item.dataset.kind); at < tally.length; at += kinds.length) count += tally[at];
       item.querySelector(".count").textContent = count.toLocaleString();
       item.classList.toggle("none", !count);
     }
@@ -165,13 +182,10 @@ class Page {
 
   #drawDiagram() {
     const { story } = this;
-    const counts = story.data.templates.map(() => new Uint32Array(story.kinds.length));
-    for (let step = 0; step < story.count; step++) {
-      if (story.state[step] !== UNBORN) counts[story.template[step]][story.state[step]]++;
-    }
-    this.countsOf = counts;
     document.querySelectorAll(".diagram .node").forEach((node, at) => {
-      const own = counts[story.data.nodes[at]] ?? [];
+      const own = story.countsOf(story.data.nodes[at]);
+      if (this.counts[at] === own.join()) return;
+      this.counts[at] = own.join();
       const total = own.reduce((sum, count) => sum + count, 0);
       const texts = Array.from(own).flatMap((count, kind) => (count ? [`${count} ${story.kinds[kind].name}`] : []));
       const title = `${story.data.templates[story.data.nodes[at]]}: ${texts.join(", ") || "not added yet"}`;
@@ -272,6 +286,8 @@ class Page {
     const box = byId("instances");
     const size = cellSize(this.members.length, box.clientWidth, 360);
     const columns = Math.max(Math.floor(box.clientWidth / size), 1);
+    const ofKind = looks(story.kinds, palette);
+    const faint = [palette.line, palette.faint, ""];
     const near = new Set(this.step >= 0 ? [...this.#parents(this.step), ...this.#children(this.step)] : []);
     box.querySelector("canvas").setAttribute("aria-label", `${this.members.length} steps. Arrow keys move, Enter opens one.`);
     this.instances.draw({
@@ -280,9 +296,9 @@ class Page {
       cell: (at) => {
         const step = this.members[at];
         const kind = story.state[step];
-        if (kind === UNBORN || (fits && !fits[step])) return [palette.line, palette.faint, ""];
+        if (kind === UNBORN || (fits && !fits[step])) return faint;
         if (step === this.step || near.has(step)) return [palette.accent, palette.paper, story.kinds[kind].letter];
-        return [palette.kind[kind], palette.onKind[kind], story.kinds[kind].letter];
+        return ofKind[kind];
       },
     });
   }

@@ -63,6 +63,17 @@ function upperBound(sorted, value) {
   return low;
 }
 
+// The places of equal keys: those of key K are `members[first[K]]` to `members[first[K + 1] - 1]`.
+function grouped(keys, count) {
+  const first = new Uint32Array(count + 1);
+  for (const key of keys) first[key + 1]++;
+  for (let at = 0; at < count; at++) first[at + 1] += first[at];
+  const members = new Uint32Array(keys.length);
+  const next = first.slice();
+  for (let at = 0; at < keys.length; at++) members[next[keys[at]]++] = at;
+  return [first, members];
+}
+
 class Story {
   constructor(data) {
     this.data = data;
@@ -85,21 +96,17 @@ class Story {
     let job = 0;
     this.attempt.job = data.attempt.job.map((id) => (typeof id === "number" ? String((job += id)) : id));
     this.attempts = requested.length;
-    this.attemptsOf = this.#grouped(this.attempt.step, this.count);
-    this.state = new Uint8Array(this.count);
+    [this.firstOf, this.members] = grouped(this.attempt.step, this.count);
+    this.state = new Uint8Array(this.count).fill(UNBORN);
+    this.tally = new Uint32Array(data.templates.length * this.kinds.length); // steps, by template and kind of state
     this.#listEvents();
     this.end = Math.max(data.moment, this.time.length ? this.time[this.time.length - 1] : 0);
     this.showMoment(this.end);
   }
 
-  #grouped(keys, count) {
-    const first = new Uint32Array(count + 1);
-    for (const key of keys) first[key + 1]++;
-    for (let at = 0; at < count; at++) first[at + 1] += first[at];
-    const members = new Uint32Array(keys.length);
-    const next = first.slice();
-    for (let at = 0; at < keys.length; at++) members[next[keys[at]]++] = at;
-    return (key) => members.subarray(first[key], first[key + 1]);
+  // The attempts of a step: those of `members` from `firstOf[step]` to `firstOf[step + 1]`.
+  attemptsOf(step) {
+    return this.members.subarray(this.firstOf[step], this.firstOf[step + 1]);
   }
 
   // All events in the order of time. `what` and `of` say what an event is, and `kind` is the new state of its step.
@@ -138,15 +145,33 @@ class Story {
       return result;
     };
     [this.time, this.step, this.what, this.of, this.kind] = [time, step, what, of, kind].map(sorted);
+    this.before = new Uint8Array(size); // the state of the step before the event; events are taken back with it
+    this.events = 0;
   }
 
-  // Fold the events up to a moment.
+  // Go to a moment: apply the events before it, or take back those after it.
   showMoment(moment) {
-    const { state, step, kind } = this;
+    const { step, kind, before } = this;
     this.moment = moment;
-    this.events = upperBound(this.time, moment);
-    state.fill(UNBORN);
-    for (let at = 0; at < this.events; at++) if (kind[at] >= 0) state[step[at]] = kind[at];
+    const until = upperBound(this.time, moment);
+    for (let at = this.events; at < until; at++) if (kind[at] >= 0) before[at] = this.#change(step[at], kind[at]);
+    for (let at = this.events - 1; at >= until; at--) if (kind[at] >= 0) this.#change(step[at], before[at]);
+    this.events = until;
+  }
+
+  #change(step, kind) {
+    const { state, tally } = this;
+    const old = state[step];
+    const own = this.template[step] * this.kinds.length;
+    if (old !== UNBORN) tally[own + old]--;
+    if (kind !== UNBORN) tally[own + kind]++;
+    state[step] = kind;
+    return old;
+  }
+
+  // How many steps of a template are in each kind of state.
+  countsOf(template) {
+    return this.tally.subarray(template * this.kinds.length, (template + 1) * this.kinds.length);
   }
 
   name(step) {
@@ -165,11 +190,10 @@ class Story {
     return started[attempt] >= 0 && started[attempt] <= this.moment ? RUNNING : QUEUED;
   }
 
+  // How many of these steps are in each kind of state.
   counts(steps) {
     const counts = new Array(this.kinds.length).fill(0);
-    for (const kind of steps ? steps.map((step) => this.state[step]) : this.state) {
-      if (kind !== UNBORN) counts[kind]++;
-    }
+    for (const step of steps) if (this.state[step] !== UNBORN) counts[this.state[step]]++;
     return counts;
   }
 
@@ -197,9 +221,10 @@ class Story {
     return this.data.hosts[this.attempt.host[attempt]] ?? "";
   }
 
-  // Which steps a text selects: each of its words is a part of the name, or PARAMETER=VALUE.
-  selected(text, kinds) {
+  // Which steps a text selects (null: all): each of its words is a part of the name, or PARAMETER=VALUE.
+  selected(text) {
     const words = text.split(/\s+/).filter(Boolean);
+    if (!words.length) return null;
     const tests = words.map((word) => {
       const [key, value] = word.split(/=(.*)/s);
       const param = value !== undefined && this.params.find((one) => one.key === key);
@@ -208,9 +233,7 @@ class Story {
       return (step) => numbers.has(param.of[step]);
     });
     const fits = new Uint8Array(this.count);
-    for (let step = 0; step < this.count; step++) {
-      fits[step] = (!kinds.size || kinds.has(this.state[step])) && tests.every((test) => test(step)) ? 1 : 0;
-    }
+    for (let step = 0; step < this.count; step++) fits[step] = tests.every((test) => test(step)) ? 1 : 0;
     return fits;
   }
 }

@@ -1,5 +1,4 @@
-// The timeline of attempts. Each template has lanes, and an attempt is in the first free one. Bars are painted into the
-// pixels of an image: this is ten times faster than rectangles. Failures come last, so that nothing covers them.
+// The timeline of attempts. Each template has lanes, and an attempt is in the first free one.
 
 const LABEL = "12px system-ui, 'DejaVu Sans', sans-serif";
 
@@ -47,6 +46,9 @@ class Timeline {
     const widths = story.data.templates.map((name, at) => (lanes[at] ? context.measureText(name).width : 0));
     this.left = Math.min(Math.max(...widths, 0) + 10, 160); // the names of the templates are left of the bars
     this.begin = requested.reduce((least, time) => Math.min(least, time), story.end);
+    const { end } = story.attempt;
+    this.row = Uint32Array.from(step, (number, at) => this.first[story.template[number]] + this.lane[at]);
+    this.failed = Uint32Array.from(step.keys()).filter((at) => ended[at] >= 0 && FAILURES.includes(story.data.ends[end[at]][2]));
   }
 
   resize() {
@@ -76,54 +78,25 @@ class Timeline {
     const { story, width, height, palette } = this;
     if (!width || !this.lanes) return;
     const context = sized(this.canvas, width, height);
-    const ratio = this.canvas.width / width;
-    const image = context.createImageData(this.canvas.width, this.canvas.height);
-    const pixels = new Uint32Array(image.data.buffer);
-    const paint = (left, right, top, bottom, pixel) => {
-      const from = Math.max(Math.round(left * ratio), Math.round(this.left * ratio));
-      const to = Math.min(Math.max(Math.round(right * ratio), Math.round(left * ratio) + 1), image.width);
-      const last = Math.min(Math.max(Math.round(bottom * ratio), Math.round(top * ratio) + 1), image.height);
-      if (from < to) for (let y = Math.max(Math.round(top * ratio), 0); y < last; y++) pixels.fill(pixel, y * image.width + from, y * image.width + to);
-    };
     const [scale, place] = (this.scales = this.#scales());
-    const [[from, to], start] = [scale.domain().map(Number), story.data.start];
-    const perMillisecond = (width - this.left) / (to - from);
-    const x = (time) => this.left + (start + time - from) * perMillisecond;
-    const solid = palette.kind.map((colour) => pixelOf(colour));
-    const light = pixelOf(palette.kind[QUEUED], 0.35, palette.paper);
-    const dim = pixelOf(palette.line, 1);
-    const { requested, started, ended, step } = story.attempt;
-    const thick = (place(1) - place(0)) * (place(1) - place(0) > 4 ? 0.86 : 1);
-    const letters = [];
-    for (const failing of [false, true]) {
-      for (let at = 0; at < story.attempts; at++) {
-        const kind = story.kindOfAttempt(at);
-        if (kind < 0 || FAILURES.includes(kind) !== failing) continue;
-        const top = place(this.first[story.template[step[at]]] + this.lane[at]);
-        if (top > height || top + thick < 0) continue;
-        const shown = !this.fits || this.fits[step[at]];
-        const done = ended[at] >= 0 && ended[at] <= story.moment ? ended[at] : story.moment;
-        const run = started[at] >= 0 && started[at] <= story.moment ? started[at] : done;
-        const [left, middle, right] = [x(requested[at]), x(run), x(done)];
-        if (right < this.left || left > width) continue;
-        if (run > requested[at]) paint(left, middle, top, top + thick, shown ? light : dim);
-        if (run < done || failing) {
-          paint(middle, Math.max(right, middle + (failing ? 2 : 1)), top, top + thick, shown ? solid[kind] : dim);
-          if (shown && thick > 10 && right - Math.max(middle, this.left) > 12) letters.push([kind, Math.max(middle, this.left) + 3, top + thick / 2 + 1]);
-        }
-      }
+    const view = [this.transform, this.fits, palette, width, height, this.canvas.width];
+    if (!view.every((part, at) => part === this.view?.[at])) {
+      this.view = view;
+      this.bars = new Bars(this, context);
+      this.axis.call(d3.axisBottom(scale).ticks(Math.max(Math.floor(width / 110), 2)).tickFormat(showTick));
     }
+    const { image, letters } = this.bars.asOf(story.moment);
     context.putImageData(image, 0, 0);
     context.font = "600 11px ui-monospace, 'DejaVu Sans Mono', monospace";
     context.textBaseline = "middle";
-    for (const [kind, left, y] of letters.slice(0, 2000)) {
+    for (const [kind, left, y] of letters) {
       context.fillStyle = palette.onKind[kind];
       context.fillText(story.kinds[kind].letter, left, y);
     }
     this.#label(context, place);
     context.fillStyle = palette.accent;
-    if (x(story.moment) >= this.left) context.fillRect(x(story.moment) - 1, 0, 2, height);
-    this.axis.call(d3.axisBottom(scale).ticks(Math.max(Math.floor(width / 110), 2)).tickFormat(showTick));
+    const x = scale(story.data.start + story.moment);
+    if (x >= this.left) context.fillRect(x - 1, 0, 2, height);
     const shown = story.events ? `${story.attempts} attempts` : "no attempts";
     this.canvas.setAttribute("aria-label", `Timeline of ${shown}. The list of events below has the same in words.`);
   }
@@ -178,6 +151,80 @@ class Timeline {
 
   all() {
     this.selection.call(this.zoom.transform, d3.zoomIdentity);
+  }
+}
+
+// The bars of the attempts, in the pixels of an image: this is ten times faster than rectangles. Failures come last, so
+// that nothing covers them. All bars are painted once, as of the last moment. An earlier moment has their part before
+// it, and then once more the attempts that had not ended, and the failures.
+class Bars {
+  constructor(timeline, context) {
+    const { story, width, height, palette, fits, left, row, failed, scales: [scale, place] } = timeline;
+    const { canvas } = context;
+    const ratio = canvas.width / width;
+    this.image = context.createImageData(canvas.width, canvas.height);
+    Object.assign(this, { story, fits, row, failed, height, ratio, left: Math.round(left * ratio) });
+    this.pixels = new Uint32Array(this.image.data.buffer);
+    const [from, to] = scale.domain().map(Number);
+    this.perMillisecond = (ratio * (width - left)) / (to - from);
+    this.origin = ratio * left + (story.data.start - from) * this.perMillisecond;
+    const tall = place(1) - place(0);
+    this.thick = tall * (tall > 4 ? 0.86 : 1);
+    this.top = Float64Array.from({ length: timeline.lanes }, (_, lane) => place(lane));
+    this.solid = palette.kind.map((colour) => pixelOf(colour));
+    this.light = pixelOf(palette.kind[QUEUED], 0.35, palette.paper);
+    this.dim = pixelOf(palette.line);
+    this.letters = [];
+    for (let at = 0; at < story.attempts; at++) this.#bar(at, story.end, this.letters);
+    for (const at of failed) this.#bar(at, story.end);
+    this.whole = this.pixels.slice();
+  }
+
+  // The bars and letters as of a moment.
+  asOf(moment) {
+    const { story, image, pixels } = this;
+    const { requested, ended } = story.attempt;
+    const now = Math.max(Math.round(this.#x(moment)), 0);
+    pixels.set(this.whole);
+    for (let end = image.width; now < image.width && end <= pixels.length; end += image.width) pixels.fill(0, end - image.width + now, end);
+    const letters = this.letters.filter(([, , , at]) => ended[at] >= 0 && ended[at] <= moment);
+    for (let at = 0; at < story.attempts && requested[at] <= moment; at++) if (ended[at] < 0 || ended[at] > moment) this.#bar(at, moment, letters);
+    for (const at of this.failed) if (ended[at] <= moment) this.#bar(at, moment);
+    return { image, letters: letters.slice(0, 2000) };
+  }
+
+  #x(time) {
+    return this.origin + time * this.perMillisecond;
+  }
+
+  // Paint the bar of one attempt as of a moment, and add its letter if there is room for it.
+  #bar(at, moment, letters) {
+    const { story, height, ratio, thick } = this;
+    const { requested, started, ended, step, end } = story.attempt;
+    const top = this.top[this.row[at]];
+    if (top > height || top + thick < 0) return;
+    const [hasEnded, hasStarted] = [ended[at] >= 0 && ended[at] <= moment, started[at] >= 0 && started[at] <= moment];
+    const kind = hasEnded ? story.data.ends[end[at]][2] : RUNNING;
+    const failing = hasEnded && FAILURES.includes(kind);
+    const done = hasEnded ? ended[at] : moment;
+    const run = hasStarted ? started[at] : done;
+    const [begin, middle, right] = [this.#x(requested[at]), this.#x(run), this.#x(done)];
+    if (right < this.left || begin > this.image.width) return;
+    const shown = !this.fits || this.fits[step[at]];
+    if (run > requested[at]) this.#fill(begin, middle, top, shown ? this.light : this.dim);
+    if (run === done && !failing) return;
+    this.#fill(middle, Math.max(right, middle + (failing ? 2 : 1) * ratio), top, shown ? this.solid[kind] : this.dim);
+    const from = Math.max(middle, this.left) / ratio;
+    if (letters && shown && thick > 10 && right / ratio - from > 12) letters.push([kind, from + 3, top + thick / 2 + 1, at]);
+  }
+
+  #fill(left, right, top, pixel) {
+    const { pixels, ratio, image: { width, height } } = this;
+    const from = Math.max(Math.round(left), this.left);
+    const to = Math.min(Math.max(Math.round(right), Math.round(left) + 1), width);
+    const high = Math.round(top * ratio);
+    const low = Math.min(Math.max(Math.round((top + this.thick) * ratio), high + 1), height);
+    for (let y = Math.max(high, 0); y < low; y++) for (let at = y * width + from, last = y * width + to; at < last; at++) pixels[at] = pixel;
   }
 }
 
