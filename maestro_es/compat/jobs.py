@@ -24,6 +24,7 @@ _STATES = {
     JobState.ORPHANED: State.RUNNING,
     JobState.FINISHED: State.FINISHED,
     JobState.FAILED: State.FAILED,
+    JobState.FAILED_AGAIN: State.FAILED,
     JobState.OUT_OF_MEMORY: State.FAILED,
     JobState.TIMED_OUT: State.TIMEDOUT,
     JobState.CANCELLED: State.CANCELLED,

@@ -77,6 +77,7 @@ class JobState(enum.Enum):
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
+    FAILED_AGAIN = "failed after it was requeued"
     TIMED_OUT = "timed out"
     CANCELLED = "cancelled"
     CANCELLED_ON_NODE = "cancelled on its node"  # by a user, or by a node that could not launch it

@@ -70,6 +70,7 @@ GIVES_UP = (
 _FINAL = {
     JobState.FINISHED: Conclusion.FINISHED,
     JobState.FAILED: Conclusion.FAILED,
+    JobState.FAILED_AGAIN: Conclusion.WAIT,  # the claim decides
     JobState.TIMED_OUT: Conclusion.TIMED_OUT,
     JobState.CANCELLED: Conclusion.CANCELLED,
     JobState.CANCELLED_ON_NODE: Conclusion.CANCELLED,
@@ -87,7 +88,7 @@ _EXPLAINS = (
 )  # fmt: skip
 
 #: Final states of a job that had a node. If there is no claim, the node could not launch the job.
-_AT_LAUNCH = (JobState.FAILED, JobState.CANCELLED_ON_NODE)
+_AT_LAUNCH = (JobState.FAILED, JobState.FAILED_AGAIN, JobState.CANCELLED_ON_NODE)
 
 #: Answers that are not final: the job may still end in any way.
 _NOT_OVER = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN, NoAnswer.UNREACHABLE)
@@ -172,7 +173,8 @@ def _without_report(observed: AttemptObservation) -> Conclusion:
     """Conclude without a report. The evidence is the scheduler's final state or, if there is none, the claim."""
     word = _final_word(observed)
     started = observed.has_started
-    if word in (JobState.FINISHED, JobState.FAILED) and observed.report(ReportKind.REFUSED):
+    refused = word in (JobState.FINISHED, JobState.FAILED) and observed.report(ReportKind.REFUSED)
+    if refused or (word is JobState.FAILED_AGAIN and started):
         return Conclusion.LOST if started else Conclusion.WAIT
     if word is JobState.UNSUPERVISED and started and observed.may_run:
         return Conclusion.RUNNING

@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from maestro_es.poller.prefetch import QueueSnapshot
 
 #: In these states, the exit code of a job is its runner's exit code. The runner may have refused to start the step.
-_ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE, JobState.UNSUPERVISED)
+_ENDED = (
+    JobState.FINISHED, JobState.FAILED, JobState.FAILED_AGAIN, JobState.CANCELLED_ON_NODE, JobState.UNSUPERVISED,
+)  # fmt: skip
 
 
 class Observed(NamedTuple):

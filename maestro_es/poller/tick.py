@@ -160,12 +160,6 @@ def _pass(
         _look_back(study)
         record_of_ended(study, performer)
         return _Pass()
-    if study.graph.study.settings.dry_run:
-        from maestro_es.poller.submit import write_all_scripts  # noqa: PLC0415 - few studies need it
-
-        write_all_scripts(study, performer)
-        _complete(study, performer)
-        return _Pass()
     inputs = inputs_of(study, performer, ahead)
     may_use = snapshot and snapshot.at(study.log.head.seq)
     where = (study.graph, study.dir, study.adapters)
@@ -271,8 +265,12 @@ def _arrays(study: Session) -> Arrays | None:
 def _submit(
     study: Session, steps: Sequence[int], performer: Performer, submit: Submit | None, seen: Observations
 ) -> None:
-    """Submit these steps, with the driver's own function if it has one."""
-    if submit:
+    """Submit these steps, with the driver's own function if it has one. A dry run only writes all scripts."""
+    if study.graph.study.settings.dry_run:
+        from maestro_es.poller.submit import write_all_scripts  # noqa: PLC0415 - few studies need it
+
+        write_all_scripts(study, performer)
+    elif submit:
         submit(study, steps, performer)
     elif steps or study.pending:
         from maestro_es.poller.submit import submit_in_rounds  # noqa: PLC0415 - most ticks submit nothing

@@ -110,7 +110,7 @@ case "$(planned)" in
     garbage) printf '\377\001 welcome\n'; exit 0 ;;
     "cut off") printf '%s\n7|RUNN' "$header"; exit 0 ;;
 esac
-case " $* " in *" --states=CANCELLED "*) exit 0 ;; esac  # asks which jobs were requeued: none
+case " $* " in *" --states=CANCELLED,FAILED "*) exit 0 ;; esac  # asks which jobs were requeued: none
 echo "$header"
 for job in "$folder"/jobs/*; do
     [ -e "$job/line" ] && ! [ -e "$job/hidden" ] || continue

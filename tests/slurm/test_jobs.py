@@ -199,6 +199,21 @@ def test_a_job_that_was_put_back_in_the_queue_by_hand_does_not_start_another_tim
     assert {event.token for event in events(root, e.SubmissionRequested)} == set(ledger(root))
 
 
+def test_a_job_that_was_requeued_after_its_study_was_moved_counts_as_lost(start_cluster, launch):
+    """Its second run finds no directory for its output, and none for its report."""
+    cluster = start_cluster(Options(cred_expire=5))
+    root = launch(step("only", "sleep 100"))
+    wait_for_states(root, only=State.RUNNING)
+    wait_for((root / "ledger").exists)
+    job = _job(root, "only")
+    moved = root.rename(root.with_name("moved"))
+    cluster.run("scontrol", "update", f"jobid={job}", "requeue=1")
+    assert cluster.run("scontrol", "requeue", job).returncode == 0
+    tick_until(moved, e.HardwareFailed)
+    wait_for_states(moved, only=State.RUNNING)
+    assert events(moved, e.StepFailed) == []
+
+
 def test_a_step_that_runs_on_without_its_node_is_not_believed_when_it_reports_at_last(start_cluster, launch, tmp_path):
     cluster = start_cluster(Options())
     wait = until("$(echo $MAESTRO_ES_TOKEN | cut -d- -f3)")

@@ -224,7 +224,12 @@ class Soak:
         environment = {"PATH": self.environment["PATH"], "SLURM_CONF": str(self.cluster.conf)}
         kept = {name: self.environment[name] for name in ("MAESTRO_ES_HOME", "HOME")}
         done = subprocess.run(
-            [*words, *options, str(script)], env={**environment, **kept}, capture_output=True, text=True, check=True
+            [*words, *options, str(script)],
+            env={**environment, **kept},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return done.stdout.strip()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
+from tools.simulation.sabotage import DEFECTS, first_seed
 from tools.simulation.scenario import Scenario, draw
 from tools.simulation.shrinking import shrink
 from tools.simulation.week import Result, simulate
@@ -114,11 +115,12 @@ def options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, metavar="N", help="simulate N weeks, and print those that fail")
     parser.add_argument("--from", type=int, default=0, dest="first", metavar="SEED", help="begin with this seed (0)")
     parser.add_argument("--night", action="store_true", help=f"simulate {_NIGHT:,} weeks")
+    parser.add_argument("--defects", action="store_true", help="find the first seed of each planted defect")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="weeks at the same time (%(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the counts there")
     chosen = parser.parse_args(argv)
-    if (chosen.seed is None) == (not chosen.seeds and not chosen.night):
-        parser.error("give a SEED, or --seeds N, or --night")
+    if (chosen.seed is not None) + bool(chosen.seeds) + chosen.night + chosen.defects != 1:
+        parser.error("give a SEED, or --seeds N, --night or --defects")
     return chosen
 
 
@@ -129,6 +131,10 @@ def main(argv: list[str] | None = None) -> int:
         story, failed = explain(chosen.seed)
         print(story)
         return int(failed)
+    if chosen.defects:
+        for name, defect in DEFECTS.items():
+            print(f"{first_seed(defect, lambda seed: simulate(draw(seed)).broken):5} {name}", flush=True)
+        return 0
     began = time.monotonic()
     tally = run_many(chosen.first, _NIGHT if chosen.night else chosen.seeds, chosen.workers)
     seconds = time.monotonic() - began

@@ -102,8 +102,9 @@ class Controller:
 
     def _squeue(self, argv: Sequence[str]) -> Completed:
         listed = self._cluster.listed()
-        if "--states=CANCELLED" in argv:
-            return _table("", (f"{job.job_id:40}{job.restarts:<20}" for job in listed if job.state == "CANCELLED"))
+        if "--states=CANCELLED,FAILED" in argv:
+            ended = (job for job in listed if job.state in ("CANCELLED", "FAILED"))
+            return _table("", (f"{job.job_id:40}{job.restarts:<20}" for job in ended))
         for mood, text in _GARBLED.items():
             if self._cluster.is_in(mood):
                 return Completed(0, text, "")

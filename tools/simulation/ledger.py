@@ -43,8 +43,7 @@ class Ledger:
 
     `excused` are the tokens about which the scheduler or a user has said something wrong: their steps may run although
     the log says that they have ended. `refused` counts the refusals of each token. `hurt` are the tokens whose jobs
-    somebody or something has ended or disturbed. `stranded` are those of jobs that were requeued after the study was
-    moved: they find neither their directory nor the inbox. `cancelled` are the tokens whose jobs were cancelled with
+    somebody or something has ended or disturbed. `cancelled` are the tokens whose jobs were cancelled with
     scancel. `signalled` are those of local steps that got SIGTERM.
     """
 
@@ -54,7 +53,6 @@ class Ledger:
         self.excused: set[str] = set()
         self.hurt: set[str] = set()
         self.refused: Counter[str] = Counter()
-        self.stranded: set[str] = set()
         self.cancelled: set[str] = set()
         self.signalled: set[str] = set()
         self.is_current: Callable[[str], bool] = lambda _token: True

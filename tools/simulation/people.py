@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from contextlib import suppress
 
-from maestro_es.core.model import StepRecord
+from maestro_es.core.model import Phase, StepRecord
 from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.execution_graph.building import StudyStep
 from maestro_es.execution_graph.graph import ExecutionGraph
@@ -15,6 +17,9 @@ from tools.simulation.machine import Machine
 from tools.simulation.promises import Promises
 from tools.simulation.runner import Site
 from tools.simulation.ticking import Ticker
+
+#: What `why` says about a step that a user has to give up.
+_ADVICE = re.compile(r"'maestro-es retry \S+ (\S+) --lost'")
 
 #: The values among which a user chooses a limit.
 _LIMITS = (0, 1, 2, 5)
@@ -71,6 +76,16 @@ class People:
         events = graph.retry_lost(step)
         if events:
             self.excuse(record)
+
+    def follow(self, machine: Machine) -> None:
+        """Read `why` about each unfinished step, and give up each attempt that it says may be lost for good."""
+        for step in [step for step in self._promises.graph.steps() if step.phase is not Phase.DONE]:
+            with ExecutionGraph.open(self._site.root, self._ticker.prepare(machine, Driver.PERSON)) as graph:
+                for name in _ADVICE.findall(graph.why(step.name).why):
+                    self._ticker.log(f"why {step.name}: retry {name} --lost")
+                    with suppress(RequestRefused):
+                        self._retry_lost(graph, name, 0)
+        self._promises.look()
 
     def _add_step(self, graph: ExecutionGraph, step: str, number: int) -> None:
         """Add a step that depends on another one."""

@@ -84,7 +84,6 @@ class Runners:
             is_ours = make_claim(workspace, token, *owner)
         except OSError:
             self._ledger.hurt.add(token)
-            self._ledger.stranded.add(token)
             self.report(f"{token}.unclaimed", into=state)
             return None
         if not is_ours:

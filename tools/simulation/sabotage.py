@@ -6,6 +6,7 @@ This tests only the promises: a check that never reports anything would go unnot
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from unittest import mock
@@ -34,11 +35,11 @@ Replacement = tuple[object, str, object]
 
 
 class Defect(NamedTuple):
-    """A defect: its description, its replacements, and the number of seeds, from 0 on, that are enough to find it."""
+    """A defect: its description, its replacements, and the first seed, from 0 on, that finds it."""
 
     description: str
     replacements: tuple[Replacement, ...]
-    seeds: int
+    seed: int
 
     @contextlib.contextmanager
     def planted(self) -> Iterator[None]:
@@ -136,70 +137,66 @@ observer_observe = observe.Observer.observe
 
 DEFECTS = {
     "submits first": Defect(
-        "a tick submits before it has committed the request", ((tick, "_decide", _submits_before_the_commit),), 60
+        "a tick submits before it has committed the request", ((tick, "_decide", _submits_before_the_commit),), 1
     ),
     "appends blindly": Defect(
         "a tick appends although its decision is based on an older state",
-        ((StudyLog, "_begin", _appends_blindly),), 60,
+        ((StudyLog, "_begin", _appends_blindly),), 1,
     ),
     "doubt is refusal": Defect(
-        "a submission without an answer counts as refused", ((client, "read_submission", _doubt_is_refusal),), 60
+        "a submission without an answer counts as refused", ((client, "read_submission", _doubt_is_refusal),), 1
     ),
     "takes no claim": Defect(
         "a tick gives up an attempt without taking its claim",
-        ((claims, "abandon", lambda _workspace, _token: Claim(ClaimState.ABANDONED)),), 60,
+        ((claims, "abandon", lambda _workspace, _token: Claim(ClaimState.ABANDONED)),), 1,
     ),
-    "gone at once": Defect("an attempt is given up as soon as it is not in the queue", _judging(_gone_at_once), 60),
+    "gone at once": Defect("an attempt is given up as soon as it is not in the queue", _judging(_gone_at_once), 1),
     "waits for ever": Defect(
-        "an attempt without a trace is waited for, for ever", _instead(Conclusion.WAIT, Conclusion.CLAIM), 60
+        "an attempt without a trace is waited for, for ever", _instead(Conclusion.WAIT, Conclusion.CLAIM), 1
     ),
     "lost is failed": Defect(
-        "a step that has disappeared fails", _instead(Conclusion.FAILED, Conclusion.LOST), 60
+        "a step that has disappeared fails", _instead(Conclusion.FAILED, Conclusion.LOST), 1
     ),
-    "silence is failure": Defect("a step fails if Slurm does not answer", _judging(_silence_is_failure), 60),
+    "silence is failure": Defect("a step fails if Slurm does not answer", _judging(_silence_is_failure), 1),
     "node is failure": Defect(
-        "a step fails if its node fails", _instead(Conclusion.FAILED, Conclusion.NODE_FAILED), 60
+        "a step fails if its node fails", _instead(Conclusion.FAILED, Conclusion.NODE_FAILED), 6
     ),
     "other hosts are empty": Defect(
-        "a local step of another host counts as gone", ((LocalAdapter, "_look", _other_hosts_are_empty),), 60
+        "a local step of another host counts as gone", ((LocalAdapter, "_look", _other_hosts_are_empty),), 1
     ),
     "no orphans": Defect(
         "the processes that a killed runner leaves behind are not looked for",
-        ((LocalAdapter, "has_orphans", lambda _self, _step: False),), 150,
+        ((LocalAdapter, "has_orphans", lambda _self, _step: False),), 41,
     ),
     "restarts for ever": Defect(
-        "the limit of restarts is not applied", ((resubmission_limits, "after_timeout", lambda _step: ""),), 100
+        "the limit of restarts is not applied", ((resubmission_limits, "after_timeout", lambda _step: ""),), 22
     ),
     "hardware for ever": Defect(
         "the limit of hardware failures is not applied",
-        ((resubmission_limits, "after_hardware_failure", lambda *_: ""),), 200,
+        ((resubmission_limits, "after_hardware_failure", lambda *_: ""),), 142,
     ),
-    "no throttle": Defect("the throttle is not applied", ((decide, "count_slots", _without_limit),), 60),
-    "no cancel": Defect("the jobs of cancelled steps are not ended", ((tick, "jobs_to_end", lambda *_: []),), 60),
+    "no throttle": Defect("the throttle is not applied", ((decide, "count_slots", _without_limit),), 2),
+    "no cancel": Defect("the jobs of cancelled steps are not ended", ((tick, "jobs_to_end", lambda *_: []),), 3),
     "no cascade": Defect(
         "steps that depend on a failed step wait for ever",
-        ((decide, "fail_descendants", lambda *_: iter(())), (cascade, "fail_descendants", lambda *_: iter(()))), 60,
+        ((decide, "fail_descendants", lambda *_: iter(())), (cascade, "fail_descendants", lambda *_: iter(()))), 0,
     ),
     "reports first": Defect(
         "reports are removed before their events are committed",
-        ((observe.Observer, "observe", _removes_reports_first),), 100,
+        ((observe.Observer, "observe", _removes_reports_first),), 176,
     ),
     "stale table": Defect(
         "status.csv is written only once",
-        ((last_tick, "is_shown", lambda study_dir, *_: study_dir.status_csv.exists()),), 60,
+        ((last_tick, "is_shown", lambda study_dir, *_: study_dir.status_csv.exists()),), 0,
     ),
     "wrong preview": Defect(
         "a dry tick expects that claims can't be taken",
-        ((performers.Preview, "fence", lambda _self, _workspace, _token: Claim(ClaimState.JOB)),), 60,
+        ((performers.Preview, "fence", lambda _self, _workspace, _token: Claim(ClaimState.JOB)),), 1,
     ),
 }  # fmt: skip
 
 
-def first_seed(defect: Defect, simulate: Callable[[int], list[str]]) -> tuple[int, str]:
-    """Return the first seed that finds a defect, and the broken promise. (-1: none of its seeds finds it)."""
+def first_seed(defect: Defect, simulate: Callable[[int], list[str]]) -> int:
+    """Return the first seed that finds a defect. Without one, this never ends."""
     with defect.planted():
-        for seed in range(defect.seeds):
-            broken = simulate(seed)
-            if broken:
-                return seed, broken[0]
-    return -1, ""
+        return next(seed for seed in itertools.count() if simulate(seed))

@@ -74,9 +74,8 @@ class Truth:
                 is_true = event.blocker is not None and self.graph.step(event.blocker).state in BAD_ENDS
             case Cause.EXIT_CODE:
                 is_true = run is not None and run.end == "exit" and run.code == event.exit_code != 0
-                is_true = is_true or step.token in self._ledger.stranded
             case Cause.SCHEDULER:  # the queue does not tell the exit code
-                is_true = (run is not None and (run.code or 0) > 0) or step.token in self._ledger.stranded
+                is_true = run is not None and (run.code or 0) > 0
             case Cause.OUT_OF_MEMORY:
                 is_true = run is not None and run.end == "memory"
             case Cause.REJECTED:

@@ -34,6 +34,9 @@ from tools.simulation.timeline import BEGINNING, Timeline
 #: How many rounds of ticks a study may need after the last fault.
 _ROUNDS = 400
 
+#: After this many rounds, a user who waits for the end reads `why`, and again after as many.
+_PATIENCE = 100
+
 #: After a study has ended, cron runs only one tick in this many, because a tick would have nothing to do.
 _SELDOM = 12
 
@@ -267,7 +270,9 @@ class Week:
         self._is_draining = True
         self._tell("all faults stop")
         self._stop_faults()
-        for _ in range(_ROUNDS):
+        for number in range(1, _ROUNDS):
+            if number % _PATIENCE == 0:
+                self._people.follow(self._cron)
             self._timeline.run_until(self._timeline.now + 10 * MINUTE)
             for machine in self._machines.all:
                 self._ticker.tick(machine)

@@ -25,11 +25,11 @@ from maestro_es.adapters.slurm.arrays import VARIABLES, array_id, array_option, 
 from maestro_es.adapters.slurm.output import (
     ACCOUNTS_FORMAT,
     ACCOUNTS_HEADER,
+    AFTER_REQUEUE,
     QUEUE_FORMAT,
     QUEUE_HEADER,
     RESTARTS_FORMAT,
     RETRYING,
-    cancelled_after,
     failed_to_cancel,
     is_answer,
     is_down,
@@ -38,6 +38,7 @@ from maestro_es.adapters.slurm.output import (
     read_queue,
     read_restarts,
     read_submission,
+    requeued,
 )
 from maestro_es.adapters.slurm.usage import USAGE_FORMAT, read_usage
 from maestro_es.core.environment import Environment
@@ -168,18 +169,18 @@ class SlurmJobs(BatchJobs):
         return read_queue(_answer("squeue", done.out, QUEUE_HEADER))
 
     def reviewed(self, rows: dict[str, list[QueueEntry]]) -> dict[str, list[QueueEntry]]:
-        """Return the jobs with a different state for those that were requeued and then cancelled.
+        """Return the jobs with a different state for those that were requeued and then cancelled, or then failed.
 
-        This takes a second query if a job was cancelled without ever having had nodes.
+        This takes a second query if a job has failed, or was cancelled without ever having had nodes.
         """
-        if not any(row.state is JobState.CANCELLED for entries in rows.values() for row in entries):
+        if not any(row.state in AFTER_REQUEUE for entries in rows.values() for row in entries):
             return rows
-        cancelled = ("--array", "--states=CANCELLED", "--noheader")
-        done = self.run("squeue", "--me", *cancelled, f"--Format={RESTARTS_FORMAT}")
+        ended = ("--array", "--states=CANCELLED,FAILED", "--noheader")
+        done = self.run("squeue", "--me", *ended, f"--Format={RESTARTS_FORMAT}")
         if done.code:
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
         again = read_restarts(done.out)
-        return {token: [cancelled_after(row, again) for row in entries] for token, entries in rows.items()}
+        return {token: [requeued(row, again) for row in entries] for token, entries in rows.items()}
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
         """Return the jobs in the accounting that have left the queue, with one query."""

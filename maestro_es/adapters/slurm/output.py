@@ -68,6 +68,12 @@ _STATES = {
     "BOOT_FAIL": JobState.NODE_FAILED,
 }
 
+#: The states that replace two final states of a job that was requeued. If a controller can't send a job to its node,
+#: it requeues the job in spite of ``--no-requeue``, and forgets the node. The node may have received the job all the
+#: same. If it can't launch the job, it cancels the pending job. If the first run of a job has begun the step, the
+#: claim refuses the second run, which fails. If the study was moved, the second run can't even report that.
+AFTER_REQUEUE = {JobState.CANCELLED: JobState.CANCELLED_ON_NODE, JobState.FAILED: JobState.FAILED_AGAIN}
+
 _CANCELLED_BY_NOBODY = "CANCELLED"
 
 #: Reasons in squeue(1), JOB REASON CODES, that any job may have at times. They don't count as a delay.
@@ -227,14 +233,10 @@ def read_restarts(text: str) -> set[str]:
     return {row[0] for row in rows if len(row) == len(("id", "restarts")) and row[1].strip("0")}
 
 
-def cancelled_after(row: QueueEntry, again: Container[str]) -> QueueEntry:
-    """Return a cancelled job with the state CANCELLED_ON_NODE if it was requeued before.
-
-    If a controller can't send a job to its node, it requeues the job in spite of ``--no-requeue``, and forgets the
-    node. The node may have received the job all the same. If it can't launch the job, it cancels the pending job.
-    """
-    put_back = row.state is JobState.CANCELLED and row.job_id in again
-    return structs.replace(row, state=JobState.CANCELLED_ON_NODE) if put_back else row
+def requeued(row: QueueEntry, again: Container[str]) -> QueueEntry:
+    """Return a job with the state of `AFTER_REQUEUE` if it was requeued before."""
+    state = AFTER_REQUEUE.get(row.state) if row.job_id in again else None
+    return structs.replace(row, state=state, raw_state=f"{row.raw_state} after a requeue") if state else row
 
 
 def _delay(word: str, reason: str) -> str:
@@ -251,8 +253,8 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
 
     If a submission has made several jobs, `preference` chooses one of them.
 
-    `maestros` holds the steps whose jobs Maestro submitted, by job id. A cancelled job with an earlier run was
-    requeued: see `cancelled_after`.
+    `maestros` holds the steps whose jobs Maestro submitted, by job id. A job with an earlier run was requeued: see
+    `AFTER_REQUEUE`.
     """
     attempts = AttemptsByJob(tokens)
     seen: dict[str, JobInfo] = {}
@@ -266,8 +268,10 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
         step = maestros.get(job_id)
         ours = [step.token] if step and runs_script_of(step, command) else []
         for token in ours or attempts.of(names_in(command), indexes_of(job_id)):
-            if info.state is JobState.CANCELLED and token in seen and seen[token].job_id == job_id:
-                info = structs.replace(info, state=JobState.CANCELLED_ON_NODE)
+            if info.state in AFTER_REQUEUE and token in seen and seen[token].job_id == job_id:
+                info = structs.replace(
+                    info, state=AFTER_REQUEUE[info.state], raw_state=f"{info.raw_state} after a requeue"
+                )
             if (
                 token not in seen
                 or seen[token].job_id == job_id

@@ -9,6 +9,7 @@ import pytest
 from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from maestro_es.creation.create import create_study
+from maestro_es.execution_graph.graph import ExecutionGraph
 from maestro_es.poller.tick import tick
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
@@ -65,6 +66,17 @@ def test_a_dry_run_writes_scripts_without_the_scheduler(tmp_path: Path, kind: st
     assert (steps["greedy"].state, steps["greedy"].cause) == (State.FAILED, Cause.SCRIPT)
     assert steps["greedy"].message.endswith("$(LAUNCHER)[5p] asks for 5 procs, but the step has 4")
     assert steps["after"].cause is Cause.UPSTREAM
+
+
+def test_a_dry_run_ends_although_a_step_was_cancelled_before_its_script_was_written(tmp_path: Path):
+    root = create_study(plan(tmp_path, "slurm"), Settings(dry_run=True), Runtime()).root
+    with ExecutionGraph.open(root) as graph:
+        graph.end_steps("make", wait_s=0)
+        graph.tick()
+        assert graph.status is StudyStatus.CANCELLED
+        assert graph.steps["sim_N.1"].state is State.CANCELLED
+    assert not (root / "make/make.slurm.sh").exists()
+    assert (root / "greedy").exists()
 
 
 @pytest.mark.parametrize("kind", ["lsf", "flux", "slurm"])

@@ -102,6 +102,11 @@ def observed(
         (K.JOB, none, J.GONE, J.FINISHED, C.FINISHED),
         (K.JOB, none, J.GONE, J.NODE_FAILED, C.NODE_FAILED),
         (K.NONE, none, J.FAILED, S.NOT_ASKED, C.NODE_FAILED),  # it never came to the runner
+        # The end of a requeued job says nothing about its first run, which the requeue has ended.
+        (K.JOB, none, J.FAILED_AGAIN, S.NOT_ASKED, C.LOST),
+        (K.JOB, none, J.GONE, J.FAILED_AGAIN, C.LOST),
+        (K.NONE, none, J.FAILED_AGAIN, S.NOT_ASKED, C.NODE_FAILED),
+        (K.JOB, ((EXIT, 1),), J.FAILED_AGAIN, S.NOT_ASKED, C.FAILED),
         (K.NONE, none, J.CANCELLED, S.NOT_ASKED, C.CANCELLED),
         (K.NONE, none, J.CANCELLED_ON_NODE, S.NOT_ASKED, C.NODE_FAILED),  # the node could not launch it
         (K.JOB, none, J.CANCELLED_ON_NODE, S.NOT_ASKED, C.CANCELLED),
@@ -327,12 +332,14 @@ RULES: dict[str, Callable[[Row], bool]] = {
             not row.ended
             and (
                 (J.GONE in row.answers and row.queue not in OPEN and row.accounting is not S.UNREACHABLE)
-                or (REFUSED in row.kinds and row.queue not in OPEN)
+                or ((REFUSED in row.kinds or J.FAILED_AGAIN in row.answers) and row.queue not in OPEN)
             )
         ),
     ),
     "while it is too early, nothing is given up for want of a trace": implies(
-        lambda row: row.within_grace and REFUSED not in row.kinds and J.UNSUPERVISED not in row.answers,
+        lambda row: (
+            row.within_grace and REFUSED not in row.kinds and not {J.UNSUPERVISED, J.FAILED_AGAIN} & row.answers
+        ),
         lambda row: row.conclusion not in (C.CLAIM, C.LOST),
     ),
     "a queue that has no answer, or more to come, concludes nothing bad without the runner's word": implies(
@@ -396,7 +403,11 @@ RULES: dict[str, Callable[[Row], bool]] = {
         C.NODE_FAILED,
         lambda row: (
             bool(row.answers & {J.NODE_FAILED, J.PREEMPTED, J.UNSUPERVISED})
-            or (bool(row.answers & {J.FAILED, J.CANCELLED_ON_NODE}) and row.claim is K.NONE and BEGUN not in row.kinds)
+            or (
+                bool(row.answers & {J.FAILED, J.FAILED_AGAIN, J.CANCELLED_ON_NODE})
+                and row.claim is K.NONE
+                and BEGUN not in row.kinds
+            )
         ),
     ),
     "when nobody was asked, only the runner's word counts": implies(

@@ -9,7 +9,6 @@ from maestro_es.adapters.queue_entries import believed, names_in
 from maestro_es.adapters.slurm.client import slurm_environment
 from maestro_es.adapters.slurm.output import (
     QUEUE_HEADER,
-    cancelled_after,
     forgets_within,
     is_answer,
     is_down,
@@ -19,6 +18,7 @@ from maestro_es.adapters.slurm.output import (
     read_queue,
     read_restarts,
     read_submission,
+    requeued,
 )
 from maestro_es.core.model import JobState
 from maestro_es.core.submission import Accepted, InDoubt, QueueFull, Rejected
@@ -294,24 +294,32 @@ def test_a_job_that_was_cancelled_on_a_node_is_told_from_one_that_waited():
     assert (running.state, running.raw_state) == (JobState.RUNNING, "RUNNING")
 
 
-def test_a_job_that_was_cancelled_after_it_was_put_back_in_the_queue_is_told_from_one_that_never_had_a_node():
-    rows = read_queue("7|CANCELLED |None|r t\n8|CANCELLED |None|r t\n9|PENDING |None|r t\n")
-    again = read_restarts("7                   0                   \n8                   1\n9                   2\n\n")
-    assert again == {"8", "9"}
-    assert [cancelled_after(row, again).state for row in rows] == [
-        JobState.CANCELLED, JobState.CANCELLED_ON_NODE, JobState.PENDING,
+def test_the_end_of_a_requeued_job_has_another_meaning():
+    rows = read_queue(
+        "7|CANCELLED |None|r t\n8|CANCELLED |None|r t\n9|PENDING |None|r t\n10|FAILED n1|None|r t\n"
+        "11|FAILED n1|None|r t\n"
+    )
+    again = read_restarts("7        0          \n8        1\n9        2\n10        0\n11        1\n\n")
+    assert again == {"8", "9", "11"}
+    assert [requeued(row, again).state for row in rows] == [
+        JobState.CANCELLED, JobState.CANCELLED_ON_NODE, JobState.PENDING, JobState.FAILED, JobState.FAILED_AGAIN,
     ]  # fmt: skip
+    assert requeued(rows[-1], again).raw_state == "FAILED after a requeue"
     assert read_restarts("squeue: error: nonsense\n") == set()
 
 
-def test_accounts_of_a_job_that_was_cancelled_after_an_earlier_run_tell_that_it_was_put_back():
+def test_accounts_with_an_earlier_run_show_that_a_job_was_requeued():
     text = (
         "7|NODE_FAIL|0:0|Unknown|sbatch runner.sh t-1 /w\n"
         "7|CANCELLED by 0|0:0|Unknown|sbatch runner.sh t-1 /w\n"
         "8|CANCELLED by 1000|0:0|Unknown|sbatch runner.sh t-2 /w\n"
+        "9|REQUEUED|0:0|Unknown|sbatch runner.sh t-3 /w\n"
+        "9|FAILED|0:53|Unknown|sbatch runner.sh t-3 /w\n"
     )
-    seen = read_accounts(text, ["t-1", "t-2"])
-    assert (seen["t-1"].state, seen["t-2"].state) == (JobState.CANCELLED_ON_NODE, JobState.CANCELLED)
+    seen = read_accounts(text, ["t-1", "t-2", "t-3"])
+    assert [seen[token].state for token in ("t-1", "t-2", "t-3")] == [
+        JobState.CANCELLED_ON_NODE, JobState.CANCELLED, JobState.FAILED_AGAIN,
+    ]  # fmt: skip
 
 
 def test_of_two_jobs_with_one_token_the_one_that_runs_is_believed():
