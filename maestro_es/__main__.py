@@ -67,7 +67,7 @@ def _load(*, is_short: bool) -> "Callable[[], None]":
             _do_without()
         from maestro_es.cli.main import main
     except ImportError as error:
-        _end(f"a part of it can't be loaded: {error}", 1)
+        _end(f"a module can't be loaded: {error}", 1)
     except MemoryError:
         _end("there is not enough memory to start", _TRY_AGAIN)
     except OSError as error:

@@ -58,7 +58,7 @@ def status_study(args: Namespace) -> int:
         path = os.path.abspath(directory)  # noqa: PTH100 - as Maestro names it
         status = Conductor.get_status(path)
         if not status:
-            _say(f"{path}: there is no status table; this is no study, or none of its steps has run")
+            _say(f"{path}: there is no status table; this is not a study, or none of its steps has run")
             continue
         renderer = status_renderer_factory.get_renderer(args.layout, args.disable_theme, args.disable_pager)
         renderer.layout(status_data=status, study_title=path)

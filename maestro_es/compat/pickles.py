@@ -104,7 +104,7 @@ class _Unpickler(pickle._Unpickler):  # noqa: SLF001 - the public class does not
         """Set the attributes of an object. The standard method would also set the attributes of a class."""
         target, state = self.stack[-2:]
         if not (isinstance(target, UUID) or any(map(_is_data, type(target).__mro__))) or type(state) is not dict:
-            raise _Refused(f"the file sets attributes of a {type(target).__name__}, which is not done")
+            raise _Refused(f"the file sets attributes of a {type(target).__name__}, which is not allowed")
         _SET_ATTRIBUTES(self)
 
     dispatch[pickle.BUILD[0]] = load_build

@@ -191,4 +191,6 @@ class ScriptAdapterFactory:
 def _only_in_studies(kind: str) -> Exception:
     from maestro_es.errors import UnknownAdapter  # noqa: PLC0415 - for the error only
 
-    return UnknownAdapter(f"the adapter {kind!r} of another package runs the steps of studies only")
+    return UnknownAdapter(
+        f"only the steps of studies can use the adapter {kind!r}, because it comes from another package"
+    )

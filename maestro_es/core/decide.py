@@ -74,7 +74,7 @@ def decide(
 
 
 def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], object]) -> None:
-    """Record a reboot of this host after the end of the study, and the outputs that it puts in doubt."""
+    """Record a reboot of this host after the end of the study, and the outputs that the reboot puts in doubt."""
     before = _boot_before(graph.study, seen)
     if before:
         reboot = e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)
@@ -151,7 +151,7 @@ def _end_steps(
     reconciled: list[NewEvent],
     record: Callable[[Iterable[NewEvent]], object],
 ) -> None:
-    """End the steps that a user has cancelled, and the steps that depend on a step without success.
+    """End the steps that a user has cancelled, and the dependents of steps that ended without success.
 
     One transaction ends a limited number of steps. The next ticks end the rest.
     """

@@ -1,7 +1,7 @@
 """The environment of the steps: its contents, its record in the log, and the form in which a runner gets it.
 
-`maestro_es.core.exported_variables` decides which variables belong to it. `maestro_es.study.environment_file` owns the
-file with the values. The log has only names and digests of the values.
+`maestro_es.core.exported_variables` decides which variables belong to the environment.
+`maestro_es.study.environment_file` owns the file with the values. The log has only names and digests of the values.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Graph(Protocol):
         """
 
     def blocked_in_vain(self) -> Iterator[list[tuple[StepRecord, int]]]:
-        """Yield blocked steps that wait by an edge for a step without success, each with the first such step's number.
+        """Yield blocked steps with a parent that ended without success, and the number of their first such parent.
 
         The steps are ordered by number, and come in lists. The caller may change the steps of a list before it takes
         the next list. The search for a list may read all blocked steps.

@@ -55,7 +55,7 @@ class ReportKind(enum.Enum):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One report of a runner. `file` is its file's name, `at` is the file's time, and a USED report has a `usage`."""
+    """One report of a runner, which is a file: `file` is its name, and `at` its time. A USED report has a `usage`."""
 
     token: str
     kind: ReportKind

@@ -67,7 +67,7 @@ class Packing:
         return None
 
     def emptiest(self) -> int:
-        """Return the host with the most free CPUs, which may be a negative number."""
+        """Return the host with the most free CPUs. Their number may be negative."""
         return max(range(len(self.free)), key=lambda index: self.free[index].cpus)
 
     def give_back(self, first: int, need: Need) -> None:
@@ -165,7 +165,7 @@ def _is_impossible(packing: Packing, step: StepRecord, asked: Need, allocation: 
 
 
 def obstacle(graph: Graph, allocation: Allocation) -> str:
-    """Return why no step can start inside an allocation without running steps. Empty if one can, or none is ready."""
+    """Return why no step can start in an allocation where none runs. Empty if one can start, or none is ready."""
     if not all(node.cpus for node in allocation.nodes):
         return ""
     ready = [step for kind in (True, False) for step in graph.ready(scheduled=kind, limit=_LOOKED_AT)]

@@ -158,8 +158,8 @@ def _conclude(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdi
 def _end_of(seen: Observations, step: StepRecord, verdict: Verdict) -> tuple[Micros, bool]:
     """Return when an attempt ended, and whether this is only the latest possible time.
 
-    The latest possible time is now, or the time of the boot if a reboot ended a local step. It is used if neither the
-    runner nor the scheduler reports a time.
+    The latest possible time is now, or the time of the boot if a reboot ended a local step. This time is used if
+    neither the runner nor the scheduler reports one.
     """
     if verdict.at is not None:
         return verdict.at, False

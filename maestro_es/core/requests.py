@@ -216,7 +216,7 @@ def connect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
         return []
     has_children = graph.children(second) or graph.funnel(graph.step(second).template)
     if first == second or (has_children and second in _ancestors(graph, first)):
-        raise ValueError(f"{child!r} waiting for {parent!r} would be a cycle")
+        raise ValueError(f"{child!r} can't wait for {parent!r}, because this edge would close a cycle")
     _check_edges_may_change(graph.step(second))
     return [(second, e.ConnectionAdded(parent=first))]
 
@@ -235,7 +235,10 @@ def disconnect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
     step = graph.step(second)
     if first not in graph.parents(second):
         if graph.step(first).template in graph.funnels(second):
-            raise RequestRefused(f"{child!r} waits for all instances of {graph.step(first).template!r}, not for one")
+            raise RequestRefused(
+                f"{child!r} waits for all instances of {graph.step(first).template!r}, "
+                "so no single edge can be removed"
+            )
         raise NoSuchEdge(f"{child!r} does not wait for {parent!r}, so there is no edge to remove")
     _check_edges_may_change(step)
     return [(second, e.ConnectionRemoved(parent=first))]

@@ -262,7 +262,7 @@ def _has_run(step: StepRecord) -> bool:
 def _that_can_run(
     graph: Graph, to_reset: Mapping[int, StepRecord], must: set[int], *, gone: Iterable[int] = ()
 ) -> dict[int, StepRecord]:
-    """Return the selected steps, except those that depend on a failed step and that step will not run again.
+    """Return the selected steps, except the dependents of a failed step that will not run again.
 
     If the failed step is in `gone`, the steps that depend on it are not left out.
 

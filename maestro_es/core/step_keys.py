@@ -42,7 +42,7 @@ PLAIN = Need()
 def need_of(run: Mapping[str, object], params: Sequence[Param], *, spread: bool = False) -> Need:
     """Return what a step needs on a host, or on each of its nodes if it may `spread` over nodes.
 
-    A step needs one CPU for each of its procs, times its cores per task. A value that can't be read is
+    The number of CPUs that a step needs is its procs times its cores per task. A value that can't be read is
     ignored.
     """
     values = {key: substitute(str(run[key]), params) for key in KEYS if run.get(key) not in (None, "")}

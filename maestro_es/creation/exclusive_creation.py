@@ -136,8 +136,8 @@ def creating_named(stem: str) -> Iterator[Site]:
 def remove_abandoned(stem: str, copies: Collection[str]) -> None:
     """Remove what killed processes have left in directories that `creating_named` made with this `stem`.
 
-    A directory is removed only if it has no study, nothing but our files and `copies` of the user's, and the
-    lock of a process that has ended.
+    A directory is removed only if it has no study, if it contains only our files and `copies` of the user's files, and
+    if the process that held its lock has ended.
     """
     parent, names = Path(stem).parent, {*CREATED, *copies}
     for name in os.listdir(parent) if parent.is_dir() else ():

@@ -182,8 +182,8 @@ def _plan(maestro_dir: MaestroDir, options: ImportOptions) -> StudyPlan:
     )
     if maestro_dir.batch.get("type", "local") != plan.batch["type"]:
         raise StudyError(
-            f"{maestro_dir.root}/batch.info: names the scheduler {maestro_dir.batch.get('type')!r}, and "
-            f"{maestro_dir.spec.name} {plan.batch['type']!r}; make them agree"
+            f"{maestro_dir.root}/batch.info: names the scheduler {maestro_dir.batch.get('type')!r}, but "
+            f"{maestro_dir.spec.name} names {plan.batch['type']!r}; make them agree"
         )
     return replace(plan, batch={"type": "local", **maestro_dir.batch})
 

@@ -39,7 +39,7 @@ class Trace:
 
     @property
     def can_be_reconciled(self) -> bool:
-        """Whether a tick that adopts the attempt can find out how it ended, or that it can't start."""
+        """Whether a tick that adopts the attempt can find out how the attempt ended, or that it can't start."""
         if any(report.kind in _ENDS for report in self.reports):
             return True
         return self.seen is not None and self.seen.state is not JobState.GONE
@@ -144,7 +144,7 @@ def _by_table(step: StepRecord, row: Row | None, number: int, latest: Trace | No
             return None  # the step failed because of another step, and will fail again
         return _ended(step, row.state, number, latest, how, source, row)
     if row.state in (State.TIMEDOUT, State.HWFAILURE) and latest:
-        return _to_run(step, number, f"{how}, and that it goes on", restarts=row.restarts, evidence=(source,))
+        return _to_run(step, number, f"{how}, and that the step continues", restarts=row.restarts, evidence=(source,))
     return None
 
 
@@ -227,9 +227,14 @@ def _followed(step: StepRecord, traces: Traces, number: int, latest: Trace | Non
     The step must have finished. If it was never tried, it is held.
     """
     if number or (traces.row and traces.row.state is State.FINISHED):
-        claim = Evidence(source="claim", detail=f"{traces.followed} was tried, and waits for it")
-        return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", claim)
-    how = f"{traces.followed}, which waited for it, was tried, but it was not: it was skipped, or the edge was removed"
+        claim = Evidence(source="claim", detail=f"{traces.followed} was tried, and waits for this step")
+        return _ended(
+            step, State.FINISHED, number, latest, f"{traces.followed}, which waits for this step, was tried", claim
+        )
+    how = (
+        f"{traces.followed}, which waited for this step, was tried, but this step was not: it was skipped, or the "
+        "edge was removed"
+    )
     return _hold(step, how, StepRecovered(state=State.INITIALIZED, attempt=0, message=how))
 
 

@@ -62,7 +62,7 @@ def scan(graph: MemoryGraph, study_dir: StudyDir, runtime: Runtime, since: Micro
     for token in sorted({*jobs, *reports}):
         if is_of_study(token, study_record.study_id) and step_of(token) > study_record.steps:
             what = f"job {jobs[token].job_id}" if token in jobs else "a report"
-            findings.warnings.append(f"{what} of attempt {token} is of a step that the export does not have")
+            findings.warnings.append(f"{what} of attempt {token} belongs to a step that the export does not have")
     _table(graph, study_dir, since, findings)
     return findings
 

@@ -69,8 +69,8 @@ def check_script(script: Path) -> None:
     able = [name for name, jobs in WITH_ADAPTER.items() if jobs.resubmit]
     around = job_around()
     if not _resubmitting():
-        where = f"this is the job {around}" if around else "this process runs in no job"
-        raise RequestRefused(f"--resubmit works only in a batch job of {' or '.join(able)}, and {where}")
+        where = f"this is the job {around}" if around else "this process is not in a job"
+        raise RequestRefused(f"--resubmit works only in a batch job of {' or '.join(able)}, but {where}")
     if not script.is_file():
         raise RequestRefused(f"{script}: there is no such script to submit again")
 
@@ -86,7 +86,7 @@ def resubmit(script: Path) -> str:
     argv = _filled(jobs.resubmit, NAME=name or script.name, JOB=job_around().partition(":")[2])
     job_id = _answer([*argv, str(script)]).strip().partition(";")[0]
     if not job_id:
-        raise Unreachable("the scheduler has named no job")
+        raise Unreachable("the scheduler did not print the id of the new job")
     return job_id
 
 

@@ -81,7 +81,7 @@ def check_options(text: str) -> None:
         return
     if loose:
         raise RequestRefused(
-            f"line {loose} of your scrontab has options without an entry, which would hold for ours; "
+            f"line {loose} of your scrontab has options without an entry, which would apply to ours; "
             "remove it with 'scrontab -e', then try again"
         )
 
@@ -116,7 +116,8 @@ def trouble() -> str:
     if not is_disabled(block):
         return ""
     return (
-        "disabled, because its job was cancelled by you or your site; 'maestro-es cron install --scrontab' enables it"
+        "the entry is disabled, because its job was cancelled by you or your site; "
+        "'maestro-es cron install --scrontab' enables it"
     )
 
 

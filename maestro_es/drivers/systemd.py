@@ -112,7 +112,7 @@ def trouble() -> str:
     user = pwd.getpwuid(os.geteuid()).pw_name
     done = _run("loginctl", "show-user", user, "--property=Linger")
     if done.code or done.out.strip() != "Linger=yes":
-        return "it ends when you log out; 'loginctl enable-linger' keeps it running, if your site allows that"
+        return "the timer ends when you log out; 'loginctl enable-linger' keeps it running, if your site allows that"
     return ""
 
 

@@ -1,7 +1,7 @@
 """Reports the drivers of ticks on all hosts, and when, where and by which driver each running study was ticked last.
 
-The drivers are known from their notes (`maestro_es.study.registry`): each tick of a driver renews its host's note.
-`maestro_es.audit.checkup` checks the studies themselves.
+The drivers are known from their notes (`maestro_es.study.registry`): each tick of a driver renews the note of its
+host. `maestro_es.audit.checkup` checks the studies themselves.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _installed(note: DriverNote, runtime: Runtime) -> Iterator[CheckResult]:
         yield CheckResult(Level.WARNING, "driver", f"{note.source} on this host: {error}")
         return
     if state is InstallState.ABSENT:
-        yield CheckResult(Level.WARNING, "driver", f"it is no longer in {source.where} on this host", again)
+        yield CheckResult(Level.WARNING, "driver", f"maestro-es is no longer in {source.where} on this host", again)
     elif state is InstallState.OTHER:
         text = f"{source.where} has a line of another installation or for other studies"
         yield CheckResult(Level.WARNING, "driver", text, f"{again} replaces it")

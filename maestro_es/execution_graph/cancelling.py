@@ -119,7 +119,7 @@ class CancellableGraph(TickableGraph):
         known = no_answer(study.last_error) if last_error and study.last_error else None
         with hold_tick_lock(study.dir, wait_s) as ours:
             if not ours:
-                raise Unreachable("another process has been running a tick of it for some time")
+                raise Unreachable("another process has been running a tick of this study for some time")
             try:
                 tick(study, snapshot=known)
             except NothingStarts:
@@ -135,7 +135,7 @@ class CancellableGraph(TickableGraph):
 
     def _left(self) -> str:
         """Return a sentence with the number of jobs that may still run."""
-        return f"{self.path}: the cancel is recorded; jobs that may still run: {len(self._still_to_end())}"
+        return f"{self.path}: the cancellation is recorded; jobs that may still run: {len(self._still_to_end())}"
 
 
 def _may_cancel(graph: Graph) -> bool:

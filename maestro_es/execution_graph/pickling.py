@@ -169,4 +169,4 @@ def _other(content: bytes, file: Path) -> str:
         return f"a pickle of Maestro's, which could run any program and is not read; {remedy}"
     if b"maestro_es" in content:
         return "not written by ExecutionGraph.pickle; read it with the program that has written it"
-    return "no pickle of an ExecutionGraph"
+    return "not a pickle of an ExecutionGraph"

@@ -105,7 +105,11 @@ def find_registered(word: str) -> list[str]:
     by_path = {study_id for study_id, root in studies.items() if root in (Path(word), Path(word).absolute())}
     matches = by_path or {study_id for study_id in studies if word and study_id.startswith(word)}
     if not matches or (len(matches) > 1 and not by_path):
-        many = f"{len(matches)} studies begin with that" if matches else "no study is registered by that"
+        many = (
+            f"the ids of {len(matches)} studies begin with it"
+            if matches
+            else "no registered study has this id or path"
+        )
         raise RequestRefused(f"{word}: {many}; 'maestro-es studies' lists them")
     return sorted(matches)
 

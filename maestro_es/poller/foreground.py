@@ -68,8 +68,8 @@ def run_until_ended(
 ) -> StudyStatus:
     """Run ticks until the study has ended, at least as often as its settings say. `progress` is called regularly.
 
-    It returns earlier if `must_stop` returns True, which is called several times a second. Inside a job, the local
-    steps of this host are then ended, and become ready again. Outside of jobs they keep running.
+    It returns earlier if `must_stop` returns True. This function is called several times a second. Inside a job, the
+    local steps of this host are then ended, and become ready again. Outside of jobs they keep running.
 
     With `inside`, steps run in the job around this process, until this many seconds before its end. RequestRefused if
     there is no such job, or if the study has another scheduler.

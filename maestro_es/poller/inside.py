@@ -27,7 +27,7 @@ _PAUSE = 5.0
 
 
 class InsideRun(ForegroundRun):
-    """Makes passes, and starts steps that were requested ahead when their node has room."""
+    """Makes passes. Between them, it starts the steps that were requested ahead, as soon as their node has room."""
 
     pause = _PAUSE
 

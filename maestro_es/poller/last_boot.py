@@ -1,6 +1,6 @@
 """Finds out whether this host has booted since the last write to a log, and when the host was last seen before that.
 
-`maestro_es.core.doubt` decides which steps are doubted because of that.
+`maestro_es.core.doubt` decides which steps are doubted because of such a boot.
 """
 
 from __future__ import annotations

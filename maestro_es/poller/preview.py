@@ -1,7 +1,8 @@
 """Runs the next tick of a study without its effects, for ``tick --dry``.
 
-It runs the code of `poller.tick` on a copy of the log in memory, with the performer `Preview`. It takes no lock. The
-answers of schedulers to calls that are not made are unknown, so the events for these answers are missing.
+It runs the code of `poller.tick` on a copy of the log in memory, with the performer `Preview`. It takes no lock. No
+jobs are submitted or cancelled, so the schedulers' answers to this are unknown, and the events for these answers are
+missing.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def _pass(
 
 
 def _remark_on_job(study: Session) -> None:
-    """Add a remark that local steps start only inside jobs, if the study does not continue for this reason alone."""
+    """Add a remark that local steps start only inside jobs, if only this keeps the study from continuing."""
     job, graph = study.graph.study.environment.job, study.graph
     brief = study.runtime.brief
     can_start = not brief and (not job or study.runtime.host.job)

@@ -3,7 +3,7 @@
 The file may belong to another user, or may not be a log of maestro-es at all. SQLite may change a file when it opens
 the file: it rolls back a journal, deletes the file that the journal names, or converts a WAL file. So this module
 reads the first 100 bytes without SQLite, and a file that others own or can change is opened read-only. A view called
-``event`` could run any SQL of its author, so the schema must be that of maestro-es.
+``event`` could run any SQL of its author, so the file must have the schema of maestro-es.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _check_header(path: Path, *, foreign: bool) -> None:
     if head[: len(_MAGIC)] != _MAGIC or not {head[_WRITE_VERSION], head[_READ_VERSION]} <= {_ROLLBACK, _WAL}:
         return
     if int.from_bytes(head[_APPLICATION_ID], "big") != APPLICATION_ID:
-        raise NotAStudy(f"{path}: an SQLite file, but no event log of maestro-es")
+        raise NotAStudy(f"{path}: an SQLite file, but not an event log of maestro-es")
     if foreign and _WAL in (head[_WRITE_VERSION], head[_READ_VERSION]):
         raise StudyError(f"{path}: another program has turned it into a WAL file, which only its owner can read")
 

@@ -1,7 +1,7 @@
 """The SQL that reads and writes the graph in the tables. The columns have the names of the fields of `StepRecord`.
 
-SQLite uses a partial index only if a query repeats the condition of the index, so the conditions here are those of the
-indexes.
+SQLite uses a partial index only if a query repeats the condition of the index, so the conditions here equal the
+conditions of the indexes.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ FAILED_FUNNELS = f"""
     ) FROM funnel ORDER BY template
 """
 
-#: The blocked steps that have a parent without success, each with its first such parent. The index lists only steps
-#: that wait.
+#: The blocked steps with a parent that ended without success, each with its first such parent. The index lists only
+#: steps that wait.
 IN_VAIN = f"""
     SELECT number, parent FROM (
         SELECT number, (

@@ -20,7 +20,7 @@ from maestro_es.store.event_log import CORRECT, EMPTY, Row, check_chain
 from maestro_es.store.log_reader import LogReader
 
 #: The remedy if a payload can't be decoded although its digest is right.
-_CORRECT = "'maestro-es import-log --repair' into a new directory corrects it; export that one"
+_CORRECT = "'maestro-es import-log --repair' into a new directory corrects it; then export the new study"
 
 _LINE_BREAKS = ("\n", "\r")
 _FLUSH_BYTES = 1 << 20

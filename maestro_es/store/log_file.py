@@ -54,7 +54,7 @@ def check_header(connection: sqlite3.Connection, path: Path, *, migrate: bool) -
     With `migrate`, upgrade an older log.
     """
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise NotAStudy(f"{path}: an SQLite file, but no event log of maestro-es")
+        raise NotAStudy(f"{path}: an SQLite file, but not an event log of maestro-es")
     if connection.execute("PRAGMA user_version").fetchone()[0] > SCHEMA_VERSION:
         raise NewerLog(f"{path}: {_later(last_version(connection))}")
     if not check_schema(connection, path) and migrate and not is_current(connection):

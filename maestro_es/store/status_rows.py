@@ -58,7 +58,7 @@ def all_rows(connection: sqlite3.Connection) -> Iterator[StatusRow]:
 
 
 def rows_between(connection: sqlite3.Connection, first: int, end: int) -> Iterator[StatusRow]:
-    """Yield the rows from `first` to before `end`, in the order of their lines."""
+    """Yield the rows with ``first <= row < end``, in the order of their lines."""
     return _select(connection, f"WHERE row >= ? AND row < ? ORDER BY {_LINES}", first, end)
 
 

@@ -224,8 +224,8 @@ class StudyLog(LogReader):
         head = event_log.head(self._connection)[0]
         if head != self.head.seq:
             raise ConcurrentAppend(
-                f"{self.path}: event {head} was appended by another process, expected the last one to be "
-                f"{self.head.seq}; nothing was written, try again"
+                f"{self.path}: event {head} was appended by another process, but event {self.head.seq} was expected "
+                "to be the last; nothing was written, try again"
             )
 
     def _append(self, new_events: Sequence[NewEvent]) -> None:

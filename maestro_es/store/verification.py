@@ -106,7 +106,7 @@ def prove(log: StudyLog, head: str) -> Known:
         was = corrections.find_before(log, head)
         if was:
             return Known(was[0][0], was[0][1], was[1], corrected=True)
-        raise DamagedLog(f"no event has the digest {head}: this is not the log of that day, or it has been changed")
+        raise DamagedLog(f"no event has the digest {head}: this is another log, or the log was changed")
     if len(rows) > 1:
         raise RequestRefused(
             f"events {rows[0][0]} and {rows[1][0]} both have a digest that begins with {head}: give more digits"

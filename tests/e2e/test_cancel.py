@@ -88,7 +88,9 @@ def test_a_cancel_without_an_answer_says_so_in_one_line_and_asks_once(slurm, tmp
     slurm.breaks("squeue")
     done = maestro_es("cancel", "-y", study)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (75, "", 1), done
-    assert re.search("cancel is recorded; jobs that may still run: 1; the next tick .*no answer today", done.stderr)
+    assert re.search(
+        "cancellation is recorded; jobs that may still run: 1; the next tick .*no answer today", done.stderr
+    )
     assert slurm.calls() == {"squeue": 1}
     assert requested(study) == 1
     assert maestro_es("tick", study).returncode == 75

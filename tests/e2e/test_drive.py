@@ -295,8 +295,8 @@ def test_only_a_batch_job_can_be_submitted_again(launch, place):
     done = maestro_es("drive", "--resubmit", place / "drive.sh", study)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "maestro-es: --resubmit works only in a batch job of slurm or lsf or flux or pbs, and this process runs in no "
-        "job\n"
+        "maestro-es: --resubmit works only in a batch job of slurm or lsf or flux or pbs, but this process is not "
+        "in a job\n"
     )
 
 

@@ -121,7 +121,7 @@ def test_a_file_of_another_program_in_a_parent_directory_stays_as_it_is(tmp_path
     for words in (("status",), ("history",), ("tick",), ("verify",), ("hold", "a")):
         done = maestro_es(*words, cwd=copy / "work")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done
-        assert "an SQLite file, but no event log of maestro-es" in done.stderr
+        assert "an SQLite file, but not an event log of maestro-es" in done.stderr
     assert {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()} == before
 
 

@@ -137,7 +137,10 @@ def test_an_export_of_such_a_log_can_be_imported_and_recovered_from(study: Path,
     for refused in (ran("import-log", export, tmp_path / "new"), ran("recover", study, "--from", export)):
         assert refused.returncode == 1
         assert refused.stderr.count("\n") == 1, refused.stderr
-        assert "'maestro-es import-log --repair' into a new directory corrects it; export that one" in refused.stderr
+        assert (
+            "'maestro-es import-log --repair' into a new directory corrects it; then export the new study"
+            in refused.stderr
+        )
     imported = ran("import-log", "--repair", export, tmp_path / "new")
     assert imported.returncode == 0, imported.stderr
     assert [row[:6] for row in rows_of(tmp_path / "new")[: len(before)]] == [row[:6] for row in before]

@@ -229,7 +229,10 @@ def test_a_cancel_that_gets_no_answer_says_so_and_the_next_tick_makes_it(start_c
     calls.count()
     done = maestro_es("cancel", "-y", root)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (75, "", 1), done
-    assert "the cancel is recorded; jobs that may still run: 1; the next tick ends them: slurm: squeue" in done.stderr
+    assert (
+        "the cancellation is recorded; jobs that may still run: 1; the next tick ends them: slurm: squeue"
+        in done.stderr
+    )
     assert calls.count() == {"squeue": 1}
     assert len(events(root, e.CancelRequested)) == 1
     cluster.thaw("slurmctld") if how == "freeze" else cluster.resume("slurmctld")

@@ -94,7 +94,7 @@ def test_check_finds_a_disabled_entry_and_install_enables_it(run, place):
     (place / "tab").write_text("\n".join([lines[0], *(f"#DISABLED: {line}" for line in lines[1:-1]), lines[-1], ""]))
     ran = run("cron", "check")
     assert ran.code == 1
-    assert "Problem:    disabled, because its job was cancelled by you or your site" in ran.out
+    assert "Problem:    the entry is disabled, because its job was cancelled by you or your site" in ran.out
     run("cron", "install", "--scrontab")
     assert (place / "tab").read_text() == text
 
@@ -127,7 +127,7 @@ def test_a_timer_of_systemd_is_installed_checked_and_removed(run, place):
 
     (place / "linger").write_text("Linger=no\n")
     ran = run("cron", "check", "--systemd")
-    assert (ran.code, "Problem:    it ends when you log out; 'loginctl enable-linger'" in ran.out) == (1, True)
+    assert (ran.code, "Problem:    the timer ends when you log out; 'loginctl enable-linger'" in ran.out) == (1, True)
     (place / "runs").unlink()
     assert "the timer does not run on this host" in run("cron", "check").out
     (place / "runs").touch()

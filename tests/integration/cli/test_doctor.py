@@ -108,7 +108,7 @@ def test_a_line_that_is_gone_from_this_host_is_noticed(run, known, tmp_path):
     note_driver(HOST, 30)
     tick_seconds_ago(known, 30)
     ran = run("doctor")
-    assert "it is no longer in your crontab on this host; 'maestro-es cron install'" in ran.out
+    assert "maestro-es is no longer in your crontab on this host; 'maestro-es cron install'" in ran.out
     assert ran.code == 1
 
 

@@ -88,7 +88,7 @@ def test_a_study_is_forgotten_by_its_id_the_beginning_of_it_or_its_path(run, stu
 
 
 @pytest.mark.parametrize(
-    ("word", "why"), [("ca", "2 studies begin with that"), ("x", "no study is registered by that")]
+    ("word", "why"), [("ca", "the ids of 2 studies begin with it"), ("x", "no registered study has this id or path")]
 )
 def test_what_means_no_study_or_several_is_refused(run, tmp_path, word, why):
     registry.register("cafe", tmp_path / "one")

@@ -38,8 +38,7 @@ def test_a_head_of_another_log_is_an_error(run, study):
     ran = run("verify", study, "--head", "0123456789abcdef")
     assert ran.code == 1
     assert ran.err == (
-        "maestro-es: no event has the digest 0123456789abcdef: this is not the log of that day, "
-        "or it has been changed\n"
+        "maestro-es: no event has the digest 0123456789abcdef: this is another log, or the log was changed\n"
     )
 
 

@@ -191,7 +191,7 @@ def test_a_step_that_was_tried_is_known_to_have_let_its_parents_finish(bench: Be
     plan = plan_recovery(ExportReader(path), bench.root, bench.runtime)
 
     assert [found.becomes for found in plan.recoveries] == ["FINISHED", "FINISHED", "held"]
-    assert plan.recoveries[0].how == "two, which waits for it, was tried"
+    assert plan.recoveries[0].how == "two, which waits for this step, was tried"
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, State.FINISHED), (3, State.FAILED)])

@@ -67,7 +67,7 @@ def test_a_database_of_somebody_else_is_no_log(path: Path):
     other.execute("CREATE TABLE event (seq INTEGER PRIMARY KEY)")
     other.close()
 
-    refused(path, NotAStudy, "an SQLite file, but no event log of maestro-es")
+    refused(path, NotAStudy, "an SQLite file, but not an event log of maestro-es")
 
 
 def test_a_log_of_a_later_version_names_that_version(path: Path):
