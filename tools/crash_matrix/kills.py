@@ -132,7 +132,7 @@ def client_at_a_call(trial: Trial) -> None:
     for point in points:
         (folder / "points" / f"{point.call}.{point.when}").touch()
     trial.create()
-    trial.drive()
+    trial.drive(pause=ticks.GRACE)
     killed, absent = (_noted(folder / name) for name in ("killed", "absent"))
     trial.hits = [point for point in points if point in killed]
     trial.missed = [point for point in points if point not in killed]

@@ -31,7 +31,14 @@ class FluxScheduler(RealScheduler):
     #: The broker of a nested instance dies with that of the outer one, and so does the step.
     keys = ", nested: false"
     submit_commands = ("flux job submit", "flux python")
-    killed = (*["flux job-submit"] * 6, "flux job-list", "flux ping", "flux batch", "flux submit", "flux python")
+    killed = (
+        *["flux job-submit"] * 6,
+        "flux job-list",
+        "flux ping",
+        "flux batch",
+        "flux submit",
+        *["flux python"] * 4,
+    )
 
     def __init__(self, prefix: Path, folder: Path) -> None:
         self.folder, self.bin = folder, folder / "bin"

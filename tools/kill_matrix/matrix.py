@@ -32,6 +32,7 @@ from maestro_es.study.session import Session
 from maestro_es.study_file.plan import plan_study
 from tools.crash_matrix import ticks
 from tools.crash_matrix.calls import Point
+from tools.crash_matrix.scenes import MANY
 from tools.crash_matrix.study import BEGIN, END, SETTINGS, judge
 from tools.crash_matrix.ticks import How
 from tools.kill_matrix.clusters import SCHEDULERS as REAL
@@ -54,6 +55,9 @@ _CALLS = (
 
 #: The calls of a command at which it is killed.
 _OF_CLIENT = ("openat", "connect", "sendmsg", "sendto", "write", "read", "recvmsg", "recvfrom", "epoll_wait", "close")
+
+#: From a few jobs on, one command submits them, if the scheduler has one.
+_HOW = How(many=MANY)
 
 #: How often a call is made before the fault, at most.
 _REACH = 40
@@ -161,12 +165,12 @@ class Trial:
 
     def tick(self) -> None:
         """Run a tick to its end."""
-        code = ticks.wait(ticks.start(self.root, How()))
+        code = ticks.wait(ticks.start(self.root, _HOW))
         assert code in (0, 1, TRY_AGAIN), code
 
     def learn(self) -> None:
         """Run a tick under a tracer, to learn how often it makes which calls."""
-        _, calls = ticks.trace(self.root, How(), self.folder / "trace")
+        _, calls = ticks.trace(self.root, _HOW, self.folder / "trace")
         for call, number in Counter(call.point.call for call in calls).items():
             self._known[call] = max(number, self._known.get(call, 0))
 
@@ -175,7 +179,7 @@ class Trial:
         call = self._dice.choice([call for call in _CALLS if call in self._known])
         number = self._dice.randint(1, self._known[call])
         inject = "signal=KILL:when={when}"
-        attacked = ticks.attack(self.root, How(), self.folder / "trace", Point(call, number, "", when=number), inject)
+        attacked = ticks.attack(self.root, _HOW, self.folder / "trace", Point(call, number, "", when=number), inject)
         assert attacked.code in (0, 1, TRY_AGAIN, -9), attacked.code
         if attacked.code < 0:
             self.kills[f"{TICK}: {call}"] += 1
