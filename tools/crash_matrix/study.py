@@ -44,7 +44,13 @@ def thirty_steps(ledger: Path, *, seconds: float, walltime: str) -> list[Step]:
     begin = BEGIN.format(ledger=ledger)
     cmd = f"{begin}; sleep {seconds:g}; {END.format(ledger=ledger)}"
     slow = Step(
-        "slow", f"{begin}; sleep 1000", cmd, walltime or "00:00:01", parents=("pre",), scheduled=bool(walltime)
+        "slow",
+        f"{begin}; sleep 1000",
+        cmd,
+        walltime or "00:00:01",
+        parents=("pre",),
+        scheduled=bool(walltime),
+        restart_limit=0,
     )
     return [
         Step("pre", cmd),

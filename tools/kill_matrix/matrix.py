@@ -156,7 +156,8 @@ class Trial:
         """Create the study."""
         spec = self.folder / "study.yaml"
         spec.write_text(study_file(self.scheduler, self.ledger, seconds))
-        create_study(plan_study(spec, SCHEDULERS, output=self.root, timestamp=""), SETTINGS, Runtime())
+        plan = plan_study(spec, SCHEDULERS, output=self.root, timestamp="", restart_limit=0)
+        create_study(plan, SETTINGS, Runtime())
 
     def running(self) -> bool:
         """Return whether the study has not ended."""
