@@ -12,12 +12,14 @@ from collections.abc import Iterator
 
 from maestro_es.adapters.base import QueueEntry
 from maestro_es.adapters.command import Completed
+from maestro_es.adapters.lsf.usage import USAGE_FIELDS, usage_in_record, usage_in_text
 from maestro_es.core.model import JobState
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
+from maestro_es.core.usage import Usage
 from maestro_es.errors import Unreachable
 
 #: The fields of ``bjobs -json -o``. A field without a width is not truncated.
-FIELDS = ("jobid", "stat", "exit_code", "exit_reason", "job_name", "command")
+FIELDS = ("jobid", "stat", "exit_code", "exit_reason", "job_name", "command", *USAGE_FIELDS)
 
 #: The words of STAT in bjobs(1). UNKWN: the host of the job is silent. ZOMBI: the job was killed while its host was
 #: silent, so it may still run. POST_*: the post-job commands have run. A word that is missing here is UNKNOWN.
@@ -36,6 +38,7 @@ _STATES = {
     "EXIT": JobState.FAILED,
 }
 _HELD, _ENDED = "PSUSP", "EXIT"
+_OVER = tuple(stat for stat, state in _STATES.items() if state in (JobState.FINISHED, JobState.FAILED))
 
 #: The reasons for which LSF ends a job. Any other reason is a failure.
 _REASONS = {
@@ -166,7 +169,8 @@ def _entry(record: dict[str, str]) -> QueueEntry:
     code = record["EXIT_CODE"].strip()
     exit_code = int(code) if code.isdigit() else None
     command = _with_name(record["COMMAND"], record["JOB_NAME"])
-    return _made(record["JOBID"], stat, command, exit_code, reason[0] if reason else "")
+    usage = usage_in_record(record) if stat in _OVER else None
+    return _made(record["JOBID"], stat, command, exit_code, reason[0] if reason else "", usage)
 
 
 def _with_name(command: str, name: str) -> str:
@@ -199,15 +203,17 @@ def _entries(text: str, blocks: list[re.Match[str]], ends: list[int]) -> Iterato
         if stat == _ENDED and not word and exit_code is None and not _STARTED.search(details):
             word = "TERM_OWNER"  # killed while it was pending [V]
         text_of_job = _with_name(command[1] if command else "", name[1] if name else "")
-        yield _made(job_id, stat, text_of_job, exit_code, word)
+        yield _made(job_id, stat, text_of_job, exit_code, word, usage_in_text(details) if stat in _OVER else None)
 
 
-def _made(job_id: str, stat: str, command: str, exit_code: int | None, reason: str) -> QueueEntry:
+def _made(job_id: str, stat: str, command: str, exit_code: int | None, reason: str, usage: Usage | None) -> QueueEntry:
     state = _STATES.get(stat, JobState.UNKNOWN)
     if stat == _ENDED:
         state = _end(exit_code, reason)
     raw_state = f"{stat} ({reason})" if reason else stat
-    return QueueEntry(job_id, state, raw_state, command, stat if stat == _HELD else "", exit_code=exit_code)
+    return QueueEntry(
+        job_id, state, raw_state, command, stat if stat == _HELD else "", exit_code=exit_code, usage=usage
+    )
 
 
 def _end(exit_code: int | None, reason: str) -> JobState:
