@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
@@ -19,11 +19,12 @@ from maestro_es.adapters import process
 from maestro_es.adapters.array_map import with_elements
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.command import NO_ROOM, Command, Completed, find_program
-from maestro_es.adapters.queue_entries import LIVE, believed, by_token, of_runners
+from maestro_es.adapters.queue_entries import LIVE, AttemptsByJob, believed, by_token, names_in, of_runners
 from maestro_es.core.environment import Environment, for_node, for_runner
-from maestro_es.core.model import StepRecord
+from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.observations import Claim
 from maestro_es.core.submission import InDoubt, Outcome, QueueFull, ScriptFailed
+from maestro_es.core.usage import Usage
 from maestro_es.errors import NotAsked, SchedulerError, Unreachable
 
 #: The time limits in seconds: of most commands, and of a command that only queries the cluster's configuration.
@@ -117,7 +118,6 @@ class BatchJobs(ABC):
         return command
 
     # -- what is the same -------------------------------------------------------------------------------------------
-    # ----------------------------------------------------------------------------------------------
 
     def query_queue(
         self, steps: Sequence[StepRecord], listed: Sequence[QueueEntry] | None = None
@@ -134,6 +134,11 @@ class BatchJobs(ABC):
         listed = [structs.replace(row, command=self.unquoted(row.command)) for row in self.list_jobs()]
         jobs = with_elements(of_runners(listed, runners), runners)
         return {token: believed(rows, "") for token, rows in jobs.items()}
+
+    def listed_usage(self, tokens: Iterable[str]) -> dict[str, Usage]:
+        """Return by token what jobs in the list have used. This takes one query."""
+        attempts, used = AttemptsByJob(tokens), [row for row in self.list_jobs() if row.usage]
+        return {token: row.usage for row in used for token in attempts.of(names_in(row.command)) if row.usage}
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
         """Return the command that cancels the jobs that these attempts had in the queue at the last query."""
@@ -309,3 +314,18 @@ class BatchAdapter:
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
         self._jobs.cancel(steps)
+
+
+class UsageInList(BatchAdapter):
+    """The part of an adapter whose scheduler lists ended jobs for a while, with what they have used.
+
+    A step may end before its scheduler counts the job as ended, so its usage may become known later.
+    """
+
+    def query_usage(
+        self,
+        jobs: Mapping[str, str],
+        since: Micros,  # noqa: ARG002 - protocol
+        cluster_info: Mapping[str, str],  # noqa: ARG002 - protocol
+    ) -> dict[str, Usage]:
+        return self._jobs.listed_usage(jobs)

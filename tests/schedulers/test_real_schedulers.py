@@ -360,7 +360,7 @@ def _of(root: Path) -> list[str]:
 
 
 #: What each scheduler knows of an ended job.
-USED = {"flux": ("nodes",), "pbs": ("cpu", "nodes", "cores"), "lsf": ()}
+USED = {"flux": ("nodes",), "pbs": ("cpu", "nodes", "cores"), "lsf": ("cpu", "nodes", "cores")}
 
 
 def test_what_an_attempt_has_used_is_recorded_if_the_scheduler_knows_it(cluster: RealScheduler, launch: Launch):

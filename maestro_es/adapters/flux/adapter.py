@@ -22,7 +22,7 @@ from typing import Any
 
 from maestro_es.adapters import schedulers
 from maestro_es.adapters.base import Job, Submitting, SubmittingArray
-from maestro_es.adapters.batch import BatchAdapter
+from maestro_es.adapters.batch import UsageInList
 from maestro_es.adapters.flux.client import Described, FluxJobs, flux_environment
 from maestro_es.adapters.flux.options import DIRECTIVE, EXCLUSIVE, check, directives, launch, options_in
 from maestro_es.adapters.launcher import Resources, fill_in
@@ -67,7 +67,7 @@ FACTS = SchedulerFacts(
 )
 
 
-class FluxAdapter(BatchAdapter):
+class FluxAdapter(UsageInList):
     """Writes scripts for ``flux batch``, submits jobs, and queries them."""
 
     name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from maestro_es.adapters import schedulers
+from maestro_es.adapters.batch import UsageInList
 from maestro_es.adapters.launcher import Resources, custom_launch, fill_in, per_node, whole_number
 from maestro_es.adapters.lsf.client import LsfJobs, lsf_environment
 from maestro_es.adapters.lsf.output import seconds_left
@@ -179,7 +180,7 @@ def launch(asked: Resources, run: Mapping[str, Any]) -> str:
     return " ".join(["jsrun", *(f"{flag} {value}" for flag, value in parts if value)])
 
 
-class LsfAdapter(OneDashAdapter):
+class LsfAdapter(OneDashAdapter, UsageInList):
     """Writes scripts for ``bsub``, submits jobs, and queries them."""
 
     name, extension, grace_seconds, facts = FACTS.name, FACTS.extension, FACTS.grace_seconds, FACTS
