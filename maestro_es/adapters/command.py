@@ -100,9 +100,9 @@ class Completed(NamedTuple):
 class Command:
     """A command that was started. It is ended after `timeout` seconds, or when its errors contain the text `until`.
 
-    It has no input, and its output is kept. With `until`, it leads a new session. When it is ended, the processes that
-    `members` returns are ended too, because the command may be a script that calls another one. For `inherited` see
-    `start_process`.
+    It has no input, and its output is kept. With `until` or `session`, it leads a new session. When it is ended, the
+    processes that `members` returns are ended too, because the command may be a script that calls another one. For
+    `inherited` see `start_process`.
 
     OSError if it can't be started, and FileNotFoundError if there is no such command.
     """
@@ -114,13 +114,14 @@ class Command:
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
         until: str = "",
+        session: bool = False,
         members: Callable[[int], Sequence[int]] = lambda _: (),
         inherited: Environment | None = None,
     ) -> None:
         self._name = os.path.basename(argv[0])
         self._timeout = timeout
         self._end = time.monotonic() + (float("inf") if timeout is None else timeout)
-        self._until = until.encode()
+        self._until, self._session = until.encode(), session or bool(until)
         self._members = members
         self._out, self._err = bytearray(), bytearray()
         self._code: int | None = None
@@ -141,7 +142,7 @@ class Command:
                 self._reading[our_end] = into
                 its_ends.append(its_end)
                 actions.append((os.POSIX_SPAWN_DUP2, its_end, output))
-            return start_process(argv, env, actions, session=bool(self._until), inherited=inherited)
+            return start_process(argv, env, actions, session=self._session, inherited=inherited)
         except BaseException:
             self._close()
             raise

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from maestro_es.adapters.command import run
+from maestro_es.adapters.command import Command
+from maestro_es.adapters.process import session_members
 from maestro_es.cli.common import example, open_graph, reason_option, study_argument
 from maestro_es.cli.diff import diff_lines
 from maestro_es.cli.failures import failure_lines
@@ -112,7 +113,10 @@ def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> st
     environment = graph.environment()
     command = target
     if is_address(target):
-        text, command = _mail(target, subject, text), "PATH=$PATH:/usr/sbin:/usr/lib; exec sendmail -t -i"
+        try:
+            text, command = _mail(target, subject, text), "PATH=$PATH:/usr/sbin:/usr/lib; exec sendmail -t -i"
+        except RequestRefused as error:  # the address is older than the check of addresses
+            return str(error)
     recorded = os.environ if environment.problem else environment.variables  # a stall may be about this problem
     variables = {**recorded, "MAESTRO_ES_STUDY": str(graph.path), "MAESTRO_ES_NOTICE": about.value}
     try:
@@ -143,7 +147,8 @@ def _feed(command: str, text: str, variables: Mapping[str, str]) -> tuple[int, s
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "text").write_text(text, encoding="utf-8", errors="replace")
-        done = run(["/bin/sh", "-c", _FEED, "sh", name, command], timeout=_PATIENCE, env=variables)
+        argv = ["/bin/sh", "-c", _FEED, "sh", name, command]
+        done = Command(argv, timeout=_PATIENCE, env=variables, session=True, members=session_members).result()
         message = ""
         for path in (folder / "err", folder / "out"):
             if not message and path.exists():

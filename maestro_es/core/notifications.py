@@ -9,7 +9,7 @@ again. After a crash at the worst moment, a user may therefore get a notificatio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -29,7 +29,8 @@ class NotificationLog(msgspec.Struct, frozen=True):
     """What a log says about notifications: the requests and outcomes, newest first, and three times (0: never).
 
     `completed_at` is when the study ended, and `reopened_at` is when it was continued after that. If a scheduler does
-    not answer, `silent_since` is when the first query without an answer was recorded.
+    not answer, `silent_since` is when the first query without an answer was recorded. `has_moved` says whether a step
+    has moved since the last request about a stall.
     """
 
     requests: Sequence[Recorded] = ()
@@ -37,10 +38,17 @@ class NotificationLog(msgspec.Struct, frozen=True):
     completed_at: Micros = 0
     reopened_at: Micros = 0
     silent_since: Micros = 0
+    has_moved: bool = False
 
     def told_at(self, *notices: Notice) -> Micros:
         """Return when a notification about one of these was last requested (0: never)."""
-        return max((one.recorded_at for one in self.requests if _request(one).about in notices), default=0)
+        return max((one.recorded_at for one in self.requests if about(one) in notices), default=0)
+
+    @property
+    def open(self) -> Sequence[Recorded]:
+        """The requests without an outcome, newest first."""
+        ended = {_outcome(one).request for one in self.outcomes}
+        return [one for one in self.requests if one.seq not in ended]
 
     @property
     def last_sent(self) -> int:
@@ -64,8 +72,8 @@ def _news(graph: Graph, past: NotificationLog, now: Micros) -> Notice | None:
         return Notice.FAILURE
     if past.silent_since and now - past.silent_since > _SILENCE and not record.paused:
         return Notice.STALL if past.told_at(Notice.STALL) < past.silent_since else None
-    since = max(record.written_at, past.silent_since)
-    return Notice.STALL if _is_stalled(graph) and past.told_at(Notice.STALL) < since else None
+    is_news = past.has_moved or past.told_at(Notice.STALL) <= past.silent_since
+    return Notice.STALL if is_news and _is_stalled(graph) else None
 
 
 def _has_failed(graph: Graph, since: Micros) -> bool:
@@ -87,20 +95,21 @@ def _is_stalled(graph: Graph) -> bool:
 
 def _again(past: NotificationLog, now: Micros) -> e.NotificationRequested | None:
     """Request the last notification again, if its process seems to have died."""
-    last = next(iter(past.requests), None)
-    if last is None or any(_outcome(one).request == last.seq for one in past.outcomes):
+    if not is_open(past) or now - past.requests[0].recorded_at < _LOST:
         return None
-    request = _request(last)
-    if now - last.recorded_at < _LOST or request.number >= _TRIES:
-        return None
+    request = _request(past.requests[0])
     return msgspec.structs.replace(request, number=request.number + 1)
 
 
-def is_open(requests: Iterable[Recorded], outcomes: Iterable[Recorded]) -> bool:
+def is_open(past: NotificationLog) -> bool:
     """Return whether the last notification has no outcome yet, and will be requested again if it gets none."""
-    last = next(iter(requests), None)
-    ended = {_outcome(one).request for one in outcomes}
-    return last is not None and last.seq not in ended and _request(last).number < _TRIES
+    last = next(iter(past.requests), None)
+    return last is not None and last in past.open and _request(last).number < _TRIES
+
+
+def about(request: Recorded) -> Notice:
+    """Return what a request is about."""
+    return _request(request).about
 
 
 def _request(recorded: Recorded) -> e.NotificationRequested:

@@ -7,14 +7,17 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maestro_es import ExecutionGraph
+from maestro_es.core import events as e
+from maestro_es.core.usage import Usage
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
-from tools.testbed.processes import end_all_under, wait_for
+from tools.testbed.processes import arguments, end_all_under, running_under, wait_for
 
 SPEC = """\
 description: {name: pi, description: d}
@@ -109,7 +112,10 @@ def test_a_study_that_can_not_continue_is_told_once_and_again_at_the_next_stall(
     maestro_es("hold", study, "bad")
     maestro_es("tick", study)
     wait_for(lambda: told(place) == ["stall"])
+    with Session(study) as opened:  # usage that arrives late is no news
+        opened.log.append([(1, e.UsageReported(token=opened.graph.step(1).token, usage=Usage(cpu=1)))])
     maestro_es("tick", study)
+    assert len(events(study, "NotificationRequested")) == 1
     maestro_es("release", study, "bad")
     maestro_es("tick", study)
     wait_for(lambda: told(place)[-1] == "end")
@@ -118,11 +124,12 @@ def test_a_study_that_can_not_continue_is_told_once_and_again_at_the_next_stall(
 
 def test_a_command_that_fails_or_hangs_delays_no_tick_and_is_recorded(place):
     (place / "spec.yaml").write_text(SPEC.replace("exit 3", "true"))
-    study = start(place, "--notify", "echo no route to host >&2; sleep 5; exit 4")
+    command = f"until [ -e {place}/answer ]; do sleep 0.1; done; echo no route to host >&2; exit 4"
+    study = start(place, "--notify", command)
     (study / "go").touch()
-    began = time.monotonic()
     assert maestro_es("drive", study).returncode == 0
-    assert time.monotonic() - began < 30
+    assert events(study, "NotificationEnded") == []
+    (place / "answer").touch()
     wait_until_told(study, 1)
     [ended] = events(study, "NotificationEnded")
     assert ended["problem"].endswith("ended with 4: no route to host")
@@ -143,8 +150,8 @@ def test_an_address_gets_a_mail_by_sendmail(place):
 
 def test_a_notification_whose_process_was_killed_is_sent_by_a_later_tick(place):
     """The process dies before it has recorded an outcome. The clock of the later tick is five minutes ahead."""
-    study = start(place, "--notify", "kill -9 $PPID; sleep 100")
-    wait_for(lambda: events(study, "NotificationRequested"))
+    study = start(place, "--notify", f"touch {place}/dead; kill -9 $PPID; sleep 100")
+    wait_for((place / "dead").exists)
     maestro_es("notify", study, "--to", tell(place))
     maestro_es("tick", study)
     assert len(events(study, "NotificationRequested")) == 1
@@ -165,13 +172,50 @@ def test_a_command_that_leaves_a_process_behind_has_an_outcome(place):
     assert events(study, "NotificationEnded")[0].get("problem", "") == ""
 
 
-def test_a_command_that_takes_too_long_has_an_outcome(place):
+def test_a_command_that_takes_too_long_is_ended_and_has_an_outcome(place):
+    (place / "spec.yaml").write_text(SPEC.replace("exit 3", "true"))
     study = start(place)
-    maestro_es("notify", study, "--to", "sleep 100")
+    slow = f"cd {place}; sleep 100; true"
+    maestro_es("notify", study, "--to", slow)
     code = "from maestro_es.cli import notify; notify._PATIENCE = 0.5; notify.command()"
     command = [sys.executable, "-c", code, str(study), "--test"]
     done = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "maestro-es: 'sleep 100' has not ended within 0 s\n")
+    assert (done.returncode, done.stderr) == (1, f"maestro-es: '{slow}' has not ended within 0 s\n")
+    assert not [pid for pid in running_under(place) if arguments(pid)[:2] == [b"sleep", b"100"]]
+
+
+def test_an_address_that_can_not_be_one_has_an_outcome(place):
+    """Only a program can still store it."""
+    study = start(place)
+    with ExecutionGraph.open(study) as graph:
+        graph.notify("foo@")
+    maestro_es("tick", study)
+    wait_until_told(study, 1)
+    assert events(study, "NotificationEnded")[0]["problem"] == "'foo@': is no mail address"
+
+
+def test_in_a_job_each_notification_is_sent_before_the_job_ends(place, monkeypatch):
+    study = start(place)
+    wait_for(lambda: events(study, "StepFailed"))
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    maestro_es("notify", study, "--to", "sleep 2")
+    maestro_es("tick", study)
+    assert len(events(study, "NotificationEnded")) == 1
+
+
+def test_a_driver_in_a_job_goes_on_and_waits_for_all_notifications_at_the_end(place, monkeypatch):
+    study = start(place)
+    wait_for(lambda: events(study, "StepFailed"))
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    command = f'[ "$MAESTRO_ES_NOTICE" = end ] || until [ -e {place}/end ]; do sleep 0.1; done'
+    maestro_es("notify", study, "--to", command)
+    with subprocess.Popen([sys.executable, "-m", "maestro_es", "drive", str(study)]) as driver:
+        wait_for(lambda: events(study, "NotificationRequested"))
+        (study / "go").touch()
+        wait_for(lambda: len(events(study, "NotificationEnded")) == 1)
+        assert driver.poll() is None
+        (place / "end").touch()
+    assert len(events(study, "NotificationEnded")) == 2
 
 
 def test_a_missing_environment_does_not_keep_a_notification_back(place):

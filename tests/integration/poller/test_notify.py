@@ -12,6 +12,7 @@ from maestro_es.core.events import Notice, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.poller import notify
+from maestro_es.study.invocation import Driver
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def study(monkeypatch, tmp_path) -> Any:
         graph=graph,
         request=request,
         log=SimpleNamespace(study_events=lambda kind: (one for one in events[::-1] if isinstance(one.event, kind))),
-        runtime=SimpleNamespace(now=lambda: 3, brief=False, host=SimpleNamespace(job="")),
+        runtime=SimpleNamespace(now=lambda: 3, brief=False, driver=Driver.CRON, host=SimpleNamespace(job="")),
         dir=SimpleNamespace(root=tmp_path),
     )
 

@@ -38,6 +38,5 @@ def test_a_scheduler_that_is_silent_for_an_hour_is_told_once_also_with_jobs_in_f
     assert request is not None
     assert request.about is Notice.STALL
     assert due(graph, past, HOUR // 2) is None
-    graph.study.written_at = 2 * HOUR + 9  # a local step has gone on
-    told = NotificationLog(requested(Notice.STALL, 2 * HOUR), sent(), silent_since=1)
+    told = NotificationLog(requested(Notice.STALL, 2 * HOUR), sent(), silent_since=1, has_moved=True)
     assert due(graph, told, 3 * HOUR) is None
