@@ -20,7 +20,7 @@ _HEADER = ("Seq", "Time", "Who", "Command", "What")
 @click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, required=True, metavar="[STUDY] STEP")
 @json_option
 def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
-    """List the commands of users that affected one STEP of STUDY, newest last, with the users and their reasons.
+    """List the user commands that affected one STEP of STUDY, newest last, each with the user and the reason.
 
     Commands for the whole study, such as 'pause', are listed too if they came before the step ended.
     """

@@ -26,8 +26,8 @@ def command(arguments: tuple[str, ...], *, autoyes: bool, reason: str) -> None:
 
     The command cancels the jobs of these steps. It also cancels all steps that depend on a cancelled step.
 
-    The exit code is 75 if a scheduler did not answer. Jobs may then still be running. The cancellation is recorded
-    even then, and later ticks end the jobs.
+    The exit code is 75 if a scheduler did not answer. In this case jobs may still be running. The cancellation is
+    recorded, and later ticks cancel these jobs.
     """
     roots, patterns = split_arguments(arguments)
     what = f"{', '.join(patterns)} of " if patterns else ""

@@ -30,12 +30,12 @@ COMMANDS = {
     "history": "Show what happened, event by event.",
     "show": "Show one step in detail.",
     "logs": "Print the output of steps.",
-    "map": "Show the states over the values of parameters.",
+    "map": "Show a map of the states by parameter value.",
     "report": "Write a study as a page for a browser.",
     "graph": "Draw the steps of a study and their edges.",
     "diff": "Show what changed between two moments.",
     "why": "Say why a step is waiting, is running or has failed.",
-    "blame": "List the commands of users that affected a step.",
+    "blame": "List the user commands that affected a step.",
     "query": "Query the log in SQL, or run a saved query.",
     "cancel": "Cancel a study, or some of its steps.",
     "retry": "Run steps again.",
@@ -56,8 +56,8 @@ COMMANDS = {
     "wait": "Wait until studies have ended.",
     "drive": "Run ticks until studies have ended, also in batch jobs.",
     "cron": "Let cron run ticks for your studies.",
-    "notify": "Send notifications of failures, of stalls and of the end.",
-    "doctor": "Check whether ticks run, and can advance your studies.",
+    "notify": "Send notifications of failures, stalls and the end.",
+    "doctor": "Check whether ticks run and can advance your studies.",
     "example": "Copy an example study.",
     "completion": "Print a script that completes commands in a shell.",
 }
@@ -65,12 +65,12 @@ COMMANDS = {
 #: The environment variable with which a shell asks click for completions.
 _COMPLETE = "_MAESTRO_ES_COMPLETE"
 
-#: The modules of commands whose names can't be the names of modules.
+#: The modules of commands whose names can't be module names.
 _MODULES = {"import": "import_", "import-log": "import_log"}
 
 
 class LazyGroup(SuggestingGroup):
-    """A group that imports a command when it is called. So a tick imports no other command."""
+    """A group that imports a command only when it is called, so that a tick imports no other command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of the commands."""
@@ -79,7 +79,7 @@ class LazyGroup(SuggestingGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
         """Import a command.
 
-        It is the attribute `command` of `maestro_es.cli.<name>`, or of the module in `_MODULES`.
+        The command is the attribute `command` of `maestro_es.cli.<name>`, or of the module in `_MODULES`.
         """
         if cmd_name not in COMMANDS:
             return None

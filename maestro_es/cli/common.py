@@ -27,14 +27,16 @@ reason_option = click.option(
 
 #: The option of commands that run steps again.
 from_scratch_option = click.option(
-    "--from-scratch", is_flag=True, help="Run cmd, not the restart script, of steps that had started."
+    "--from-scratch", is_flag=True, help="For steps that had started: run cmd instead of the restart script."
 )
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 #: What `run` and `update` say about their option --array.
-ARRAY_HELP = "When to submit steps with the same options as one job array: if there are many (auto), always, or never."
+ARRAY_HELP = (
+    "When to combine steps with the same options into one job array: if there are many (auto), always, or never."
+)
 
 #: The type of an option that is a count. For most limits, 0 means no limit.
 COUNT = click.IntRange(min=0)
@@ -111,11 +113,11 @@ def study_path(study: Path | None) -> Path:
 def located(study: Path) -> Path:
     """Return the directory of a study that a user names: by its path, its id, the beginning of its id, or its name.
 
-    A directory with this path takes precedence. If nothing has the name, it is returned as a path.
+    A directory with this path takes precedence. If no study has the name, the name is returned as a path.
     """
     if len(study.parts) != 1 or _names_study(str(study)) or study.is_dir():
         return study
-    from maestro_es.execution_graph.studies import find_named  # noqa: PLC0415 - paths do without it
+    from maestro_es.execution_graph.studies import find_named  # noqa: PLC0415 - not needed for paths
 
     return find_named(str(study)) or study
 
@@ -156,7 +158,7 @@ def _names_study(arg: str) -> bool:
 
 
 def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> int:
-    """Call `do` with the index and the directory of each study. An error is printed and does not stop the others.
+    """Call `do` with the index and the directory of each study. An error is printed and does not stop the other calls.
 
     Returns the exit code: "something is wrong" takes precedence over "no answer, try again".
     """

@@ -29,7 +29,7 @@ def studies_and_steps(context: click.Context, parameter: click.Parameter, word: 
 def studies(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:  # noqa: ARG001 - click
     """Return the registered studies whose name begins with `word`, and directories.
 
-    The item for directories comes first, because in click's script for bash it removes the items before it.
+    The item for directories comes first, because click's script for bash discards all items before it.
     """
     names = {root.name for root in registry.registered().values()}
     matching = sorted(name for name in names if name.startswith(word))

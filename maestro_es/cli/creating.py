@@ -1,4 +1,4 @@
-"""Code for the time while `run` creates a study: it shows its progress, and leaves nothing behind if it is ended."""
+"""Helpers for `run` while it creates a study: they show the progress, and remove everything if `run` is terminated."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from types import FrameType
 from maestro_es.cli.output import exact_errors, outliving
 from maestro_es.creation.exclusive_creation import Site, creating_named, remove_abandoned
 
-#: The signals of a shell that ends, and of a system that shuts down.
+#: The signals that a shell sends when it ends, and a system when it shuts down.
 _ENDING = (signal.SIGHUP, signal.SIGTERM)
 
-#: A creation that takes longer than the first number of seconds shows its progress, at intervals of the second.
+#: A creation that takes longer than `_PATIENCE` seconds shows its progress every `_INTERVAL` seconds.
 _PATIENCE, _INTERVAL = 1.0, 0.2
 
 
@@ -57,7 +57,7 @@ class Reservation:
         self._files = {file.name for file in files if file}
 
     def reserve(self, stem: str) -> Path:
-        """Return a new directory, the same for each call. Its name is `stem` and the time."""
+        """Return a new directory, whose name is `stem` and the time. Later calls return the same directory."""
         if self.site is None:
             remove_abandoned(stem, self._files)
             self.site = self._creation.enter_context(creating_named(stem))

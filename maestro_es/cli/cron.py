@@ -1,7 +1,7 @@
 """``maestro-es cron``: installs, shows, checks and removes the driver that runs ticks every minute.
 
 The driver is a line in the crontab, an entry in Slurm's scrontab, or a systemd timer. `maestro_es.drivers.crontab`
-reads and changes the crontab, and `maestro_es.drivers.tick_sources` has what all of them have in common.
+reads and changes the crontab, and `maestro_es.drivers.tick_sources` has the code that all drivers share.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def _choosing(function: _Command) -> _Command:
 def command() -> None:
     """Let cron run ticks for your studies. One line in your crontab runs a tick for all of them every minute.
 
-    Each host has its own crontab. On a cluster, install the line on one login node only. If your site allows no
-    crontabs, --scrontab uses Slurm's scrontab, and --systemd a systemd timer. docs/ticks.md compares them.
+    Each host has its own crontab. On a cluster, install the line on one login node only. If your site does not allow
+    crontabs, use --scrontab (Slurm's scrontab) or --systemd (a systemd timer). docs/ticks.md compares these drivers.
     """
 
 
@@ -56,16 +56,19 @@ def command() -> None:
 @click.option(
     "-q", "--qos", default="", show_default=False, help="With --scrontab: the QOS of the jobs that run ticks."
 )
-@click.option("-p", "--partition", default="", show_default=False, help="With --scrontab: their partition.")
-@click.option("-A", "--account", default="", show_default=False, help="With --scrontab: their account.")
+@click.option(
+    "-p", "--partition", default="", show_default=False, help="With --scrontab: the partition of these jobs."
+)
+@click.option("-A", "--account", default="", show_default=False, help="With --scrontab: the account of these jobs.")
 def install(other: str | None, qos: str, partition: str, account: str) -> None:
     """Add the line that runs ticks to your crontab on this host.
 
-    The line is put between two marker lines, and replaces an earlier line there. All other lines stay as they are. The
-    line contains the path of the list of your studies.
+    The command puts the line between two marker lines, and replaces an earlier line there. All other lines stay as
+    they are. The line contains the path of the list of your studies.
 
-    --scrontab adds an entry to your scrontab instead. Slurm then runs each tick as a job. Such a tick starts no local
-    steps, because they would end with its job. --systemd writes two unit files and starts a timer on this host.
+    --scrontab adds an entry to your scrontab instead. Slurm then runs each tick as a job. Such a tick does not start
+    local steps, because they would end with the tick's job. --systemd writes two unit files and starts a timer on this
+    host.
     """
     runtime = Runtime()
     host = runtime.host.name
@@ -90,7 +93,10 @@ def install(other: str | None, qos: str, partition: str, account: str) -> None:
 @command.command()
 @_choosing
 def show(other: str | None) -> None:
-    """Show the crontab line, or what another driver installs, and say whether it is installed."""
+    """Show the crontab line, and say whether it is installed.
+
+    With --scrontab or --systemd, or if that driver is already installed, show what it installs instead.
+    """
     host = Runtime().host.name
     other = other or installed_source()
     if other:
@@ -110,19 +116,19 @@ def show(other: str | None) -> None:
 def check(other: str | None, *, every: bool) -> None:
     """Check whether cron runs ticks for your studies.
 
-    The report says whether the line is installed on this host, whether a cron daemon is running, and when cron's last
-    tick was. It also says when the last tick of a running study was, whether cron or a user started it, and how many
-    ticks were missed since. A tick is missed if a minute passes without a tick.
+    The report says whether the line is installed on this host, whether a cron daemon is running, and when cron last
+    ran a tick. It also says when a running study last had a tick, which a user may have started too, and how many
+    ticks were missed since then. A tick is missed if a minute passes without one.
 
     The exit code is 0 if no tick was missed and cron runs ticks for your studies, from this host or from another host
     where you installed the line. Otherwise it is 1.
 
-    If the scrontab or systemd runs your ticks, the report covers that instead of cron. It says if a scrontab entry was
-    disabled.
+    If the scrontab or systemd runs your ticks, the report covers that driver instead of cron. It also says whether
+    Slurm has disabled the scrontab entry.
 
     With --all, the report covers all drivers on all hosts, and each running study. The first line and the exit code
-    are for a monitoring system: 0 if all is well, 1 after a warning, 2 if a study is overdue, 3 if a study can't
-    be read.
+    are for a monitoring system. The code is 0 if all is well, 1 after a warning, 2 if a study is overdue, and 3 if a
+    study can't be read.
     """
     runtime = Runtime()
     if every:
@@ -173,7 +179,7 @@ def _report_place(runtime: Runtime) -> bool:
 
 
 def _report_cron(runtime: Runtime, run: tuple[Micros, bool] | None) -> tuple[bool, Micros | None]:
-    """Print when cron's last tick was, from its note.
+    """Print when cron last ran a tick, according to the note of that tick.
 
     Returns whether the line is installed, and the time of the tick or the installation.
     """
@@ -186,7 +192,7 @@ def _report_cron(runtime: Runtime, run: tuple[Micros, bool] | None) -> tuple[boo
 
 
 def _report_ticks(runtime: Runtime) -> tuple[bool, Micros | None]:
-    """Print when the last tick of a running study was. Returns whether no tick was missed, and the time."""
+    """Print when a running study last had a tick. Returns whether this is all right, and the time of the tick."""
     studies = list(list_studies(runtime))
     running = [one.summary for one in studies if one.summary and one.summary.status == StudyStatus.RUNNING.name]
     broken = sum(one.summary is None for one in studies)

@@ -1,4 +1,4 @@
-"""Installs, shows and checks the scrontab and systemd for ``maestro-es cron``, and reports all drivers."""
+"""Installs, shows and checks the scrontab entry and the systemd timer, and reports all drivers, for `cron`."""
 
 from __future__ import annotations
 

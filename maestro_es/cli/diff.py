@@ -26,13 +26,15 @@ from maestro_es.study.environment_file import differences, show_limit
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [T1] [T2]")
 @click.option(
-    "--since-last", is_flag=True, help="Show changes since your last --since-last; print nothing if there are none."
+    "--since-last",
+    is_flag=True,
+    help="Show the changes since the last time you used this option. Print nothing if there are none.",
 )
 @json_option
 def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> None:
     """Show what changed in STUDY between T1 and T2: starts, ends, restarts, added steps and settings.
 
-    T1 and T2 are times (2h, '2026-01-31 14:30') or numbers of events. By default, T2 is now.
+    T1 and T2 are times (2h, '2026-01-31 14:30') or event numbers. By default, T2 is now.
 
     This line in your crontab mails you the changes once a day, if there are any:
 
@@ -67,7 +69,7 @@ def _note(graph: AuditableGraph, comparison: Comparison) -> None:
     except OSError as error:
         if comparison.diff:
             where = error.filename or graph.path
-            say(f"maestro-es: {where}: {error.strerror}: so the next call will show the same changes again", err=True)
+            say(f"maestro-es: {where}: {error.strerror}; the next call will show the same changes again", err=True)
 
 
 def diff_lines(path: str, diff: Diff, first: Past, last: Past) -> Iterator[str]:

@@ -22,7 +22,7 @@ from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import has_log
 
-#: Where the text of a result begins.
+#: The column in which the text of a result begins.
 _TEXT = 23
 
 

@@ -41,16 +41,16 @@ def command(studies: tuple[Path, ...], stop_before: float, script: Path | None) 
     """Run ticks for each STUDY until all of them have ended.
 
     You can stop this command at any time and start it again, because everything is in the log of the study. Cron may
-    run ticks of the same studies.
+    run ticks of the same studies at the same time.
 
-    In a batch job, it stops before the job reaches its walltime, and the exit code is 75. It ends the local steps that
-    it has started, because they belong to the job. The next driver of the study runs them again, and this does
-    not count as a failure. Jobs that were submitted to the scheduler keep running. With --resubmit, the command first
-    submits a follow-up job, and cancels it when all studies have ended.
+    In a batch job, the command stops before the job reaches its walltime, and the exit code is 75. It ends the local
+    steps that it has started, because they belong to the job. The next driver of the study runs them again, and this
+    does not count as a failure. Jobs that were submitted to the scheduler keep running. With --resubmit, the command
+    first submits a follow-up job, and cancels it when all studies have ended.
 
-    The exit code is 75 if a study has not ended. Otherwise it is that of 'run --wait': 0 if the study finished, 3 if a
-    step was cancelled, and 2 if a step failed and none was cancelled. With several studies, it is the lowest nonzero
-    code of any of them, or 0 if all of them finished.
+    The exit code is 75 if a study has not ended. Otherwise it is the same as for 'run --wait': 0 if the study
+    finished, 3 if a step was cancelled, and 2 if a step failed and none was cancelled. With several studies, the exit
+    code is the lowest nonzero code of any study, or 0 if all studies finished.
     """
     roots = [*dict.fromkeys(study_path(study).absolute() for study in (studies or (None,)))]
     running = [*filter(_is_running, roots)]

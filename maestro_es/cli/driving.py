@@ -47,7 +47,8 @@ def continue_study(root: Path, inside: float | None = None) -> int:
 def stay(graph: ExecutionGraph, on_tick: Callable[[], None] = lambda: None, inside: float | None = None) -> int:
     """Run ticks in this process until the study has ended. Returns the exit code.
 
-    With `inside`, steps run in the job around this process, until this many seconds before its end, or until TERM.
+    With `inside`, steps run in the job that contains this process, until `inside` seconds before the end of the job,
+    or until SIGTERM.
     """
     if inside is None:
         return drive_to_end(graph, on_tick)

@@ -43,7 +43,7 @@ from maestro_es.study.environment_file import differences, show_limit
 @reason_option
 @at_option
 @json_option
-def command(  # noqa: PLR0913 - what changes, and what is shown
+def command(  # noqa: PLR0913 - the options for changes, and those for output
     study: Path | None,
     assigned: tuple[str, ...],
     unset: tuple[str, ...],
@@ -58,8 +58,9 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
     """Show or change the environment of the steps of STUDY.
 
     By default the command shows the environment: variables, exported bash functions, umask, soft limits and niceness.
-    It is the environment in which you called 'run'. The values of the variables are in a private file. The log
-    contains only their names, and fingerprints that show whether a value has changed.
+    Unless you have changed it, this is the environment in which you called 'run'. The values of the variables are in a
+    private file. The log contains only the names of the variables, and fingerprints that show whether a value has
+    changed.
 
     A change applies to steps that are submitted later. Steps in flight keep their environment.
     """

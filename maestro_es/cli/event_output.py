@@ -1,4 +1,4 @@
-"""Prints events and counts of events as a table, JSON or CSV, all at once or as they come.
+"""Prints events and counts of events as a table, JSON or CSV, all at once or as they are recorded.
 
 `maestro_es.audit.history` finds the events and their texts.
 """
@@ -35,7 +35,10 @@ _ORDERED = {"day", "hour", "attempt", "invocation"}
 
 @dataclass
 class EventOutput:
-    """Prints events, each with the directory of its study if `with_study`. Tables have local times, or UTC."""
+    """Prints events, each with the directory of its study if `with_study`.
+
+    Times in tables are local, or UTC if `utc`.
+    """
 
     form: Format
     utc: bool
@@ -68,7 +71,7 @@ class EventOutput:
     def show_counts(self, fields: Sequence[str], counts: Counter[tuple[object, ...]]) -> None:
         """Print the number of events for each combination of values.
 
-        The most frequent one comes first. Days and similar values are sorted instead.
+        The most frequent combination comes first. Days and similar values are sorted by value instead.
         """
         ordered = _ORDERED & set(fields)
         rows = sorted(counts.items(), key=lambda row: (not ordered and -row[1], [_order(value) for value in row[0]]))

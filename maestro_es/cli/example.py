@@ -19,9 +19,7 @@ _HEADER = ("Name", "Description")
 @example("maestro-es example hello_world", "maestro-es example monte_carlo_pi -o pi_study")
 @click.command()
 @click.argument("name", required=False)
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="The directory to create.  [default: one with the NAME]"
-)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The directory to create.  [default: NAME]")
 def command(name: str | None, out: Path | None) -> None:
     """Copy the example study NAME into a new directory. Without NAME, list the examples."""
     folder = Path(str(resources.files("maestro_es.examples")))

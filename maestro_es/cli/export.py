@@ -15,7 +15,7 @@ from maestro_es.execution_graph.upkeep import MaintainableGraph
 from maestro_es.store import log_export, salvage
 from maestro_es.study.layout import StudyDir
 
-#: The number of missing events that are listed.
+#: The largest number of gaps that are listed.
 _NAMED = 10
 
 
@@ -27,11 +27,11 @@ _NAMED = 10
 def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> None:
     """Write the event log of STUDY as JSON lines, one event per line. The same log always gives the same bytes.
 
-    Each line contains the digest of its event. So 'import-log' and 'recover' detect later changes.
+    Each line contains the digest of its event, so that 'import-log' and 'recover' detect later changes.
 
-    --salvage writes all events whose digests prove that they are intact. Where events are damaged or missing, it
-    writes one line with the key "damage". Events that can still be read there, but can't be proven intact, are in this
-    line too. The exit code is 1 if any event is missing or could not be proven intact.
+    --salvage writes all events whose digests prove that they are intact. For each place where events are damaged or
+    missing, it writes one line with the key "damage". This line also contains those events there that can still be
+    read but can't be proven intact. The exit code is 1 if any event is missing or could not be proven intact.
     """
     log = StudyDir(study_path(study)).log
     if output:

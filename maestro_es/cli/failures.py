@@ -17,7 +17,7 @@ _GROUPS = 10
 def failure_lines(groups: Sequence[FailureGroup], root: Path, page: int | None = None) -> Iterator[str]:
     """Yield lines about the failures of a study: the groups, the parameters of each, and a command that retries it.
 
-    They fit a page of this width, except the commands, which users copy.
+    The lines fit a page of this width, except the commands. These are not wrapped, so that users can copy them.
     """
     if not groups:
         return

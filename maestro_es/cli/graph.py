@@ -22,9 +22,9 @@ from maestro_es.study_file.plan import plan_study
 @click.argument("study", required=False, type=click.Path(readable=False, path_type=Path), metavar="[STUDY|SPEC]")
 @click.option(
     "-f", "--format", "form", type=click.Choice([*FORMATS]), show_default=False,
-    help="The format. By default, the extension of FILE decides; without FILE, it is dot.",
+    help="The format. The default is the extension of FILE, or dot without FILE.",
 )  # fmt: skip
-@output_option("Write this file.")
+@output_option("Write to this file instead of standard output.")
 @click.option(
     "--steps",
     is_flag=True,
@@ -34,7 +34,8 @@ def command(study: Path | None, form: str | None, output: Path | None, *, steps:
     """Draw the steps of STUDY, or of the study file SPEC, and the edges between them.
 
     Each step of the study file is one box, which shows how many of its instances are in each state. A bold edge means
-    that a step waits for all instances of another. The formats are SVG, DOT (for Graphviz) and Mermaid (for Markdown).
+    that a step waits for all instances of another step. The formats are SVG, DOT (for Graphviz) and Mermaid (for
+    Markdown).
     """
     form = form or _format_of(output)
     text = FORMATS[form](_diagram(study, output, steps=steps))
@@ -58,5 +59,7 @@ def _format_of(output: Path | None) -> str:
     ending = output.suffix[1:].lower() if output else "dot"
     form = ENDINGS.get(ending, ending)
     if form not in FORMATS:
-        raise click.UsageError(f"The ending of {output} names no format. Choose one with -f: {', '.join(FORMATS)}.")
+        raise click.UsageError(
+            f"The extension of {output} is not a format. Choose a format with -f: {', '.join(FORMATS)}."
+        )
     return form

@@ -71,7 +71,7 @@ class Moment(click.ParamType[Micros]):
     "--invocation",
     type=click.IntRange(min=1),
     metavar="SEQ",
-    help="Only events of one command or tick: the one whose first event is SEQ.",
+    help="Only events of the command or tick whose first event is SEQ.",
 )
 @click.option(
     "--since",
@@ -84,8 +84,9 @@ class Moment(click.ParamType[Micros]):
 @click.option("--all-studies", is_flag=True, help="Events of all studies that 'maestro-es studies' lists.")
 @click.option(
     "--count-by", "fields", type=Fields(), metavar="FIELD[,FIELD]...",
-    help="Count events by these fields. Of the step: step, template, param:NAME, attempt, node, study. Of the event: "
-    "type, cause, day, hour. Of the process that wrote it: actor, host, command, driver, invocation.",
+    help="Count events by these fields. Fields of the step: step, template, param:NAME, attempt, node, study. Fields "
+    "of the event: type, cause, day, hour. Fields of the process that wrote the event: actor, host, command, "
+    "driver, invocation.",
 )  # fmt: skip
 @click.option("--utc", is_flag=True, help="Show times in UTC, not in the local time zone.")
 @line_format_options
@@ -101,11 +102,11 @@ def command(
 ) -> None:
     """Show the events of STUDY, newest last. With STEP patterns, show only the events of these steps.
 
-    Different options combine with AND. If you repeat an option, its values combine with OR, except those of --param,
-    which combine with AND.
+    An event is shown if it matches every option that you give. If you repeat an option, one matching value is enough,
+    but for --param all values must match.
 
-    The time shown is the time at which the event was recorded. If the event is the start or end of a step and was
-    recorded without delay, it is the time of the start or end itself.
+    The time shown is the time at which the event was recorded. If the start or end of a step was recorded without
+    delay, the time of the start or end itself is shown.
     """
     query = Query(**filters)
     output = EventOutput(form=form, utc=utc, with_study=all_studies)
@@ -152,7 +153,10 @@ def _show_all(query: Query, fields: list[str] | None, output: EventOutput) -> No
 
 
 def _ask_all(ask: Callable[[AuditableGraph], Found]) -> tuple[list[tuple[str, Found]], bool]:
-    """Return the directory and the answer of each study, and whether one can't be read. Prints a line about each."""
+    """Return the directory and the answer of each study, and whether one can't be read.
+
+    Prints why it can't be read.
+    """
     answers = list(ask_all(Runtime(), ask))
     for answer in answers:
         if answer.problem:

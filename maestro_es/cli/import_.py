@@ -1,4 +1,4 @@
-"""``maestro-es import``: take over a study that Maestro started. `maestro_es.creation.import_maestro` decides how."""
+"""``maestro-es import``: takes over a study that Maestro started. `maestro_es.creation.import_maestro` decides how."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def command(
     *,
     dry: bool,
 ) -> None:
-    """Take over the study in STUDY_DIR, which Maestro has started and whose conductor is dead.
+    """Take over the study in STUDY_DIR. Maestro has started this study, but its conductor is no longer running.
 
     Steps that have ended stay as they are. Ticks follow the jobs that the scheduler still lists. All other steps will
     run.

@@ -1,4 +1,4 @@
-"""``maestro-es import-log``: create a study directory from an export of its log."""
+"""``maestro-es import-log``: creates a study directory from an export of its log."""
 
 from __future__ import annotations
 

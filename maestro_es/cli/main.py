@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TextIO
 
 from maestro_es.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TRY_AGAIN, MaestroError, SpecError, one_line
 
-#: The errors of resources that a host lacks only for a time.
+#: The errors for resources that a host lacks only for a while.
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 #: The errors of a file system whose server does not respond, or has forgotten a file because it was restarted.
@@ -131,11 +131,11 @@ def _refused(error: Exception) -> NoReturn:
         case MemoryError():
             _fail("there is not enough memory", EXIT_TRY_AGAIN)
         case ImportError():
-            _fail(f"a part of it can't be loaded: {error}")
+            _fail(f"a part of maestro-es can't be loaded: {error}")
         case UnicodeEncodeError() if "\ud800" <= error.object[error.start] <= "\udfff":
             # surrogates, with which Python represents bytes that are not UTF-8
             excerpt = error.object[max(0, error.start - 30) : error.end + 30]
-            _fail(f"not UTF-8, which names and texts must be: {excerpt!a}")
+            _fail(f"names and texts must be UTF-8, but this is not: {excerpt!a}")
         case OverflowError() if str(error).startswith("timestamp too large"):  # Python's time ends in April 2262
             _fail("the clock of this host shows a time after the year 2262; set it right", EXIT_TRY_AGAIN)
         case _:
@@ -143,7 +143,7 @@ def _refused(error: Exception) -> NoReturn:
 
 
 def _blame(error: Exception) -> NoReturn:
-    """Report a changed log if it can be the cause of an unexpected error.
+    """If a changed log can be the cause of an unexpected error, report this log.
 
     Otherwise raise the error, because it is a bug.
     """

@@ -16,7 +16,7 @@ from maestro_es.cli.output import json_option, on_terminal, page_width, write_dr
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.map_page import map_lines
 
-#: The width of a map where there is no terminal.
+#: The width of a map if there is no terminal.
 _PAGE = 80
 
 #: A map has at most this number of parameters.
@@ -49,13 +49,13 @@ def command(
     *,
     as_json: bool,
 ) -> None:
-    """Show the parameter space of STUDY: one cell for each value of a PARAMETER, or for each pair of values of two.
+    """Show the parameter space of STUDY: a cell for each value of one PARAMETER, or each pair of values of two.
 
-    Without PARAMETER, the first two parameters with several values are shown. The letter of a cell is the worst state
+    Without PARAMETER, the first two parameters with several values are shown. The letter in a cell is the worst state
     of its steps: failed (X), cancelled (c), running (R), queued (q), not submitted yet (.) or finished (#). With --by,
-    a cell shows the longest run time, the exit code, the longest time in the queue or the number of attempts. If
-    a step of the cell has failed, its letter comes first. If there are too many values, neighbouring ones share a row
-    or a column.
+    a cell shows the longest run time, the exit code, the longest time in the queue or the number of attempts. If a
+    step of the cell has failed or was cancelled, X or c comes before this number. If there are too many values,
+    neighbouring values share a row or a column.
     """
     roots, parameters = split_arguments(arguments)
     if len(roots) > 1 or len(parameters) > _MOST:

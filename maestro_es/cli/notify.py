@@ -1,4 +1,4 @@
-"""``maestro-es notify``: chooses what gets notifications about a study, and sends them for ticks."""
+"""``maestro-es notify``: sets where notifications about a study are sent, and sends them for ticks."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.report.table import visible
 from maestro_es.study.invocation import Driver, Runtime
 
-#: The time limit of a command that gets a notification, in seconds, and how much of its message is kept and read.
+#: The time limit in seconds of a command that gets a notification, and the number of characters of its message that
+#: are kept and that are read.
 _PATIENCE, _LONGEST, _MOST_READ = 60.0, 200, 10_000
 
-#: Feeds a file to a command. Its output goes to files, because a process that it leaves behind would keep pipes open.
+#: Feeds a file to a command. The command's output goes to files, because a process that it leaves behind would keep a
+#: pipe open.
 _FEED = 'cd "$1" && exec <text >out 2>err && cd "$OLDPWD" && eval "$2"'
 
 _WORDS = {
@@ -44,16 +46,16 @@ _WORDS = {
 @study_argument
 @click.option("--to", "target", metavar="COMMAND|ADDRESS", help="A command that reads the text, or a mail address.")
 @click.option("--off", is_flag=True, help="Stop sending notifications.")
-@click.option("--test", is_flag=True, help="Send one now, and say whether that works.")
+@click.option("--test", is_flag=True, help="Send a test notification now, and say whether this worked.")
 @click.option("--send", type=int, hidden=True, help="Send the notification that this event has requested.")
 @reason_option
 def command(study: Path | None, target: str | None, reason: str, *, off: bool, test: bool, send: int | None) -> None:
     """Send notifications about STUDY. Without an option, print where they are sent.
 
-    One is sent when the first step fails, one if nothing can continue, and one when the study ends. Each contains the
-    changes since the last one. A tick starts a separate process to send it. This process may take a minute, and the
-    log records whether it succeeded. If it or the host crashes before that, a later tick tries again, up to three
-    times. So you may get a notification twice.
+    A notification is sent when the first step fails, when nothing can continue, and when the study ends. It contains
+    the changes since the previous notification. A tick starts a separate process to send it. This process may take a
+    minute, and the log records whether it succeeded. If the process or the host crashes before that, a later tick
+    tries again, up to three times, so you may get a notification twice.
 
     COMMAND runs in the shell, in the environment of the steps. It gets the text on standard input, and the variables
     MAESTRO_ES_STUDY (the directory) and MAESTRO_ES_NOTICE (failure, stall or end). COMMAND is recorded in
@@ -92,7 +94,7 @@ def _send_requested(graph: RequestableGraph, seq: int) -> None:
     """Send the notification that an event has requested, and record whether that worked."""
     event = next((one.event for one in graph.history(after=seq - 1)), None)
     if not isinstance(event, NotificationRequested):
-        raise RequestRefused(f"event {seq} requests no notification")
+        raise RequestRefused(f"event {seq} does not request a notification")
     subject = f"{_name(graph)}: {_WORDS[event.about]}"
     comparison = graph.diff(event.since)
     lines = [subject, "", *diff_lines(str(graph.path), *comparison)]
@@ -106,7 +108,7 @@ def _name(graph: RequestableGraph) -> str:
 
 
 def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> str:
-    """Give a text to the command or to sendmail. Returns why this has failed (empty: it has not)."""
+    """Give a text to the command or to sendmail. Returns why this failed (empty: the text was sent)."""
     target = graph.state.study.settings.notify
     if not target:
         return "no notifications are sent any more"
@@ -117,7 +119,7 @@ def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> st
             text, command = _mail(target, subject, text), "PATH=$PATH:/usr/sbin:/usr/lib; exec sendmail -t -i"
         except RequestRefused as error:  # the address is older than the check of addresses
             return str(error)
-    recorded = os.environ if environment.problem else environment.variables  # a stall may be about this problem
+    recorded = os.environ if environment.problem else environment.variables  # this problem may be the cause of a stall
     variables = {**recorded, "MAESTRO_ES_STUDY": str(graph.path), "MAESTRO_ES_NOTICE": about.value}
     try:
         code, message = _feed(command, text, variables)
@@ -129,7 +131,7 @@ def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> st
 
 
 def _mail(address: str, subject: str, text: str) -> str:
-    """Return a text as a mail. RequestRefused if there can't be such an address."""
+    """Return a text as a mail. RequestRefused if the address is not valid."""
     from email.errors import MessageError  # noqa: PLC0415 - slow to import
     from email.message import EmailMessage  # noqa: PLC0415 - the same
 
@@ -138,8 +140,8 @@ def _mail(address: str, subject: str, text: str) -> str:
         mail["To"], mail["Subject"] = address, f"[maestro-es] {visible(subject)}"
         mail.set_content(text)
         return mail.as_string()
-    except (MessageError, AttributeError, LookupError, ValueError):  # its parser stumbles over bad addresses
-        raise RequestRefused(f"{address!r}: is no mail address") from None
+    except (MessageError, AttributeError, LookupError, ValueError):  # the parser's errors for bad addresses
+        raise RequestRefused(f"{address!r} is not a mail address") from None
 
 
 def _feed(command: str, text: str, variables: Mapping[str, str]) -> tuple[int, str]:

@@ -111,7 +111,7 @@ def write(text: str, *, exact: bool = False) -> None:
 
 
 def write_data(text: str) -> None:
-    """Print text for programs. It is exact, unless standard output is a terminal."""
+    """Print text for programs. It is escaped only if standard output is a terminal."""
     write(text, exact=not on_terminal())
 
 
@@ -123,14 +123,15 @@ def write_lines(lines: Iterable[str], do: Callable[[str], None] = write) -> None
 
 
 def write_drawn(text: str) -> None:
-    """Print a drawn table, with colours. Its cells are clean."""
+    """Print a drawn table, with colours. The caller has escaped the text in its cells."""
     write(text, exact=True)
 
 
 def write_pages(text: str) -> None:
     """Show a drawn table in the user's pager, with colours if the pager supports them. Without a terminal, print it.
 
-    The pager less exits at once if the text fits the terminal, as in git, unless the user has configured it otherwise.
+    As in git, the pager `less` exits at once if the text fits the terminal, unless the user has configured it
+    otherwise.
     """
     if not (on_terminal() and sys.stdin.isatty()):
         write_drawn(text)
@@ -152,7 +153,7 @@ def json_line(value: Any) -> str:  # noqa: ANN401 - what JSON can hold
 
 
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table as CSV, without a header if it is empty. Cells are quoted where necessary."""
+    """Print a table as CSV. An empty header is not printed. Cells are quoted where necessary."""
     write_lines(map(_csv_line, itertools.chain([header] if header else [], rows)), write_data)
 
 

@@ -86,14 +86,14 @@ def _study_and_sql(arguments: Sequence[str], *, is_saved: bool) -> tuple[Path, s
 
 
 def _names_study(argument: str) -> bool:
-    """Return whether an argument is a study and not SQL. It has a log, or can only be a path. SQL contains blanks."""
+    """Return whether an argument is a study and not SQL: it has a log, or is clearly a path and has no blanks."""
     is_path = argument.startswith((".", "/", "~")) or argument.endswith("/")
     return has_log(Path(argument)) or (is_path and not set(argument) & set(" \t\n"))
 
 
 @contextlib.contextmanager
 def _ended_at_last(seconds: float) -> Iterator[None]:
-    """Let the system end this process if SQLite can't interrupt a statement, for example in a single function call."""
+    """Let the system end this process if SQLite can't interrupt a statement, for example in one long function call."""
     before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
     left = signal.alarm(math.ceil(seconds) + _GRACE)
     try:

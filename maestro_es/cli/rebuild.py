@@ -19,11 +19,11 @@ from maestro_es.execution_graph.upkeep import MaintainableGraph
 def command(study: Path | None, reason: str, *, repair: bool) -> None:
     """Delete everything that was derived from the event log of STUDY, and derive it again.
 
-    Early versions could record events that can't be decoded. In such a study, 'tick', 'status' and 'cancel' fail. The
-    error message gives the number of the event and recommends --repair. --repair replaces the payload of such events
-    with the payload that the present version would have written. All other events keep their payloads. A new event,
-    EventsCorrected, holds the old payloads and the old digest of the log, so 'verify --head' still accepts digests
-    from before the repair. --repair refuses a log that another program has changed.
+    Early versions could record events that can't be decoded. In a study with such events, 'tick', 'status' and
+    'cancel' fail. The error message gives the number of the event and recommends --repair. --repair replaces the
+    payload of such events with the payload that the present version would have written. All other events keep their
+    payloads. A new event, EventsCorrected, holds the old payloads and the old digest of the log, so 'verify --head'
+    still accepts digests from before the repair. --repair refuses a log that another program has changed.
     """
     if repair:
         root = study_path(study)

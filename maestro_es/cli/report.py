@@ -22,8 +22,9 @@ def command(study: Path | None, output: Path) -> None:
     """Write STUDY as a page for a browser: one file, which needs no network and no other file.
 
     The page shows the steps as a diagram, a timeline of all attempts, the failures with the last lines of their
-    standard error, a map of the parameters, the use of time and resources, and all events. A slider shows the whole
-    page as of any moment. Whoever gets the file can read the names, parameters and error messages of the study.
+    standard error, a map of the parameters, the use of time and resources, and all events. With a slider, the whole
+    page shows the study as of any moment. Whoever gets the file can read the names, parameters and error messages of
+    the study.
     """
     with open_graph(AuditableGraph, study) as graph:
         check_output(output, StudyDir(graph.path).log)

@@ -1,4 +1,4 @@
-"""Makes the requests of commands about steps, and prints the result.
+"""Makes requests about steps for the commands, and prints the results.
 
 `maestro_es.core` decides what a request changes.
 """
@@ -21,7 +21,7 @@ from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.study import registry
 
-#: The word for the steps of each event.
+#: The word that is printed before the steps of each type of event.
 _WORDS: dict[type[e.Event], str] = {
     e.StepReset: "will run",
     e.HardwareFailed: "will run",

@@ -16,7 +16,9 @@ from maestro_es.core.arguments import settings_of
 @click.command()
 @click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, metavar="[STUDY] [STEP]...")
 @click.option("--failed", is_flag=True, help="Select only steps that failed or timed out; without STEP, all of them.")
-@click.option("--descendants", is_flag=True, help="Also select all steps that depend on these, in any state.")
+@click.option(
+    "--descendants", is_flag=True, help="Also select all steps that depend on the selected steps, in any state."
+)
 @from_scratch_option
 @click.option("--keep-script", is_flag=True, help="Run the scripts that you edited in the workspaces.")
 @click.option("--lost", is_flag=True, help="Select steps whose host or container is gone for good.")
@@ -56,9 +58,9 @@ def command(
     If you have edited the script of a step in its workspace, --keep-script runs your script, including its #SBATCH
     lines. Without --keep-script the script is written again, and your script is kept beside it.
 
-    A tick can't see local steps that run on another host or in another container. It waits until that host reports the
-    end of the step. If the host or container is gone for good, use --lost to run the step again here. Make sure that
-    the step is not running there any more. Otherwise it runs twice.
+    A tick can't see a local step that runs on another host or in another container. It waits until that host reports
+    the end of the step. If the host or container is gone for good, use --lost to run the step again here. Make sure
+    that the step is not running there any more. Otherwise it runs twice.
 
     A power cut may lose what a step wrote in its last half minute, even if the step has finished. The first tick after
     the reboot marks such steps, and 'status' shows them. --doubted runs them again.

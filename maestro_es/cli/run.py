@@ -181,9 +181,12 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 
 
 def _margin(stop_before: float) -> float:
-    """Return how long before the end of the job around this process a driver stops. RequestRefused without a job."""
+    """Return how long a driver stops before the end of the job that contains this process.
+
+    RequestRefused without a job.
+    """
     if not job_around():
-        raise RequestRefused("--in-allocation runs steps in the batch job around it, but this process runs in no job")
+        raise RequestRefused("--in-allocation runs steps inside a batch job, but this process is not in a job")
     check_is_plain()
     return stop_before
 

@@ -13,7 +13,7 @@ from maestro_es.study.layout import find_study
 
 
 def run_tick(studies: Sequence[Path], *, every: bool, queue: bool, submit_seconds: float = SUBMIT_SECONDS) -> int:
-    """Tick every registered study, or the named ones, or that of the current directory. Returns the exit code.
+    """Tick every registered study, the named studies, or the study of the current directory. Returns the exit code.
 
     Each tick submits steps for at most `submit_seconds`.
     """

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from maestro_es.cli.output import exact_output, on_terminal
 
-#: The codes for the second screen of a terminal without a cursor, and back to the first.
+#: The codes that switch to the second screen of a terminal and hide the cursor, and the codes that undo this.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
 #: The names of keys that send more than one character, or a control character.
@@ -30,7 +30,7 @@ Page = Callable[[int, int], Sequence[str]]
 
 
 def can_show() -> bool:
-    """Whether standard input and output are a terminal that understands codes."""
+    """Whether standard input and output are a terminal that understands control codes."""
     return on_terminal() and sys.stdin.isatty() and os.environ.get("TERM", "") not in {"", "dumb", "unknown"}
 
 
@@ -67,4 +67,4 @@ def key(seconds: float) -> str:
     while pressed[:1] == b"\x1b" and len(pressed) < _LONGEST and select.select([sys.stdin], [], [], 0)[0]:
         pressed += os.read(sys.stdin.fileno(), 1)
     text = pressed.decode(errors="replace")
-    return _NAMES.get(text, text[:1]) if text else "q"  # without a character, the terminal is gone
+    return _NAMES.get(text, text[:1]) if text else "q"  # an empty read means that the terminal is gone

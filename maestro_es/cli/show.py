@@ -30,8 +30,8 @@ _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit
 def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> None:
     """Show everything about one STEP of STUDY: its state and the reason, its attempts, files, parents and children.
 
-    STEP is the name of a step, or a glob that matches only one. With --at, the output has no files, because the log
-    does not contain them.
+    STEP is the name of a step, or a glob that matches only one. With --at, no files are shown, because the log does
+    not contain them.
     """
     root, pattern = split_one_step(arguments)
     with open_graph(AuditableGraph, root) as graph:
@@ -125,7 +125,7 @@ def _attempt_row(attempt: Attempt) -> list[str]:
 
 
 def _usage(attempts: Sequence[Attempt]) -> Iterator[str]:
-    """Yield lines with what the attempts have used. That of the only attempt is a line of the step."""
+    """Yield lines with the usage of each attempt. The usage of a single attempt is shown with the step instead."""
     known = [(attempt, attempt.usage) for attempt in attempts if attempt.usage]
     if known and len(attempts) > 1:
         yield ""

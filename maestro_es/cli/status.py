@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from maestro_es.audit.overview import Overview
     from maestro_es.audit.why.failures import FailureGroup
 
-#: The width of a study at a glance where there is no terminal.
+#: The width of a study at a glance if there is no terminal.
 _PAGE = 80
 
 #: The exit code of --json if ticks are overdue. A monitoring system calls it critical.
@@ -85,7 +85,7 @@ class Standing(NamedTuple):
     """The status of one study: its summary, the selected steps, and how many more there are.
 
     `rows` are these steps for Maestro's layouts, and `reasons` says why some did not succeed, by step number. `seen`
-    and `failures` are for a user who has selected no steps.
+    and `failures` describe the whole study.
     """
 
     summary: Summary
@@ -158,9 +158,9 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     or sorts steps, the steps are listed instead.
 
     With --json, there is one object per study, with the keys "study", "steps" and "failures" (the failed steps of the
-    study in groups, as in 'maestro-es why --json'). Durations are in seconds. The key "why" of a step says why it did
-    not end well. With --at, the output has neither failures nor information about ticks, because the log does not
-    contain it. If ticks are overdue, the exit code is 2, like that of a monitoring plugin.
+    study in groups, as in 'maestro-es why --json'). Durations are in seconds. The key "why" of a step says why the
+    step did not succeed. With --at, the output has neither failures nor information about ticks, because the log does
+    not contain them. If ticks are overdue, the exit code is 2, as for a monitoring plugin.
     """
     roots, patterns = split_arguments(arguments)
     if as_csv and len(roots) > 1:
@@ -199,7 +199,7 @@ def _read(root: Path, choice: StepChoice, when: When | None, shown: Shown) -> St
             case Shown.SUMMARY:
                 return Standing(summary, past is not None)
             case Shown.GLANCE:
-                from maestro_es.audit.overview import overview  # noqa: PLC0415 - for this only
+                from maestro_es.audit.overview import overview  # noqa: PLC0415 - only needed here
 
                 failures = () if past else graph.failures()
                 return Standing(summary, past is not None, seen=overview(state.steps(), summary.at), failures=failures)
@@ -241,7 +241,7 @@ def _drawn(standing: Standing, form: Form) -> str:
 
 
 def _at_a_glance(standing: Standing, seen: Overview, page: int, *, colour: bool) -> Iterator[str]:
-    from maestro_es.audit.sentences import listed  # noqa: PLC0415 - for this only
+    from maestro_es.audit.sentences import listed  # noqa: PLC0415 - only needed here
     from maestro_es.cli.failures import failure_lines  # noqa: PLC0415 - likewise
     from maestro_es.report.glance import overview_lines  # noqa: PLC0415 - likewise
 
@@ -311,7 +311,7 @@ def _warnings(summary: Summary) -> Iterator[str]:
     if summary.doubted:
         yield (
             f"WARNING: the output of {summary.doubted} finished steps may be incomplete, because their host went down"
-            f" just after: 'maestro-es retry {summary.path} --doubted' reruns them and their dependents"
+            f" just after they ended: 'maestro-es retry {summary.path} --doubted' reruns them and their dependents"
         )
     if summary.overdue:
         yield f"WARNING: no tick has run for this study lately: is cron set up? Try 'maestro-es tick {summary.path}'"

@@ -45,7 +45,7 @@ _ORDERS: dict[str, Callable[[Summary], str | int]] = {
     "--forget",
     multiple=True,
     metavar="ID|PATH",
-    help="Remove a study from the list, but keep its directory. --json shows its ID.",
+    help="Remove this study from the list, but keep its directory. Find its ID with --json.",
 )
 @click.option(
     "--state",
@@ -99,7 +99,10 @@ def command(
 
 
 def _is_chosen(listed: Listed, states: Sequence[str], names: Sequence[str]) -> bool:
-    """Return whether a study is in one of the states and has one of the names. An empty filter passes all studies."""
+    """Return whether a study is in one of the states and has one of the names.
+
+    An empty filter lets all studies through.
+    """
     summary = listed.summary
     state = summary.status if summary else _PROBLEM
     own = (summary.name if summary else "", Path(listed.path).name)

@@ -33,7 +33,7 @@ from maestro_es.study.invocation import SUBMIT_SECONDS
     "settings",
     multiple=True,
     metavar="SETTING=VALUE",
-    help=f"With --dry: assume a setting ({', '.join(UPDATABLE)}) or paused=no.",
+    help=f"With --dry: assume another value of a setting ({', '.join(UPDATABLE)}), or paused=no.",
 )
 @click.option("--json", "as_json", is_flag=True, help="With --dry: one JSON object per study.")
 def command(
@@ -70,7 +70,7 @@ def command(
     if dry:
         if queue:
             raise click.UsageError("--dry can't be combined with --queue.")
-        from maestro_es.cli.tick_preview import read_settings, show  # noqa: PLC0415 - a tick does without it
+        from maestro_es.cli.tick_preview import read_settings, show  # noqa: PLC0415 - not needed for a tick
 
         roots = list(registry.registered().values()) if every else roots or [study_path(None)]
         sys.exit(show(roots, read_settings(settings), as_json=as_json))

@@ -26,9 +26,9 @@ _PAUSE = 1.0
 def command(studies: tuple[Path, ...], timeout: float | None) -> None:
     """Wait until each STUDY has ended. Cron, or another process, has to run the ticks.
 
-    The exit code is 75 if the time is up. Otherwise it is that of 'run --wait': 0 if the study finished, 3 if a step
-    was cancelled, and 2 if a step failed and none was cancelled. With several studies, it is the lowest nonzero code
-    of any of them, or 0 if all of them finished.
+    The exit code is 75 if the time is up. Otherwise it is the same as for 'run --wait': 0 if the study finished, 3 if
+    a step was cancelled, and 2 if a step failed and none was cancelled. With several studies, the exit code is the
+    lowest nonzero code of any study, or 0 if all studies finished.
     """
     roots = [*map(study_path, studies or (None,))]
     end = None if timeout is None else time.monotonic() + timeout

@@ -39,7 +39,7 @@ _TEXT_KEYS = "q back  w why  o output"
 
 
 class Watched(NamedTuple):
-    """A study, as its log was when it was last read."""
+    """A study as of the last time its log was read."""
 
     summary: Summary
     overview: Overview
@@ -64,7 +64,7 @@ class Watched(NamedTuple):
     help="The time between two updates of the view.",
 )
 @click.option(
-    "--plain", is_flag=True, help="Print a line for each event instead, which is the default if there is no terminal."
+    "--plain", is_flag=True, help="Print a line for each event instead. This is the default without a terminal."
 )
 def command(studies: tuple[Path, ...], interval: float, *, plain: bool) -> None:
     """Show each STUDY as it runs: how far along it is, the running steps, the failures and the last events.
@@ -82,7 +82,7 @@ def command(studies: tuple[Path, ...], interval: float, *, plain: bool) -> None:
 
 
 def _print_events(roots: list[Path], interval: float) -> None:
-    """Print the events of one study as they come, until it has ended."""
+    """Print the events of one study as they are recorded, until the study has ended."""
     if len(roots) > 1:
         raise click.UsageError("Without a terminal, name only one STUDY.")
     with open_graph(AuditableGraph, roots[0]) as graph, contextlib.suppress(KeyboardInterrupt):

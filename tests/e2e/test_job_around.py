@@ -26,7 +26,7 @@ JOBS = "batch: {type: flux, host: here, bank: mine, queue: debug}\n"
 @pytest.mark.parametrize(
     ("batch", "job", "message"),
     [
-        ("", {}, "this process runs in no job"),
+        ("", {}, "this process is not in a job"),
         ("", {"SLURM_JOB_ID": "42"}, "can't run the steps of a study for local. Use --wait."),
         ("", {"SLURM_JOB_ID": "42", "SLURM_ARRAY_JOB_ID": "40"}, "can't run steps inside a job array"),
         ("", {"SLURM_JOB_ID": "42", "SLURM_HET_SIZE": "2"}, "can't run steps inside a heterogeneous job"),

@@ -58,7 +58,7 @@ def test_equal_steps_are_one_array_and_each_ends_by_itself(cluster, launch):
 
 
 def test_one_pending_element_that_a_person_cancels_runs_again_without_accounts(cluster, launch):
-    """Slurm 22.05 leaves no trace of it. So its absence looks like a loss, which docs/reliability.md says."""
+    """Slurm leaves no trace of it. So its absence looks like a loss, which docs/reliability.md says."""
     cluster.run("scontrol", "update", "PartitionName=debug", "State=DOWN")
     root = launch(step("sim", ": $(N)"), more=equal(3), options=ARRAYS)
     array = submitted(root)[0].partition("_")[0]
@@ -66,6 +66,25 @@ def test_one_pending_element_that_a_person_cancels_runs_again_without_accounts(c
     cluster.run("scontrol", "update", "PartitionName=debug", "State=UP")
 
     assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 3
+
+
+@pytest.mark.parametrize("others", ["pending", "ended"])
+def test_one_pending_element_that_a_person_cancels_is_cancelled_with_accounts(accounting_cluster, launch, others):
+    cluster = accounting_cluster
+    cluster.run("scontrol", "update", "PartitionName=debug", "State=DOWN")
+    root = launch(step("sim", ": $(N)"), more=equal(4), options=ARRAYS)
+    array = submitted(root)[0].partition("_")[0]
+    told = ("sacct", "--noheader", "--allocations", f"--jobs={array}", "--format=State")
+    wait_for(lambda: "PENDING" in cluster.run(*told).stdout)
+    cluster.run("scancel", f"{array}_2")
+    if others == "pending":
+        tick_until(root, e.StepCancelled)
+    cluster.run("scontrol", "update", "PartitionName=debug", "State=UP")
+    wait_for(lambda: len(ledger(root)) == 3 if (root / "ledger").exists() else False)
+
+    assert finish(root) is StudyStatus.CANCELLED
+    assert sorted(states(root).values()) == ["CANCELLED", "FINISHED", "FINISHED", "FINISHED"]
     assert len(ledger(root)) == 3
 
 

@@ -8,11 +8,14 @@ Slurm gives to an element when it starts. That id may belong to another job afte
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
 from maestro_es.adapters.array_map import ranges
+from maestro_es.adapters.base import JobInfo
+from maestro_es.core.attempt_token import element_of
+from maestro_es.core.model import JobState, State, StepRecord
 from maestro_es.core.submission import Accepted, Outcome, QueueFull, Rejected
 
 #: The variables in which an element differs from a job of its own. The runner needs the first three in this order: the
@@ -67,6 +70,22 @@ def indexes_of(job_id: str) -> set[int]:
         return set() if index is None else {index}
     spans = (span.partition("-") for span in match[2].split(","))
     return {index for first, _, last in spans for index in range(int(first), int(last or first) + 1)}
+
+
+def lost_its_element(step: StepRecord, info: JobInfo | None, listed: Collection[str]) -> bool:
+    """Whether the job of a missing attempt was cancelled while it was pending in its array, as with ``scancel 7_3``.
+
+    Slurm keeps no trace of such a job (22.05 to 25.05). The queue lists other jobs of the array, but not this one.
+    (`listed` has the tokens in the queue.) The accounting has at most the common record of the pending jobs (`info`),
+    which may be older. Other losses look different. A controller that crashes loses an array completely, and a job
+    that a node could not launch has a record of its own.
+    """
+    element = element_of(step.token)
+    if element is None or step.state is State.RUNNING:
+        return False
+    if info and not (info.state is JobState.PENDING and _PENDING.fullmatch(info.job_id)):
+        return False
+    return any(other and other[0] == element[0] for other in map(element_of, listed))
 
 
 def to_cancel(job_ids: Iterable[str]) -> list[str]:

@@ -14,14 +14,14 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from maestro_es.adapters.array_map import said_path, write_map
 from maestro_es.adapters.base import Array, Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.batch import FACTS_TIMEOUT, BatchJobs, command_environment, not_called
 from maestro_es.adapters.queue_entries import imported
-from maestro_es.adapters.slurm.arrays import VARIABLES, array_id, array_option, to_cancel
+from maestro_es.adapters.slurm.arrays import VARIABLES, array_id, array_option, lost_its_element, to_cancel
 from maestro_es.adapters.slurm.output import (
     ACCOUNTS_FORMAT,
     ACCOUNTS_HEADER,
@@ -76,6 +76,9 @@ _SAID = 60
 #: The messages of sacct if a site has no accounting, or one that does not record the commands of jobs (before 21.08).
 _NO_ACCOUNTS = ("accounting storage is disabled", 'Invalid field requested: "SubmitLine"')
 
+#: The state of a job that was cancelled while it was pending in its array.
+_CANCELLED_IN_ARRAY = JobInfo(JobState.CANCELLED, "CANCELLED: its job array is in the queue without it")
+
 #: A job may be older than its recorded request by this number of seconds. Clocks differ, and in a recovered log the
 #: request may be recorded after the submission.
 _SKEW = 7 * 24 * 3600
@@ -99,6 +102,7 @@ class SlurmJobs(BatchJobs):
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None, name: str = "") -> None:
         super().__init__({**environment, **({_CLUSTERS: name} if name else {})}, of_steps)
         self._name = name
+        self._listed: Collection[str] = ()
 
     @property
     def cluster(self) -> str:
@@ -173,6 +177,7 @@ class SlurmJobs(BatchJobs):
 
         This takes a second query if a job has failed, or was cancelled without ever having had nodes.
         """
+        self._listed = rows.keys()
         if not any(row.state in AFTER_REQUEUE for entries in rows.values() for row in entries):
             return rows
         ended = ("--array", "--states=CANCELLED,FAILED", "--noheader")
@@ -194,6 +199,9 @@ class SlurmJobs(BatchJobs):
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
         listed = "" if done.code else _answer("sacct", done.out, ACCOUNTS_HEADER)
         infos = read_accounts(listed, [step.token for step in steps], imported(steps))
+        for step in steps:
+            if listed and lost_its_element(step, infos.get(step.token), self._listed):
+                infos[step.token] = _CANCELLED_IN_ARRAY
         return {step.token: infos.get(step.token, JobInfo(JobState.GONE, "not in the accounts")) for step in steps}
 
     def query_usage(self, jobs: Mapping[str, str], since: Micros) -> dict[str, Usage]:

@@ -14,7 +14,7 @@ from maestro_es.report.html_report import _with_kinds
 
 @pytest.mark.parametrize("address", ["foo@", "a@["])
 def test_an_address_that_can_not_be_is_refused(address):
-    with pytest.raises(RequestRefused, match="is no mail address"):
+    with pytest.raises(RequestRefused, match="is not a mail address"):
         check_target(address)
     assert check_target(" you@example.org ") == "you@example.org"
 
@@ -30,7 +30,7 @@ def test_no_device_or_pipe_is_replaced(run, study, tmp_path, command):
     os.mkfifo(tmp_path / "pipe.svg")
     for path in (tmp_path / "pipe.svg", "/dev/maestro-es.svg"):
         ran = run(command, study, "-o", path)
-        assert (ran.code, ran.err.count("\n"), "is no regular file" in ran.err) == (1, 1, True), ran
+        assert (ran.code, ran.err.count("\n"), "is not a regular file" in ran.err) == (1, 1, True), ran
     assert (tmp_path / "pipe.svg").is_fifo()
 
 

@@ -139,7 +139,7 @@ def test_where_nothing_can_be_written_the_news_is_told_again_and_that_is_said(ru
         ran = run("diff", "--since-last", study)
         assert ran.code == 0
         assert facts(ran.out)["From"] == "the beginning"
-        assert ran.err.endswith("No such file or directory: so the next call will show the same changes again\n")
+        assert ran.err.endswith("No such file or directory; the next call will show the same changes again\n")
 
 
 def test_a_file_that_holds_no_number_is_an_error_that_says_what_to_do(run, study):

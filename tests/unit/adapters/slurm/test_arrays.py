@@ -109,6 +109,24 @@ def test_the_accounts_list_pending_jobs_together_and_others_alone():
     }
 
 
+@pytest.mark.parametrize(
+    ("account", "listed", "state", "cancelled"),
+    [
+        pytest.param("", [TOKENS[0]], State.PENDING, True, id="no record"),
+        pytest.param("7_[0-5%2]|PENDING", [TOKENS[0]], State.PENDING, True, id="the common record"),
+        pytest.param("7_[0-5%2]|PENDING", [], State.PENDING, False, id="the array is lost"),
+        pytest.param("7_[0-5%2]|PENDING", ["feed-9-1-cafe_9_0"], State.PENDING, False, id="another array"),
+        pytest.param("7_1|FAILED", [TOKENS[0]], State.PENDING, False, id="could not be launched"),
+        pytest.param("7_1|PENDING", [TOKENS[0]], State.PENDING, False, id="requeued"),
+        pytest.param("", [TOKENS[0]], State.RUNNING, False, id="has started"),
+    ],
+)
+def test_a_pending_job_that_is_cancelled_alone_is_missing_from_its_array(account, listed, state, cancelled):
+    step = steps(s1=state)[1]
+    text = f"{account}|0:0|Unknown|sbatch --array=0-5 /s/{ARRAY} {ARRAY}\n"
+    assert arrays.lost_its_element(step, read_accounts(text, TOKENS).get(step.token), listed) is cancelled
+
+
 def test_an_attempt_of_its_own_is_found_whatever_the_index():
     found = AttemptsByJob(["feed-1-1-cafe", *TOKENS])
     assert found.of({"feed-1-1-cafe"}, (None,)) == ["feed-1-1-cafe"]
