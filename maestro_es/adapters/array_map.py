@@ -2,9 +2,9 @@
 
 All jobs of an array have the same arguments, so the runner of an element finds its token, workspace and script in this
 file, by its index. Each line is ``INDEX TOKEN WORKSPACE SCRIPT NAME end``, separated by tabs; NAME is the name of the
-job and of its output files. Only this module and ``runner.sh`` know the format. The line of an index is found by its
-number, and the words at its ends show that it is the right one and complete. A runner that finds no such line starts
-nothing.
+job and of its output files. Only this module and ``runner.sh`` know the format. The number of a line, from 0, is the
+index. The first and the last word of a line show that this is the right line and that it is complete. A runner that
+finds no such line starts nothing.
 
 The map is written before the scheduler is called, and removed when no attempt of the array is in flight. It can't be
 wrong, only missing, because no two arrays have the same name.
@@ -84,12 +84,12 @@ def with_elements(jobs: Mapping[str, list[QueueEntry]], runners: Iterable[str]) 
 
 
 def forget_arrays(state: Path, read_needed: Callable[[], Collection[str]]) -> None:
-    """Remove the maps of all arrays but those needed, and the links to the runner that a killed tick left for them.
+    """Remove the maps of arrays that are not needed, and the links to the runner that a killed tick left for them.
 
     Files with a scheduler's messages are kept unless they are empty.
 
     `read_needed` reads the log after the maps are listed. So if another tick writes a map meanwhile, either the map is
-    not listed, or the log has its requests.
+    not listed, or the log has the requests for its array.
     """
     files: list[os.DirEntry[str]] = []
     with contextlib.suppress(OSError), os.scandir(state / file_names.ARRAYS) as entries:

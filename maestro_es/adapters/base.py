@@ -32,11 +32,11 @@ class Job(msgspec.Struct, frozen=True):
 
     `name` is the name of the job, and `description` describes the step. `script` is the path of the script that the
     runner starts. It is relative to `workspace`, and contains a slash. `command` is the script without its header.
-    `edited` is the whole script if a user has edited it. Then its header contains the options of the job. `run` holds
-    the resolved keys of the step, and `environment` is the environment in which the step starts. `claim` creates the
-    claim for a job id, a host, an instance and a nonce, and returns whether this owner has the claim now. The names of
-    a local step's output files begin with `output`. `write_spare` writes the script with the adapter's `spare_header`
-    and returns its digest. It may raise OSError.
+    `edited` is the whole script if a user has edited it. In this case, its header contains the options of the job.
+    `run` holds the resolved keys of the step, and `environment` is the environment in which the step starts. `claim`
+    creates the claim for a job id, a host, an instance and a nonce, and returns whether this owner has the claim now.
+    The names of a local step's output files begin with `output`. `write_spare` writes the script with the adapter's
+    `spare_header` and returns its digest. It may raise OSError.
     """
 
     token: str
@@ -85,7 +85,7 @@ class JobInfo(msgspec.Struct, frozen=True):
 
     `delay` is the scheduler's reason why the job is pending (empty: it is just waiting its turn). `ended_at` is the
     time of its end, if the scheduler reports it, and `usage` is what an ended job has used. `may_reappear` is true if
-    the job around a step is only missing from the queue, and its grace time is not over.
+    the job that contains a step is missing from the queue, but its grace time is not over.
     """
 
     state: JobState
@@ -144,7 +144,7 @@ class Adapter(Protocol):
     extension: str
     #: The grace time in seconds. For jobs it is `core.grace.JOB_GRACE_SECONDS`.
     grace_seconds: float
-    #: Whether it can submit jobs. Otherwise it only writes scripts with ``--dry``.
+    #: Whether the adapter can submit jobs. Otherwise it only writes scripts, with ``--dry``.
     can_submit: bool
     #: How many submissions may run at the same time.
     max_concurrent_submissions: int
@@ -236,7 +236,9 @@ class RecallsUsage(Protocol):
     """An adapter whose scheduler keeps accounting records of what ended jobs have used."""
 
     def query_usage(self, jobs: Mapping[str, str], since: Micros, cluster_info: Mapping[str, str]) -> dict[str, Usage]:
-        """Return by token what jobs have used. `jobs` maps tokens to job ids. All were submitted after `since`.
+        """Return the usage of jobs by token.
+
+        `jobs` maps tokens to job ids. All these jobs were submitted after `since`.
 
         `cluster_info` is what the method with this name has returned. Jobs that the accounting does not know yet are
         missing. `Unreachable` if there is no quick answer.
@@ -296,16 +298,19 @@ class RunsInside(Protocol):
         """
 
     def allocation(self) -> Allocation:
-        """Return what the job has now. `Unreachable` if the scheduler does not answer and never has."""
+        """Return the job's resources and remaining time.
+
+        `Unreachable` if the scheduler does not answer and never has.
+        """
 
     def wait_inside(self, seconds: float) -> list[str]:
-        """Wait for news of jobs inside, at most this long. Returns the tokens of those that seem to have ended.
+        """Wait at most this long for news of the jobs inside. Returns the tokens of the jobs that seem to have ended.
 
-        An empty token stands for other news. All of these are only hints.
+        An empty token stands for other news. All tokens are only hints.
         """
 
     def leave(self) -> None:
-        """Start no more jobs inside. Jobs that have started keep running."""
+        """Stop starting jobs inside. Jobs that have started keep running."""
 
 
 class Adapters(msgspec.Struct, frozen=True):

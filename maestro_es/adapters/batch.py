@@ -34,7 +34,7 @@ TIMEOUT, FACTS_TIMEOUT = 60.0, 5.0
 def command_environment(
     ours: Mapping[str, str], recorded: Mapping[str, str], changing: tuple[str, ...], settings: Sequence[str]
 ) -> dict[str, str]:
-    """Return the environment for a scheduler's querying commands. The recorded environment of the study has priority.
+    """Return the environment for commands that query a scheduler. The recorded environment of the study has priority.
 
     Variables that begin with one of `changing` would change the answers, and are left out, except `settings`. The
     settings determine the cluster. If the study has a recorded environment, they come only from there, because a tick
@@ -130,7 +130,7 @@ class BatchJobs(ABC):
         return {step.token: believed(rows.get(step.token, ()), step.job_id) for step in steps}
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
-        """Return a mapping from token to job, of all jobs of these runners in the queue. This takes one query."""
+        """Return all jobs of these runners in the queue, by token. This takes one query."""
         listed = [structs.replace(row, command=self.unquoted(row.command)) for row in self.list_jobs()]
         jobs = with_elements(of_runners(listed, runners), runners)
         return {token: believed(rows, "") for token, rows in jobs.items()}

@@ -98,10 +98,10 @@ class Completed(NamedTuple):
 
 
 class Command:
-    """A command that was started. It is ended after `timeout` seconds, or when its errors contain the text `until`.
+    """A command that was started. It is killed after `timeout` seconds, or when its errors contain the text `until`.
 
-    It has no input, and its output is kept. With `until` or `session`, it leads a new session. When it is ended, the
-    processes that `members` returns are ended too, because the command may be a script that calls another one. For
+    It has no input, and its output is kept. With `until` or `session`, it leads a new session. When the command is ended,
+    the processes that `members` returns are ended too, because the command may be a script that calls another one. For
     `inherited` see `start_process`.
 
     OSError if it can't be started, and FileNotFoundError if there is no such command.
@@ -173,7 +173,7 @@ class Command:
         return Completed(self._code or 0, out, err)
 
     def kill(self) -> None:
-        """End it now, if it has not ended. If the system does not end it in time, continue without it."""
+        """Kill it, unless it has ended. If the system does not end it in time, continue without waiting."""
         self._close()
         end = time.monotonic() + _KILL_WAIT_S
         while self._code is None:
@@ -216,7 +216,7 @@ class Command:
             os.close(end)
 
     def enforce_timeout(self, *, was_readable: bool) -> None:
-        """End it after its timeout, but first read the output that has already arrived."""
+        """Kill it after its timeout, but first read the output that has already arrived."""
         if not (self._has_pidfd or self._reading):
             self._reap()
         if self.has_ended:

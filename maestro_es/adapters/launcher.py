@@ -31,7 +31,7 @@ _UNITS = {"n": "nodes", "p": "procs"}
 #: Parts of a shell script that contain no operators of the shell: an escaped character, text in quotes, a comment.
 _NO_CODE = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?<![^\s;])#[^\n]*""", re.DOTALL)
 _CONTINUED = re.compile(r"\\\n")
-#: A single ``&``. The shell continues without waiting for the command before it.
+#: A single ``&``, after which the shell continues without waiting for the command before it.
 _BACKGROUND = re.compile(r"(?<![&>|<\\])&(?![&>])")
 
 

@@ -5,8 +5,8 @@ the runner's arguments. Together they identify the process. Only the host itself
 there is no answer for a process on another host, or in another PID namespace of this host (a container). The namespace
 follows the boot id: ``BOOT/NAMESPACE``. If the process runs inside a job, the job follows both:
 ``BOOT/NAMESPACE@SCHEDULER:ID``. The process ends with this job. So when the scheduler says that the job has ended, the
-process is gone, even if it ran on another host. But on another host this holds only if the scheduler watches all
-processes of a job, and not only those that did not leave their parent (Slurm: ``proctrack/cgroup``).
+process is gone, even if it ran on another host. But on another host this is certain only if the scheduler watches all
+processes of a job, and not only those that stayed with their parent (Slurm: ``proctrack/cgroup``).
 
 A system error is not an answer either. A runner does not change its user. So it can be seen while it runs, with any
 value of ``hidepid``. If a process of its step has changed its user, the tick can neither inspect nor kill this
@@ -54,7 +54,7 @@ def boot_of(instance: str) -> str:
 
 
 def job_of(instance: str) -> str:
-    """Return the job inside of which the process that an instance names runs, ``SCHEDULER:ID`` (empty: none)."""
+    """Return the job, ``SCHEDULER:ID``, that contains the process that an instance names (empty: none)."""
     return instance.partition("@")[2]
 
 
@@ -92,7 +92,7 @@ _PASSING = (*NO_ROOM, errno.EBADF, errno.EIO, errno.ESTALE, getattr(errno, "EKEY
 
 #: The command that runs the runner, if /bin/bash exists. Otherwise the first line of the runner starts sh, and with
 #: some shells the runner then starts bash. With ``--posix``, bash does not read the file that BASH_ENV names. A runner
-#: that can't be executed is started without bash, because then the error says why it can't.
+#: that can't be executed is started without bash, because the error then says why.
 _BASH = ("/bin/bash", "--posix")
 
 
@@ -109,7 +109,8 @@ class LocalAdapter:
         self._host = host
         self._instance = "/".join(filter(None, (host.boot_id, host.namespace)))
         self._full_instance = f"{host.boot_id}/{host.namespace}@{host.job}" if host.job else self._instance
-        #: The questions whether a job has ended that were answered with yes, and when the others were asked.
+        #: The questions "Has this job ended?" that were answered with yes, and the times at which the others were
+        #: asked.
         self._true: set[str] = set()
         self._asked: dict[str, float] = {}
 
@@ -206,9 +207,9 @@ class LocalAdapter:
         return None
 
     def _job_has_ended(self, job: str, *, elsewhere: bool) -> bool:
-        """Return whether it is certain that a job has ended, and with it a process `elsewhere` that ran inside.
+        """Return whether a job has certainly ended. With `elsewhere`, its processes on all hosts must have ended.
 
-        If that is not certain, the scheduler is not asked again at once.
+        If this is not certain, the scheduler is not asked again at once.
         """
         question, now = has_ended(job, with_all=elsewhere), time.monotonic()
         if not self._is_other(job) or question in self._true:
@@ -221,9 +222,9 @@ class LocalAdapter:
         return question in self._true
 
     def _may_be_ending(self, job: str) -> bool:
-        """Return whether a job that may have ended a process is not known to be still running.
+        """Return whether a job may be about to end, so that it may already have ended a process.
 
-        Then a later tick decides.
+        If so, a later tick decides.
         """
         can_ask = self._is_other(job) and has_ended(job, with_all=False) != UNABLE
         return can_ask and not self._is_true(still_running(job))
@@ -295,7 +296,7 @@ class LocalAdapter:
 
 
 def take_usages() -> dict[str, Usage]:
-    """Return by token what ended local steps have used that this process has started, once."""
+    """Return the usage of ended local steps that this process has started, by token. Each is returned only once."""
     usages = {}
     for ended in process.take_ended():
         _, token, _, _, _, limit, *_ = ended.argv[len(_BASH) if ended.argv[0] == _BASH[0] else 0 :]

@@ -33,7 +33,7 @@ class OneDashJobs(BatchJobs):
 
     @abstractmethod
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
-        """Return the command that submits the runner with these options. ValueError if no command can."""
+        """Return the command that submits the runner with these options. ValueError if no command can do this."""
 
     @abstractmethod
     def submit(self, job: Job, argv: Sequence[str]) -> Outcome | Submitting:

@@ -50,9 +50,9 @@ def pid_namespace() -> str:
 
 
 def peak_memory() -> int:
-    """Return the largest resident memory that this process has had with its program, in KiB (0: unknown).
+    """Return the largest resident memory of this process since its program started, in KiB (0: unknown).
 
-    `getrusage` also counts the memory of the process that started it.
+    `getrusage` also counts the memory of the process that started this one.
     """
     try:
         with open("/proc/self/status", "rb") as file:
@@ -63,7 +63,7 @@ def peak_memory() -> int:
 
 
 def check() -> None:
-    """Check that ``/proc`` is mounted and shows our process ids, so a missing entry proves that a process is gone."""
+    """Check that ``/proc`` is mounted and shows our process ids. Only then does a missing entry prove anything."""
     try:
         shown = os.readlink("/proc/self")
     except OSError as error:
@@ -104,7 +104,7 @@ def strings(pid: int, name: str) -> list[bytes]:
 
     If its first thread has ended, another thread is read.
 
-    Both files are empty for a moment while a process starts another program. Wait until they are not.
+    Both files are empty for a moment while a process starts another program. This function waits until they are not.
     """
     end = time.monotonic() + _EXEC_SECONDS
     while not (text := _read_any(pid, name)) and _has_no_program(pid):
@@ -193,8 +193,8 @@ def _read(pid: int, name: str) -> bytes:
 def _judge(pid: int, path: str, error: OSError) -> None:
     """Raise Unreachable, unless the error means that the process does not exist, or that it belongs to another user.
 
-    With ``hidepid`` the system denies access to processes of other users. But an access error proves this only if
-    sending a signal is not allowed either.
+    With ``hidepid`` the system denies access to processes of other users. But an access error proves that a process
+    belongs to another user only if sending a signal is not allowed either.
     """
     if error.errno in _GONE:
         check()

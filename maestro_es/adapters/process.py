@@ -34,8 +34,9 @@ class Host(NamedTuple):
     `environment` is the environment of the study's steps, which has priority over that of this process. `namespace`
     identifies the PID namespace (empty: the first namespace of a host). `machine` distinguishes hosts with the same
     name (empty: unknown). `booted_at` is the time of the boot (0: unknown). `job` is the surrounding job,
-    ``SCHEDULER:ID`` (empty: there is none). `trouble` says why the boot id can't be read. Then nothing can be
-    concluded. `memory` is the size of its memory in megabytes, and `gpus` the number of its GPUs (0: unknown).
+    ``SCHEDULER:ID`` (empty: there is none). `trouble` says why the boot id can't be read. In this case nothing can be
+    concluded about processes. `memory` is the size of the host's memory in megabytes, and `gpus` the number of its
+    GPUs (0: unknown).
     """
 
     name: str
@@ -70,7 +71,7 @@ def _this_host() -> Host:
 
 
 def _machine() -> tuple[str, Micros]:
-    """Return an id that distinguishes this host from others with the same name, and the time of its boot.
+    """Return an id that distinguishes this host from others with the same name, and the time of its last boot.
 
     The machine id is confidential, so it is hashed, as machine-id(5) requires. Diskless hosts get a new one at each
     boot. So a machine id that is younger than the boot is not used.
@@ -93,7 +94,7 @@ def _memory() -> int:
 
 
 def _gpus() -> int:
-    """Return the number of GPUs that Nvidia's driver lists, or that the user leaves visible."""
+    """Return the number of GPUs that Nvidia's driver lists, or that CUDA_VISIBLE_DEVICES names."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([*filter(str.strip, visible.split(","))])
@@ -170,10 +171,10 @@ def _wait_for_arguments(pid: int, last: str) -> None:
 
 
 class Used(NamedTuple):
-    """A process that has ended, and what it has used with its descendants: microseconds of CPU time, and bytes.
+    """A process that has ended, with its CPU time in microseconds and its peak memory in bytes.
 
-    Until the new program runs, Linux counts the memory of the process that started it. So `memory` is None (unknown)
-    if this process has had as much.
+    Both include its descendants. Linux also counts the memory that it shared with its parent before its program ran.
+    So `memory` is None (unknown) if the parent has had as much.
     """
 
     argv: tuple[str, ...]
@@ -186,7 +187,7 @@ _ended: list[Used] = []
 
 
 def reap() -> int:
-    """Wait for the processes that `spawn` started and that have ended. Returns their number."""
+    """Collect the processes that `spawn` started and that have ended. Returns their number."""
     before = len(_spawned)
     for pid in list(_spawned):
         try:
@@ -209,7 +210,7 @@ def _memory_of(largest: int) -> int | None:
 def reap_all(seconds: float) -> bool:
     """Wait for all processes that `spawn` started, but not longer than this. Returns whether any has ended.
 
-    Use this only if all of them are about to end.
+    Use this only if all these processes are about to end.
     """
     end = time.monotonic() + seconds
     while _spawned and not reap() and time.monotonic() < end:
@@ -219,7 +220,7 @@ def reap_all(seconds: float) -> bool:
 
 
 def take_ended() -> list[Used]:
-    """Return the processes that `reap` has seen to end since the last call."""
+    """Return the processes whose end `reap` has seen since the last call."""
     taken = _ended[:]
     _ended.clear()
     return taken

@@ -42,11 +42,14 @@ class AttemptsByJob:
                 self._alone.add(token)
 
     def may_be_in(self, command: str) -> bool:
-        """Whether a command may name one of these attempts. This is quick, and most jobs of a user may be others."""
+        """Whether a command may name one of these attempts.
+
+        This check is quick. Most jobs of a user may belong to other studies.
+        """
         return any(study in command for study in self._studies)
 
     def of(self, names: set[str], indexes: Iterable[int | None] = ()) -> list[str]:
-        """Return the attempts of a job. It may stand for several elements of an array, with these indexes."""
+        """Return the attempts of a job. The job may stand for several elements of an array, with these indexes."""
         tokens = [*self._alone.intersection(names)]
         for array in self._elements.keys() & names:
             by_index = self._elements[array]
@@ -62,7 +65,7 @@ def by_token(listed: Sequence[QueueEntry], steps: Sequence[StepRecord]) -> dict[
     """Return the jobs of these attempts by token.
 
     If the last pending jobs of an array are cancelled, a scheduler may replace them by one cancelled job without an
-    index. It stands for all attempts of the array that are not listed and have not started.
+    index. This job stands for all attempts of the array that are not listed and have not started.
     """
     attempts, maestros = AttemptsByJob(step.token for step in steps), imported(steps)
     jobs: dict[str, list[QueueEntry]] = {}
@@ -101,7 +104,7 @@ def of_runners(listed: Iterable[QueueEntry], runners: Collection[str]) -> dict[s
 
 
 def names_in(command: str) -> set[str]:
-    """Return the words of a command that may be tokens. For a path, this is its last part."""
+    """Return the words of a command that may be tokens. Of a path, only the last part may be one."""
     return {word.rpartition("/")[2] for word in command.split()}
 
 
@@ -128,8 +131,8 @@ def imported(steps: Iterable[StepRecord]) -> dict[str, StepRecord]:
 def runs_script_of(step: StepRecord, command: str) -> bool:
     """Return whether a job's command or submit line names the script that Maestro wrote for a step.
 
-    The script is in the step's workspace, or with ``--usetmp`` in another directory. Its name begins with that of the
-    step or, with ``--hashws``, with that of the workspace.
+    The script is in the step's workspace, or with ``--usetmp`` in another directory. Its name begins with the name of
+    the step or, with ``--hashws``, with the name of the workspace.
     """
     if f"/{step.workspace}/" in command:
         return True

@@ -1,4 +1,4 @@
-"""Finds the adapter of a batch type: one of maestro-es, or one of another package.
+"""Finds the adapter of a batch type, in maestro-es or in another package.
 
 The module of an adapter exports two names. `FACTS` has the facts about the scheduler that other code needs. `ADAPTER`
 is called with a batch block and a host, and returns an `Adapter`. Another package names such a module in an entry
@@ -90,7 +90,7 @@ SCHEDULERS = Schedulers(find_facts, names, _built_in)
 
 
 def _own(kind: str) -> ModuleType:
-    """Return the module of an adapter. It has the adapter's name, or is `adapter` in the package of this name."""
+    """Return the module of an adapter: the module with this name, or `adapter` in the package with this name."""
     module = importlib.import_module(f"{__package__}.{kind}")
     return importlib.import_module(f"{module.__name__}.adapter") if hasattr(module, "__path__") else module
 

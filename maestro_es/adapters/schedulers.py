@@ -58,7 +58,7 @@ WITH_ADAPTER = {
         stop_signals=("TERM", "INT", "USR2"),
     ),
     # Flux sends ALRM at the time limit. A job of `flux batch` also gets HUP, and has only the second of these
-    # variables. In it, commands reach its own instance, which does not know the job itself.
+    # variables. Commands inside such a job reach its own instance, which does not know the job itself.
     "flux": JobEnvironment(
         of_job=("FLUX_*",), job_ids=("FLUX_JOB_ID", "FLUX_ENCLOSING_ID"), stop_signals=("TERM", "ALRM", "HUP"),
         settings=("FLUX_URI",), always=("FLUX_URI",),
@@ -101,7 +101,7 @@ JOB_VARIABLES = tuple(jobs.job_ids[0] for jobs in ALL if jobs.job_ids)
 
 
 def job_around() -> str:
-    """Return the job in which this process runs, ``SCHEDULER:ID`` (empty: it runs in no job)."""
+    """Return the job in which this process runs, ``SCHEDULER:ID`` (empty: it does not run in a job)."""
     for name, jobs in _BY_NAME.items():
         for variable in jobs.job_ids:
             if os.environ.get(variable):
@@ -110,9 +110,9 @@ def job_around() -> str:
 
 
 def check_is_plain() -> None:
-    """Refuse a job of Slurm around this process that is a task of an array, or a component of a heterogeneous job.
+    """Refuse to run inside a Slurm job that is a task of an array, or a component of a heterogeneous job.
 
-    squeue lists these with other ids than the one that the job knows.
+    squeue lists such jobs with other ids than their own variables contain.
     """
     kinds = {"SLURM_ARRAY_JOB_ID": "a job array", "SLURM_HET_SIZE": "a heterogeneous job"}
     for variable, kind in kinds.items():
@@ -138,7 +138,7 @@ def still_running(job: str) -> str:
 def has_ended(job: str, *, with_all: bool) -> str:
     """Return a shell command that succeeds only if it is certain that a job, ``SCHEDULER:ID``, has ended.
 
-    `with_all`: and that it has left no process behind.
+    With `with_all`, it must also be certain that the job has left no process behind.
     """
     jobs = jobs_like(job) or JobEnvironment()
     command = _about(job, jobs.has_ended)
@@ -156,7 +156,7 @@ def _about(job: str, command: str) -> str:
 
 
 def outside_of(job: str) -> dict[str, str]:
-    """Return our environment without the variables of a job around us. Commands would take them for options."""
+    """Return our environment without the variables of the job around us. Commands would take them for options."""
     import fnmatch  # noqa: PLC0415 - needed only inside a job
 
     jobs = jobs_like(job) or JobEnvironment()

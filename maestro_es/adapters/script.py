@@ -131,13 +131,13 @@ def exclusive(asked: object, part: str, default: bool = False) -> bool:  # noqa:
 def passed_through(
     sources: Sequence[object], refused: Collection[str], *, single_dash: bool = False, beaten: Collection[str] = ()
 ) -> list[Directive]:
-    """Return the options that users pass through by `args`, as mappings of options to values.
+    """Return the options that users pass through with `args`, which are mappings of options to values.
 
     A flag has the value None.
 
-    A later source overrides an earlier one. The last source is that of the step. Options in `beaten` have the same
-    meaning as other keys of the step, so only the step itself can pass them. Options in `refused` (without dashes)
-    would change what runs, how often, or under which name. ValueError names all options that can't be passed.
+    A later source overrides an earlier one. The last source is the `args` of the step. Options in `beaten` have the
+    same meaning as other keys of the step, so only the step itself can pass them. Options in `refused` (without
+    dashes) would change what runs, how often, or under which name. ValueError names all options that can't be passed.
     """
     chosen: dict[str, str | None] = {}
     wrong: list[str] = []

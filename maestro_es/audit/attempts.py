@@ -38,10 +38,10 @@ class Attempt(msgspec.Struct, kw_only=True):
 
     `evidence` is the evidence for the outcome.
 
-    `noticed` means that no report gives the time of the end. Then `ended_at` is the time at which a tick noticed the
-    end, or the time of the next boot of the host. `outputs` holds the paths of the files that its job has written.
-    `step_details` sets them. `environment` is the digest of the steps' environment at the time of the request.
-    `usage` is what the attempt used, if that is known.
+    `noticed` means that no report gives the time of the end. In this case, `ended_at` is the time at which a tick
+    noticed the end, or the time of the next boot of the host. `outputs` holds the paths of the files that the job has
+    written. `step_details` sets this field. `environment` is the digest of the steps' environment at the time of the
+    request. `usage` is what the attempt used, if that is known.
     """
 
     number: int

@@ -65,5 +65,8 @@ def _decisions(log: StudyLog, step: StepRecord) -> Iterator[e.Recorded]:
 
 
 def _means(event: e.CancelRequested, step: StepRecord) -> bool:
-    """Return whether a request to cancel applies to a step: it names all steps, this one, or the one that ended it."""
+    """Return whether a request to cancel applies to a step.
+
+    It may name all steps, this step, or the step that ended it.
+    """
     return event.steps is None or step.number in event.steps or step.blocker in event.steps

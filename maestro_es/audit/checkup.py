@@ -90,7 +90,7 @@ def check_folder(folder: Path, checked: set[str]) -> Iterator[CheckResult]:
 
 
 def _files(folder: Path, problems: list[str]) -> CheckResult:
-    """Return the results for a file system, from what the processes have seen and from its mount options."""
+    """Return the result for a file system. `problems` holds what the probing processes have seen."""
     try:
         mount = mount_of(folder.resolve(), read(Path("/proc/self/mountinfo")).decode(errors="replace"))
     except OSError:
@@ -113,7 +113,7 @@ def _files(folder: Path, problems: list[str]) -> CheckResult:
 
 
 def _clock_error(folder: Path) -> float:
-    """Return by how many seconds the clock of this host is behind that of a file system."""
+    """Return how many seconds the clock of this host is behind the clock of a file system."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=PROBE) as file:
         before = time.time()
         file.write(b"x")

@@ -1,7 +1,7 @@
 """The whole story of a study as columns of numbers, read from its log in one pass.
 
-The page that ``report`` writes is drawn from them: `maestro_es.report.page_data` writes the columns. A study may have
-a million steps, so there is no object for each step. `maestro_es.audit.shown_states` decides which states a step goes
+The page of ``report`` is drawn from these columns, and `maestro_es.report.page_data` writes them. A study may have a
+million steps, so there is no object for each step. `maestro_es.audit.shown_states` decides which states a step goes
 through.
 """
 
@@ -199,7 +199,7 @@ class Chronicle:
             self._note(event, step, at, seq, kind if has_changed else NOTHING)
 
     def _use(self, event: Any, step: int) -> bool:  # noqa: ANN401 - any event
-        """Add what an attempt has used. Return whether the event has a usage."""
+        """Add the usage of an attempt. Return whether the event contains a usage."""
         usage = getattr(event, "usage", None)
         attempt = NOTHING if usage is None else self._attempt_of(step, attempt_of(event.token))
         for name in USAGE if attempt != NOTHING else ():
@@ -218,7 +218,7 @@ class Chronicle:
         return attempt
 
     def _change(self, event: Any, step: int) -> int:  # noqa: ANN401 - any event
-        """Change the state of a step, and return its kind."""
+        """Change the state of a step, and return the kind of the new state."""
         state = state_after(event, State(self.states[step]))
         is_upstream = getattr(event, "blocker", None) is not None
         self.states[step] = state.value
@@ -226,7 +226,7 @@ class Chronicle:
         return self.kinds[step]
 
     def _later(self, step: int, time: int) -> int:
-        """Return a time that is later than the last change of a step: the clocks of hosts may differ."""
+        """Return a time that is later than the last change of a step, because the clocks of hosts may differ."""
         self._changed[step] = max(time, self._changed[step] + 1)
         return self._changed[step]
 

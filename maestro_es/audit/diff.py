@@ -148,9 +148,9 @@ class StepDiffs(Mapping[int, StepDiff]):
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
-    """The difference for a study. It is false if nothing has changed.
+    """The difference for a study. Its truth value is False if nothing has changed.
 
-    `changes` has the facts and settings of the study as a whole, by name. `happened` counts the events about it.
+    `changes` has the changed facts and settings of the study itself, by name. `happened` counts the events about it.
     """
 
     changes: Mapping[str, Change]
@@ -251,7 +251,7 @@ def _step_diffs(before: Graph, after: Graph, tally: _Tally, outlines: Outlines) 
 
 
 def _facts(study_record: StudyRecord) -> dict[str, Any]:
-    """Return the facts about the study itself whose changes are shown, by name."""
+    """Return those facts about the study itself that a difference compares, by name."""
     named = ("name", "description", "root", "adapter", "paused", "cancelling", "unreachable")
     facts = {what: msgspec.to_builtins(getattr(study_record, what)) for what in named}
     environment = study_record.environment

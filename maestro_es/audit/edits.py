@@ -27,7 +27,7 @@ _NAMED = 5
 def edits(study: Session, numbers: Sequence[int], named: Path) -> Iterator[str]:
     """Yield a line about each edited script of these steps, and about an edited study file.
 
-    It says which version runs.
+    Each line says which version will run.
 
     `named` is the study's path as the user has typed it.
     """
@@ -75,7 +75,10 @@ def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
 
 
 def _of_study_file(study: Session) -> Iterator[str]:
-    """Yield a line if the copy of the study file was edited. No command reads it, because the log has the steps."""
+    """Yield a line if the copy of the study file was edited.
+
+    No command reads this copy, because the log has the steps.
+    """
     created = next((r.event for r in study.log.events() if isinstance(r.event, e.StudyCreated)), None)
     if created is None or not created.spec_file:
         return

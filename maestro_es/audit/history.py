@@ -28,8 +28,8 @@ from maestro_es.study.invocation import Driver
 class Query(NamedTuple):
     """A query for events. An event matches if it passes every filter. None and empty filters let every event through.
 
-    One of the `steps` must match, one of the `types`, one of the `causes`, and one of the `actors`. All of the
-    `params` must match. `after` is a seq. `limit` keeps only the last events.
+    At least one of the `steps` must match, and at least one of the `types`, the `causes` and the `actors`. All
+    `params` must match. Only events after the seq `after` match. `limit` keeps only the last events.
     """
 
     steps: Sequence[str] = ()
@@ -46,7 +46,7 @@ class Query(NamedTuple):
     limit: int | None = None
 
 
-#: The drivers that are not named: the user, and an unknown one.
+#: The drivers that are not shown: an unknown driver, and the user.
 _ONESELF = ("", Driver.PERSON.value)
 
 
@@ -123,8 +123,8 @@ _FAILURES = 60
 def follow(log: StudyLog, query: Query, pause: Callable[[], None]) -> Iterator[Entry | None]:
     """Yield the events that match a query, and then new ones as they come. Yield None if there are no new events yet.
 
-    The iterator never ends. It calls `pause` after each None. It holds no lock meanwhile, and if the log is busy, it
-    reads the log later. LogUnavailable if the log can't be read many times in a row.
+    The iterator never ends. It calls `pause` after each None, and holds no lock meanwhile. If the log is busy, it
+    tries again later. LogUnavailable if many tries in a row have failed.
     """
     seen, failures = -1, 0
     while True:
@@ -256,7 +256,7 @@ def _invocation(log: StudyLog, seq: int | None) -> int | None:
     if invocations == [seq]:
         return seq
     hint = f"it was written by invocation {invocations[0]}" if invocations else f"the last one is event {log.head.seq}"
-    raise RequestRefused(f"event {seq} begins no invocation; {hint}")
+    raise RequestRefused(f"event {seq} does not begin an invocation; {hint}")
 
 
 def _spans(log: StudyLog, job: str | None) -> list[Span] | None:

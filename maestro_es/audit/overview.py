@@ -55,7 +55,7 @@ class TemplateCounts(msgspec.Struct):
 class TimeLeft(msgspec.Struct, frozen=True):
     """An estimate of the time left, in seconds: from `least` to `most`.
 
-    `is_bound` means that nothing is known about some templates, so it may take longer.
+    `is_bound` means that nothing is known about some templates, so that the study may take longer.
     """
 
     least: float

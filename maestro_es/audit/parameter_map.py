@@ -63,9 +63,10 @@ class MapCell(msgspec.Struct):
 
 
 class ParameterMap(NamedTuple):
-    """The steps by the values of `parameters`: `rows` holds those of the first one, and `columns` those of the second.
+    """The steps by the values of one or two `parameters`. `rows` has the values of the first, `columns` of the second.
 
-    With one parameter, the only column is empty. `others` counts the steps without these parameters, by group.
+    With one parameter, the only column is the empty text. `others` counts the steps without these parameters, by
+    group.
     """
 
     parameters: tuple[str, ...]
@@ -77,7 +78,7 @@ class ParameterMap(NamedTuple):
 
 
 def parameter_map(steps: Iterable[StepRecord], parameters: Sequence[str], quantity: str, now: Micros) -> ParameterMap:
-    """Return a map over one or two parameters, or over the first two that have several values if none is named.
+    """Return a map over one or two parameters. By default, these are the first two that have several values.
 
     RequestRefused if no step has the parameters.
     """

@@ -1,7 +1,8 @@
-"""Decides which kinds of states pictures distinguish, and which state a step has after an event, without its record.
+"""Decides which kinds of states diagrams and pages distinguish, and which state a step has after an event.
 
-`maestro_es.core.step_rules` decides this. Its rules need records, of which a million take gigabytes. The docstrings of
-the events have the same rules as lines ``Result: ...``, and a property test compares this module with the reducer.
+`maestro_es.core.step_rules` has the rules for states, but needs the records of steps. A million records take
+gigabytes, so this module works without them. The docstrings of the events state the same rules in lines
+``Result: ...``, and a property test compares this module with the reducer.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ from maestro_es.audit.overview import group_of
 from maestro_es.core import events as e
 from maestro_es.core.model import State, SubmissionKind
 
-#: The kinds of states that pictures distinguish.
+#: The kinds of states that diagrams and pages distinguish.
 KINDS = ("to submit", "queued", "running", "finished", "failed", "timed out", "not run", "cancelled")
 
 
 def kind_of(state: State, *, is_upstream: bool) -> str:
-    """Return the kind of a state, for pictures: its group, but "not run" and "timed out" are not "failed".
+    """Return the kind of a state: its group, except that "not run" and "timed out" are separate from "failed".
 
-    `is_upstream`: the step has ended because of another step.
+    `is_upstream` says that the step has ended because of another step.
     """
     if state is State.TIMEDOUT:
         return "timed out"
     return "not run" if is_upstream and state is State.FAILED else group_of(state)
 
 
-#: The state after an event that always gives the same one.
+#: The state after each event that always leads to the same state.
 _STATES: dict[type[e.Event], State] = {
     e.StepAdded: State.INITIALIZED,
     e.JobStarted: State.RUNNING,

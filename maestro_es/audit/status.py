@@ -25,20 +25,20 @@ from maestro_es.study.session import Session
 #: The time in microseconds after which a running study without a tick is overdue. Cron runs a tick every minute.
 OVERDUE = 180 * 1_000_000
 
-#: If the settings of the study have a longer interval, it is overdue after this number of intervals.
+#: If the settings of a study have a longer interval, the study is overdue after this number of intervals.
 _PAUSES = 2
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The summary of a study. `states` counts steps by state, in Maestro's order. A `throttle` of 0 means no limit.
 
-    `held` counts the steps that a user holds. If `held_up`, nothing can run until one of them is released. `doubted`
-    counts the finished steps whose output may not be on disk. If `overdue`, the study is running, but no tick has run
-    for some minutes. `last_tick_host` and `last_tick_driver` say where the last tick ran, and which driver ran it
-    (empty: unknown). For each scheduler that does not answer, `unreachable` has the error. `full` is the scheduler's
-    message if its queue is full now. `seq` is the number of the last event that this state includes. Durations are
-    computed up to the time `at`. For a past moment, nothing is known about ticks, because a tick without work records
-    nothing.
+    `held` counts the steps that a user holds. If `held_up`, nothing can run until one of these steps is released.
+    `doubted` counts the finished steps whose output may not be on disk. If `overdue`, the study is running, but no
+    tick has run for some minutes. `last_tick_host` and `last_tick_driver` say where the last tick ran, and which
+    driver ran it (empty: unknown). For each scheduler that does not answer, `unreachable` has the error. `full` is the
+    scheduler's message if its queue is full now. `seq` is the number of the last event that this state includes.
+    Durations are computed up to the time `at`. For a past moment, nothing is known about ticks, because a tick without
+    work records nothing.
     """
 
     path: str

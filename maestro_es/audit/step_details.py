@@ -77,7 +77,7 @@ def find_step(graph: Graph, pattern: str) -> StepRecord:
     matches = match_steps(graph, [pattern])
     if len(matches) > 1:
         names = [step.name for step in matches]
-        raise RequestRefused(f"{len(matches)} steps are called {pattern}: {listed(names)}; name one of them")
+        raise RequestRefused(f"{len(matches)} steps match {pattern}: {listed(names)}; name one of them")
     return matches[0]
 
 
@@ -122,7 +122,7 @@ def details(study: Session, pattern: str, past: Past | None, show: Callable[[Mic
 
 
 def _environments(recorded_ones: Sequence[e.Recorded], seen: Container[str]) -> list[RecordedEnvironment]:
-    """Return the environments with these digests, oldest first, and the last one."""
+    """Return the environments with these digests and the study's last environment, oldest first."""
     in_order = sorted(recorded_ones, key=lambda recorded: recorded.seq)
     environments = [one.event.environment for one in in_order if isinstance(one.event, e.EnvironmentRecorded)]
     return [one for one in environments if one.digest in seen or one is environments[-1]]

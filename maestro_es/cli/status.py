@@ -158,9 +158,9 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     or sorts steps, the steps are listed instead.
 
     With --json, there is one object per study, with the keys "study", "steps" and "failures" (the failed steps of the
-    study in groups, as in 'maestro-es why --json'). Durations are in seconds. The key "why" of a step says why the
-    step did not succeed. With --at, the output has neither failures nor information about ticks, because the log does
-    not contain them. If ticks are overdue, the exit code is 2, as for a monitoring plugin.
+    study in groups, as in 'maestro-es why --json'). Durations are in seconds. The key "why" of a step says why it did
+    not succeed or was not submitted yet. With --at, the output has neither failures nor information about ticks,
+    because the log does not contain them. If ticks are overdue, the exit code is 2, as for a monitoring plugin.
     """
     roots, patterns = split_arguments(arguments)
     if as_csv and len(roots) > 1:

@@ -45,7 +45,7 @@ def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]
         yield Remark(("batch", "version"), remedy, fatal=True)
     for index, run in runs:
         if run.get("memory"):
-            yield Remark(("study", index, "run", "memory"), "Flux allocates none.", "is ignored")
+            yield Remark(("study", index, "run", "memory"), "Flux does not allocate memory.", "is ignored")
         for key in ("qos", "reservation"):
             if run.get(key):
                 yield Remark(("study", index, "run", key), "Flux has queues and banks instead.", "is ignored")

@@ -1,18 +1,18 @@
 """Runs Flux's commands that submit, query and cancel jobs.
 
 The commands find an instance of Flux by FLUX_URI. Its value comes from the batch block or from the shell in which
-`run` was called. Without it, they find the system's instance. So cron needs no other settings.
+`run` was called. Without FLUX_URI, the commands find the system's instance. So cron needs no other settings.
 
 A command of Flux waits for ever if its broker does not answer, so maestro-es limits the time of each command. If a
-command was killed after it had sent its only request, it has submitted a job without printing the id. Then the job is
+command was killed after it had sent its only request, it has submitted a job without printing the id. Such a job is
 found by the token in its name.
 
-Several jobs are sent with one process (`send_jobs`), because a process for each job takes most of the time. ``flux
-bulksubmit`` can't do this. It makes descriptions itself, from options that can't request one task on all resources,
-and it prints ids without saying which job each id belongs to.
+Several jobs are sent with one process (`send_jobs`), because starting a process for each job would take most of the
+time. ``flux bulksubmit`` can't do this. It makes descriptions itself, from options that can't request one task on all
+resources, and it prints ids without saying which job each id belongs to.
 
 If the broker crashes, it forgets all jobs since its last checkpoint, although their processes may still be running. So
-the start of the instance is recorded with each job. If it has changed, a missing job may still be running.
+the start of the instance is recorded with each job. If the start has changed, a missing job may still be running.
 
 Facts about Flux refer to flux-core 0.88. `maestro_es.adapters.flux.output` decides what an answer means.
 """
@@ -138,7 +138,10 @@ class FluxJobs(BatchJobs):
         return self.begin(argv, described.job, read, more=self._address(), done=done)
 
     def send_together(self, described: Mapping[int, Described]) -> dict[int, Outcome] | SubmittingArray:
-        """Begin to submit descriptions with one process. If Flux's Python can't run it, there are no outcomes."""
+        """Begin to submit descriptions with one process.
+
+        If Flux's Python can't run this process, there are no outcomes.
+        """
         if not self._has_python:
             return {}
         lines = [line for one in described.values() for line in (keywords(one.options), one.spec)]
@@ -203,7 +206,7 @@ class FluxJobs(BatchJobs):
         return self._has_queues
 
     def _template(self, asked: Request, job: Job) -> Completed:
-        """Return the template of a description, which is printed once in a tick, or Flux's refusal of the options."""
+        """Return the template of a description, or Flux's refusal of the options. A tick prints each template once."""
         if asked.command in self._templates:
             return self._templates[asked.command]
         done = completed(self.start("flux", *asked.command, str(job.runner), of_job=job.environment))
@@ -235,8 +238,9 @@ class FluxJobs(BatchJobs):
     ) -> dict[str, JobInfo]:
         """Return the jobs of these attempts. A job that the instance does not list is GONE.
 
-        The start of the instance is queried too. If a job may be adopted, it is queried before the list, so that it is
-        not too recent. If a job is missing or was cancelled, it is queried after the list, so that it is not too old.
+        The start of the instance is queried too. If a job may be adopted, the start is queried before the list, so
+        that the answer is not too recent. If a job is missing or was cancelled, the start is queried after the list,
+        so that the answer is not too old.
         """
         steps = [structs.replace(step, job_id=plain_id(step.job_id) or step.job_id) for step in steps]
         before = self._start_of_instance() if any(step.phase is Phase.REQUESTED for step in steps) else ""
@@ -249,7 +253,7 @@ class FluxJobs(BatchJobs):
         return seen
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
-        """Return a mapping from token to job, of all jobs in the studies of these runners. This takes one query."""
+        """Return all jobs in the studies of these runners, by token. This takes one query for the jobs."""
         studies = tuple(f"{os.path.dirname(os.path.dirname(runner))}/" for runner in runners)
         start = self._start_of_instance()
         rows: dict[str, list[QueueEntry]] = {}
@@ -266,7 +270,7 @@ class FluxJobs(BatchJobs):
         return read_instance(done.out)
 
     def no_answer(self, message: str) -> Unreachable:
-        """Return the error for a message. If there is no such instance, it says so and gives the remedy."""
+        """Return the error for a message. If the instance does not exist, the error says so and gives the remedy."""
         text = " ".join(message.split())
         if not has_ended(text) or self.uri == _SYSTEM:
             return Unreachable(text)
@@ -282,7 +286,7 @@ class FluxJobs(BatchJobs):
 
 
 def _in_memory(text: bytes) -> tuple[int, str]:
-    """Return an open file in memory, and its path. The text contains the environment, so it is in no file on disk."""
+    """Return an open file in memory, and its path. The text contains the environment, so it must not be on disk."""
     memory = os.memfd_create("jobspec")
     os.write(memory, text)
     return memory, f"/proc/{os.getpid()}/fd/{memory}"

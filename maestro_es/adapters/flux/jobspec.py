@@ -1,7 +1,7 @@
 """Makes job descriptions (jobspecs, Flux RFC 25) from the output of ``flux batch`` and ``flux submit`` with --dry-run.
 
-Both commands need no broker, but take twenty times as long as ``flux job submit``. So a tick makes one template for
-all jobs with the same options, and fills in the name, the directory, the command, and the output files of each.
+Neither command needs a broker, but both take twenty times as long as ``flux job submit``. So a tick makes one template
+for all jobs with the same options, and fills in the name, the directory, the command, and the output files of each.
 
 ``flux batch`` starts the runner once, as the first program of a separate Flux instance. ``flux submit`` would start it
 once for each task. So the template of a step with ``nested: false`` is changed to one task, which has all the

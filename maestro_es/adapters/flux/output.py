@@ -31,7 +31,7 @@ _JOB_ID = re.compile(f"[{_MARK}{_PLAIN_MARK}]([{_DIGITS}]+)")
 #: The note of a cancellation by maestro-es. Any other cancellation may be a part of ``flux shutdown``.
 CANCEL_NOTE = "maestro-es"
 
-#: How many seconds after its end a job that others have cancelled counts as cancelled. ``flux shutdown`` cancels all
+#: A job that others have cancelled counts as cancelled this many seconds after its end. ``flux shutdown`` cancels all
 #: running jobs, waits until they have ended, and then ends the broker.
 _SHUTDOWN_SECONDS = 60
 
@@ -49,7 +49,7 @@ _OPEN = {
     "CLEANUP": JobState.RUNNING,
 }
 
-#: Exceptions by which Flux refuses a job after it has accepted it. The job has never had a node.
+#: Exceptions with which Flux refuses a job that it had accepted. Such a job has never had a node.
 _NEVER_RUNS = ("alloc", "dependency")
 
 #: The exception of a job whose node, broker or shell has failed. The processes of the job may still run.
@@ -58,8 +58,8 @@ _LOST_SIGHT = "exec"
 #: The message in that exception if the runner could not be started.
 _NOT_STARTED = "start failed"
 
-#: Messages by which Flux refuses a job after it has examined it. Then nothing is queued. After any other failure,
-#: there may be a job. The last two come from flux-accounting (not tried).
+#: Messages with which Flux refuses a job that it has examined. In this case nothing is queued. After any other
+#: failure, there may be a job. The last two come from flux-accounting (not tried).
 _REFUSALS = re.compile(
     r"Invalid queue |exceeds policy limit of|unsatisfiable request|invalid jobspec|invalid JSON|urgency range is|"
     r"dependency: |unknown dependency scheme|jobspec: |invalid job flags|Invalid constraint|"
@@ -122,7 +122,7 @@ _ANSWER = msgspec.json.Decoder(tuple[int, int, str])
 class FluxEntry(QueueEntry, frozen=True):
     """A job as Flux lists it, with its directory `folder`.
 
-    `command` has its token, and a path like that of its script.
+    `command` consists of the token of the job and a path like the path of its script.
 
     Flux does not list the command of a job, but only its directory and its name.
     """
@@ -271,7 +271,7 @@ def _entry(job: _Listed) -> FluxEntry:
 
 
 def _usage(job: _Listed) -> Usage:
-    """Return what a job has had. Flux does not record CPU time and memory."""
+    """Return the resources that a job has had. Flux does not record CPU time and memory."""
     return Usage(nodes=job.nnodes or None, cores=job.ncores or None, walltime=int(job.duration) or None)
 
 
@@ -331,9 +331,9 @@ def _delay(job: _Listed, word: str) -> str:
 def judge_cancel(info: JobInfo, now: Micros, *, restarted: bool) -> JobInfo:
     """Return the state of a job that others have cancelled while it was running.
 
-    ``flux shutdown`` cancels all running jobs in the name of their owner, and nothing in the job shows that. So such a
-    job counts as ended by the shutdown if the instance was `restarted` after the submission. If it was not, the
-    shutdown may not be complete yet. So the job counts as running for a minute, and then as cancelled.
+    ``flux shutdown`` cancels all running jobs in the name of their owner, and nothing in the job shows that. If the
+    instance was `restarted` after the submission, the job counts as ended by the shutdown. If not, the shutdown may
+    not be complete yet, so the job counts as running for a minute, and then as cancelled.
     """
     if restarted:
         return structs.replace(

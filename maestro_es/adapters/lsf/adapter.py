@@ -78,7 +78,7 @@ _OF_SLOTS = (
 
 
 def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Remark]:
-    """Yield a remark for each value that has another meaning for LSF, or none."""
+    """Yield a remark for each value that LSF ignores or changes."""
     if batch.get("shell") not in (None, "", "/bin/bash"):
         yield Remark(("batch", "shell"), "Scripts for LSF run with /bin/bash.", "is ignored, as in Maestro")
     keys, remedy = _OF_SLOTS if is_coral(batch) else _OF_JSRUN

@@ -144,8 +144,8 @@ def lacks_fields(done: Completed) -> bool:
 def read_json(done: Completed) -> list[QueueEntry]:
     """Return the jobs in the output of ``bjobs -a -json -o``. Unreachable if it is not a list of jobs.
 
-    The exit code alone says nothing: it is not 0 if there are no jobs. If the daemon is down, bjobs prints an empty
-    list and an error [V].
+    The exit code alone proves nothing, because it is not 0 if there are no jobs. If the daemon is down, bjobs prints
+    an empty list and an error [V].
     """
     import json  # noqa: PLC0415 - needed only for LSF
 
@@ -250,7 +250,7 @@ def _unreadable(done: Completed) -> Unreachable:
 def seconds_left(text: str, now: float) -> float | None:
     """Return how many seconds a job may still run, from the output of ``bjobs -UF`` (None: no limit is known).
 
-    LSF prints the time of the start without a year [V]. Unreachable if it does not show the start.
+    LSF prints the time of the start without a year [V]. Unreachable if the output does not show the start.
     """
     limit, starts = _RUN_LIMIT.search(text), _STARTED.findall(text)
     if not limit:

@@ -3,10 +3,10 @@
 Maestro has no adapter for PBS. The keys of a batch block and of a step have the same meaning as for Slurm:
 
 - A step with nodes gets a chunk for each node, placed on different nodes, with its share of the procs:
-  ``-l select=2:ncpus=4:mpiprocs=4 -l place=scatter`` for 2 nodes and 8 procs. ``gpus`` and ``memory`` are those of a
-  node. If the procs can't be divided equally, there are two kinds of chunks.
+  ``-l select=2:ncpus=4:mpiprocs=4 -l place=scatter`` for 2 nodes and 8 procs. ``gpus`` and ``memory`` are counted for
+  each node. If the procs can't be divided equally, there are two kinds of chunks.
 - A step with procs only gets a chunk for each proc, placed anywhere. With ``gpus`` or ``memory``, it gets one node.
-- ``cores per task`` are the CPUs of each proc. ``exclusive`` adds ``excl`` to the placement.
+- ``cores per task`` is the number of CPUs of each proc. ``exclusive`` adds ``excl`` to the placement.
 - ``bank`` is the account (``-A``), and ``reservation`` the queue of a reservation.
 - ``walltime`` is read as for Slurm: a number means minutes. qsub would read it as seconds.
 
@@ -166,7 +166,7 @@ class PbsAdapter(OneDashAdapter):
         super().__init__(batch, PbsJobs(pbs_environment(os.environ, host.environment.variables), host.environment))
 
     def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
-        """Return the options of a step's job. None is marked as added, because Maestro writes none for PBS."""
+        """Return the options of a step's job. No option is marked as added, because Maestro has no options for PBS."""
         options: list[Directive] = []
         passed: list[Directive] = []
         wrong: list[str] = []

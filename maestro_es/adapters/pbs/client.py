@@ -3,17 +3,17 @@
 Facts about PBS were observed with OpenPBS 23.06.06.
 
 ``qsub -- COMMAND`` submits the runner with its arguments, and ``qstat -f`` shows them in argument_list, in each state.
-A job gets no variables of qsub's environment. With ``-V`` it would, but then qstat shows them and their values to all
-users. So the runner is started by a file in ``.maestro-es`` that sets the variables of the steps. Only its owner can
-read it.
+A job gets no variables of qsub's environment. ``-V`` would pass them on, but then qstat shows their names and values
+to all users. So the runner is started by a file in ``.maestro-es`` that sets the variables of the steps. Only its
+owner can read it.
 
 ``-f`` keeps qsub from leaving a process behind, and ``-r n`` keeps PBS from running a job twice. ``-k doe`` writes
 output files where they belong from the beginning. Otherwise PBS copies them there after the job.
 
-``qselect`` lists the ids of a user's jobs, and ``qstat`` then shows these. Without ids, qstat shows the jobs of all
-users. Jobs that have ended are in the history (``-x``) if the server keeps one (job_history_enable), which is off by
-default. Then only the runner reports how a step has ended. A server that is down refuses connections at once. If it
-hangs, all commands wait for more than 20 s.
+``qselect`` lists the ids of a user's jobs, and ``qstat`` then shows these jobs. Without ids, qstat shows the jobs of
+all users. Jobs that have ended are in the history (``-x``) if the server keeps one (job_history_enable), which is off
+by default. Without a history, only the runner reports how a step has ended. A server that is down refuses connections
+at once. If it hangs, all commands wait for more than 20 s.
 
 `maestro_es.adapters.pbs.output` decides what an answer means.
 """
@@ -47,10 +47,10 @@ from maestro_es.files import is_empty, replace_file
 _OURS = ("PBS_",)
 _SETTINGS = ("PBS_CONF_FILE", "PBS_SERVER", "PBS_DEFAULT")
 
-#: Variables to which bash assigns itself, so that a script can't.
+#: Variables that bash sets itself, and that a script can't set.
 _READ_ONLY = ("UID", "EUID", "PPID", "BASH_VERSINFO")
 
-#: Variables for which a job keeps its own values, whatever the user's environment has.
+#: Variables for which a job keeps its own values, even if the user's environment has others.
 _OF_JOB = ("TMPDIR",)
 
 #: All attributes, with an object on each line. For several jobs, ``-F json`` shows only the first one.
@@ -68,7 +68,7 @@ def pbs_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> dic
 def starter(environment: Environment) -> str:
     """Return a shell script that sets the variables of an environment, and then becomes the command in its arguments.
 
-    A variable in `_OF_JOB` that the job has keeps its value.
+    A variable in `_OF_JOB` keeps its value if the job already has one.
     """
     import shlex  # noqa: PLC0415 - needed only to submit to PBS
 
@@ -123,7 +123,7 @@ class PbsJobs(OneDashJobs):
     def list_jobs(self) -> list[QueueEntry]:
         """Return all jobs of this user that have not ended.
 
-        This takes two queries. If there are none, the server must confirm that it answers.
+        This takes two queries. If there are no jobs, the second query checks that the server answers.
         """
         import pwd  # noqa: PLC0415 - needed only for PBS
 
@@ -148,7 +148,7 @@ class PbsJobs(OneDashJobs):
         }
 
     def query_usage(self, jobs: Mapping[str, str]) -> dict[str, Usage]:
-        """Return by token what jobs in the history have used, with one query."""
+        """Return the usage of jobs in the history, by token, with one query."""
         ids = sorted({job_id for job_id in jobs.values() if job_id})
         return read_usage(self.run("qstat", "-x", *_FORMAT, *ids, timeout=FACTS_TIMEOUT), [*jobs])
 

@@ -63,7 +63,7 @@ UNKNOWN_JOB, HAS_FINISHED = 153, 35
 #: The messages about such jobs.
 _OVER = ("Unknown Job Id", "Job has finished", "has finished", "not configured to maintain job history")
 
-#: Messages of qsub that refuse a job. Then nothing is queued.
+#: Messages with which qsub refuses a job. With such a message, nothing is queued.
 _REFUSALS = re.compile(
     r"qsub: (Unknown |Unauthorized |Illegal |illegal |invalid |Invalid |Job violates |Job name is too long|Bad UID|"
     r"Bad GID|Access to queue is denied|Access from host not allowed|Resource |Job exceeds |Cannot |usage|"
@@ -92,7 +92,7 @@ _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&
 _JOB, _SERVER = "Job Id: ", "Server: "
 _FIELD, _ESCAPED = re.compile(r"((?:\\.|[^\\|])*)(?:\||$)"), re.compile(r"\\(.)")
 
-#: An amount of memory. A word has 8 bytes, and is not expected here.
+#: An amount of memory in bytes. An amount in words (``w``) is not expected.
 _SIZE, _UNITS = re.compile(r"([0-9]+)([kmgtp]?)b"), ("", "k", "m", "g", "t", "p")
 
 #: Reasons for being pending that any job may have at times.
@@ -133,7 +133,7 @@ def read_ids(done: Completed) -> list[str]:
 def read_jobs(done: Completed, ids: Sequence[str]) -> list[QueueEntry]:
     """Return the jobs in the output of ``qstat -f -F dsv`` about these ids. Unreachable if it has not listed them.
 
-    Some of the jobs may be unknown by now, or may have ended. There is a message about each of them.
+    Some of the jobs may be unknown by now, or may have ended. qstat prints a message about each of these.
     """
     messages = [line for line in done.err.splitlines() if line.strip()]
     is_over = all(any(sign in line for sign in _OVER) for line in messages)
@@ -144,7 +144,7 @@ def read_jobs(done: Completed, ids: Sequence[str]) -> list[QueueEntry]:
 
 
 def read_usage(done: Completed, tokens: Collection[str]) -> dict[str, Usage]:
-    """Return by token what ended jobs have used, in the output of ``qstat -x -f -F dsv``. Other jobs are left out."""
+    """Return the usage of ended jobs, by token, from the output of ``qstat -x -f -F dsv``. Other jobs are left out."""
     attempts = AttemptsByJob(tokens)
     usages = {}
     for _, job in _records(done.out, _JOB):
@@ -207,7 +207,7 @@ def _entry(job_id: str, job: Mapping[str, str]) -> QueueEntry:
 
 
 def _as_shells(exit_code: int | None) -> int | None:
-    """Return an exit code as shells count it; None if PBS has ended the job."""
+    """Return an exit code as a shell would give it; None if PBS has ended the job."""
     if exit_code is None or exit_code < 0:
         return None
     return exit_code if exit_code <= _SIGNALLED else exit_code - _SIGNALLED + _AS_SHELLS

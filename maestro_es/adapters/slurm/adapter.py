@@ -76,10 +76,10 @@ _REFUSED = frozenset({
 #: name, which does not identify the job.
 _HARMLESS = frozenset({"job-name", "J", "parsable", "quiet", "Q", "requeue", "no-requeue"})
 
-#: Words on a separate line, between the options for the parts of a heterogeneous job.
+#: Words that stand alone on an #SBATCH line, between the options for the parts of a heterogeneous job.
 _SEPARATORS = ("hetjob", "packjob")
-#: Options that name a file, in the same word or in the next one. In a name with a backslash, Slurm replaces no
-#: patterns.
+#: Options that name a file, in the same word or in the next one. If the name contains a backslash, Slurm does not
+#: replace patterns in it.
 _OF_FILES = re.compile(r"(--output|--error|--input|-[oei])(=?)([^\\]*)")
 #: A size that sbatch accepts (22.05): "4GB", but not "4.5G" or "4 G". A space before it is allowed.
 _SIZE = re.compile(r"\s*\+?[0-9]+(?:[kmgt]b?)?", re.IGNORECASE)
@@ -133,7 +133,7 @@ def directives(
 ) -> list[Directive]:
     """Return the options of a step's job: first those of Maestro, in its order, then those that Maestro leaves out.
 
-    `environment` has the names of the variables with which the step starts. `with_cpus` adds the CPUs that the
+    `environment` holds the names of the variables that the step starts with. `with_cpus` adds the CPUs that the
     launchers need. ValueError names the values that can't be options.
     """
     asked = resources(batch, _INHERITED, run)
@@ -263,7 +263,9 @@ class SlurmAdapter(InsideAdapter):
         return self._jobs.submission(job, self._options(job))
 
     def submit(self, job: Job) -> Outcome | Submitting:
-        """Begin to submit a job with the CPUs that its launchers need. If Slurm refuses it, submit it without them.
+        """Begin to submit a job with the CPUs that its launchers need.
+
+        If Slurm refuses the job, submit it without these CPUs.
 
         A refusal proves that nothing was queued, so the second try belongs to the same submission and has the same
         token. Before that try, the script is written again, so that it shows the options that are used last.

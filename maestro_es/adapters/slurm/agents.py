@@ -19,10 +19,10 @@ from maestro_es.core.environment import Environment
 
 #: The arguments of the agent are its name, the study's runner, the job, its nodes, and the inbox. A trap that does
 #: nothing keeps TERM from ending the agent; its runners get the signal, too. Options of the agent's own srun must not
-#: reach that of a step, and srun has set SLURM_JOB_NODELIST to the agent's node. Without cgroups, runners survive an
-#: agent that was killed (proctrack/linuxproc). The node's next agent ends them. It leaves alone what agents of other
-#: nodes have started on this node, such as tasks of a step on several nodes. If a runner is killed, the agent ends the
-#: processes of its step, and reports that the runner is lost.
+#: reach the srun of a step, and the agent's srun has set SLURM_JOB_NODELIST to the agent's node. Without cgroups,
+#: runners survive an agent that was killed (proctrack/linuxproc). The node's next agent ends them. It spares processes
+#: that agents of other nodes have started on this node, such as tasks of a step on several nodes. If a runner is
+#: killed, the agent ends the processes of its step, and reports that the runner is lost.
 _AGENT = r"""
 trap : TERM
 name=$1 runner=$2 job=$3 inbox=$5
@@ -86,7 +86,7 @@ class Agent:
     """The agent of one node, with the `arguments` of `_AGENT`. OSError if its srun can't be started.
 
     `step` is the number of its job step, and `host` the name of the node as its processes see it. Both are empty until
-    it is ready. Its `name` is unique.
+    the agent is ready. Its `name` is unique.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Agent:
         os.set_blocking(self.output, False)
 
     def send(self, *fields: str) -> bool:
-        """Write a line. Returns whether the agent may get it. A word must not contain a tab or a line break."""
+        """Write a line. Returns whether the agent may get it. A field must not contain a tab or a line break."""
         if not self.is_alive:
             return False
         try:

@@ -1,6 +1,6 @@
-"""The part of Slurm's adapter for jobs that run inside the job around their driver.
+"""The part of Slurm's adapter for jobs that run inside the Slurm job of their driver.
 
-`maestro_es.adapters.slurm.inside` starts them, and decides what the queue says about them.
+`maestro_es.adapters.slurm.inside` starts such jobs, and decides what the queue says about them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class InsideAdapter(BatchAdapter):
-    """Also runs jobs that have a placement inside an allocation, as `RunsInside`."""
+    """An adapter that also runs jobs inside an allocation (see `RunsInside`). Such jobs have a placement."""
 
     _jobs: SlurmJobs
     _inside: Inside | None = None

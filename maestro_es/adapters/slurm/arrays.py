@@ -18,8 +18,8 @@ from maestro_es.core.attempt_token import element_of
 from maestro_es.core.model import JobState, State, StepRecord
 from maestro_es.core.submission import Accepted, Outcome, QueueFull, Rejected
 
-#: The variables in which an element differs from a job of its own. The runner needs the first three in this order: the
-#: id of the array, the index of the element, and the name of the job, which the runner sets to that of the step.
+#: The variables that make an element look different from a job of its own. The runner needs the first three in this
+#: order: the id of the array, the index of the element, and the name of the job, which the runner replaces.
 VARIABLES = (
     "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NAME", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MAX",
     "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP",
@@ -28,15 +28,15 @@ VARIABLES = (
 #: The longest list of indexes that is passed to ``sbatch``, which accepts about 4,000 characters.
 _LONGEST_LIST = 3000
 
-#: Slurm's default for the number above the largest index. It may be set to any other number, or to 0: no arrays.
+#: Slurm's default for MaxArraySize, which is one more than the largest index. 0 means that arrays are not allowed.
 _MAX_ARRAY_SIZE = 1001
 
 #: The message about an array with more elements than MaxArraySize allows.
 _INVALID = "Invalid job array specification"
 
-#: Before this version, a node that can't launch an element ends the wrong jobs, because it names them by the other id
-#: of the element. If the element is the last one, the node cancels the whole array, running jobs included (seen in
-#: 22.05). Otherwise it cancels nothing, and the element stays RUNNING although nothing runs.
+#: Before this version, a node that can't launch an element ends the wrong jobs, because it uses the other id of the
+#: element. If the element is the last one, the node cancels the whole array, running jobs included (seen in 22.05).
+#: Otherwise it cancels nothing, and the element stays RUNNING although nothing runs.
 _FAIL_ALONE = (23, 2, 6)
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+).*")
 
@@ -128,7 +128,7 @@ def can_be_shared(options: Iterable[str]) -> bool:
 
 
 def without_limit(outcome: Outcome) -> Outcome:
-    """Return the outcome of a submitted array. If Slurm accepts no array of this size, a smaller one may fit."""
+    """Return the outcome of a submitted array. If the array is too large for Slurm, a smaller one may fit later."""
     if isinstance(outcome, Rejected) and _INVALID in outcome.message:
         return QueueFull(outcome.message)
     return outcome

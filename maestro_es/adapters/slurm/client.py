@@ -64,7 +64,7 @@ _APPEND = "--open-mode=append"
 #: which squeue repeats the name.
 _CLUSTERS, _CLUSTER_LINE = "SLURM_CLUSTERS", re.compile(r"\ACLUSTER: \S+\n")
 
-#: In the name of a file with this character, Slurm replaces no patterns.
+#: If the name of a file contains this character, Slurm does not replace patterns in it.
 _NO_PATTERNS = "\\"
 
 #: The time zone in which Slurm's commands, as we call them, read and print times.
@@ -73,7 +73,7 @@ _UTC = {"TZ": "UTC0"}
 #: The number of characters that a message quotes from an answer that can't be read.
 _SAID = 60
 
-#: The messages of sacct if a site has no accounting, or one that does not record the commands of jobs (before 21.08).
+#: The messages of sacct if a site has no accounting, or if it does not record the commands of jobs (before 21.08).
 _NO_ACCOUNTS = ("accounting storage is disabled", 'Invalid field requested: "SubmitLine"')
 
 #: The state of a job that was cancelled while it was pending in its array.
@@ -85,14 +85,16 @@ _SKEW = 7 * 24 * 3600
 
 
 def slurm_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for Slurm's querying commands."""
+    """Return the environment for the commands that query Slurm."""
     return command_environment(ours, recorded, _OURS, (_CONF,))
 
 
 class SlurmJobs(BatchJobs):
-    """The jobs of a Slurm cluster. With `name`, it is one of several that share a slurmdbd (the option ``-M``).
+    """The jobs of a Slurm cluster.
 
-    Then the ids of jobs belong to that cluster, because all commands are about it alone.
+    With `name`, it is one of several clusters that share a slurmdbd (the option ``-M``).
+
+    In this case all commands query only that cluster, so the ids of jobs belong to it.
     """
 
     scheduler = "slurm"
@@ -115,13 +117,13 @@ class SlurmJobs(BatchJobs):
         return ["sbatch", *self._where(), _APPEND, *options, *ours, *runner]
 
     def _where(self) -> list[str]:
-        """Return the option for the cluster, for sbatch and for sacct, which does not read the variable."""
+        """Return the option that names the cluster, for sbatch, and for sacct, which ignores SLURM_CLUSTERS."""
         return [f"--clusters={self._name}"] if self._name else []
 
     def array_submission(self, array: Array, options: Sequence[str]) -> list[str]:
         """Return the sbatch command for an array. Each of its jobs opens its output files once it may start.
 
-        One file receives Slurm's own messages about all of them.
+        One file receives Slurm's own messages about all these jobs.
         """
         messages = str(said_path(array.state, array.name))
         files = [
@@ -173,7 +175,7 @@ class SlurmJobs(BatchJobs):
         return read_queue(_answer("squeue", done.out, QUEUE_HEADER))
 
     def reviewed(self, rows: dict[str, list[QueueEntry]]) -> dict[str, list[QueueEntry]]:
-        """Return the jobs with a different state for those that were requeued and then cancelled, or then failed.
+        """Return the jobs. Jobs that failed or were cancelled after a requeue get a state of `AFTER_REQUEUE`.
 
         This takes a second query if a job has failed, or was cancelled without ever having had nodes.
         """
@@ -205,7 +207,7 @@ class SlurmJobs(BatchJobs):
         return {step.token: infos.get(step.token, JobInfo(JobState.GONE, "not in the accounts")) for step in steps}
 
     def query_usage(self, jobs: Mapping[str, str], since: Micros) -> dict[str, Usage]:
-        """Return by token what ended jobs have used, with one query."""
+        """Return the usage of ended jobs, by token, with one query."""
         ids = ",".join(sorted({array_id(job_id) for job_id in jobs.values() if job_id}))
         options = (*self._where(), "-P", "-D", "-S", _time(since / 1_000_000), "-o", USAGE_FORMAT, "-j", ids)
         done = self.run("sacct", *options, timeout=FACTS_TIMEOUT, more=_UTC)
@@ -223,7 +225,7 @@ def or_without(
     submit_again: Callable[[], Outcome | Submitting],
     left_out: tuple[str, ...],
 ) -> dict[int, Outcome]:
-    """Return the outcome of these jobs: of a second try without some options, if the first one was refused."""
+    """Return the outcome of these jobs. If Slurm refused them, first try again without the options `left_out`."""
     if not isinstance(outcome, Rejected):
         return dict.fromkeys(jobs, outcome)
     try:
@@ -243,7 +245,7 @@ def or_without(
 def _answer(command: str, text: str, header: str) -> str:
     """Return the output of a command. Unreachable if it is not a list of jobs, or is truncated.
 
-    If the command was asked about a cluster by name, a line with the name comes first.
+    If the command named a cluster, a line with this name comes first.
     """
     text = _CLUSTER_LINE.sub("", text)
     if not is_answer(text, header):

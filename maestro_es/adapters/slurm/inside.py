@@ -1,9 +1,9 @@
 """Runs steps inside the Slurm job that contains this process. Agents start them; this module finds out how they end.
 
 In Slurm, the id of such a step is ``JOB.STEP``: the job step of the agent that started it. A requeued job has the same
-id, and numbers its job steps from 0 again, so the instance is the name of the agent. ``squeue`` decides what has
-ended. The accounting may say CANCELLED or TIMEOUT while processes still run, for as long as KillWait. The exit code of
-srun proves nothing either. (Both were seen in 22.05.)
+id, and numbers its job steps from 0 again. So the name of the agent is recorded as the instance. ``squeue`` decides
+what has ended. The accounting may say CANCELLED or TIMEOUT while processes still run, for as long as KillWait. The
+exit code of srun proves nothing either. (Both were seen in 22.05.)
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class Inside:
         return self._enders[at.node]
 
     def watched(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, JobInfo]:
-        """Return the states of the attempts of those of our agents that are alive, without a query to Slurm."""
+        """Return the states of attempts whose agent is ours and alive. This takes no query to Slurm."""
         alive = {agent.name for agent in self._agents.values() if agent.is_alive}
         known = {(f"{self.job}.{agent.step}", agent.name) for agent in self._agents.values() if agent.is_alive}
         entry = QueueEntry(self.job, JobState.RUNNING, "", "")
@@ -243,7 +243,7 @@ def seconds_left(answer: str) -> float | None:
 def states(
     jobs: SlurmJobs, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry]
 ) -> dict[str, JobInfo]:
-    """Return the states of attempts inside allocations, by token. One more query lists the steps of these jobs."""
+    """Return the states of attempts inside allocations, by token. One more query lists the job steps."""
     entries = {entry.job_id: entry for entry in listed}
     alive: dict[str, QueueEntry] = {}
     for step in steps:

@@ -4,8 +4,8 @@
 lack their value, and `launch` makes the command of a launcher. `maestro_es.adapters.slurm.adapter` decides which other
 options a job has.
 
-Maestro requests no CPUs, so Slurm may accept Maestro's job and refuse ours. No CPUs are requested for a launcher whose
-text shows that it does not need them.
+Maestro requests no CPUs, so Slurm may accept Maestro's job but refuse ours. If the text of a launcher shows that the
+launcher does not need CPUs, none are requested.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from maestro_es.adapters.launcher import Resources, launchers, whole_number
 from maestro_es.adapters.script import Directive, option
 
-#: Variables that let ``srun`` start more tasks than there are CPUs. The first is srun's, and sbatch sets it if it has
-#: the option. The second is sbatch's. Any value has this effect.
+#: Variables that let ``srun`` start more tasks than there are CPUs. srun reads the first variable, and sbatch sets it
+#: if it gets the option. sbatch reads the second variable. Any value has this effect.
 OVERCOMMIT = ("SLURM_OVERCOMMIT", "SBATCH_OVERCOMMIT")
 
 _OVERCOMMITS = re.compile(r"SLURM_OVERCOMMIT|^#SBATCH\s(?:.*\s)?(?:--overcommit|-O)(?!\S)", re.MULTILINE)
@@ -52,8 +52,8 @@ def cpus(
     header. If it is None, CPUs for each node are requested, but no tasks, so that a user's own ``srun`` starts as many
     tasks as in Maestro's job.
 
-    There is no such option for a script without a launcher, or with numbers that can't be read, as in ``--nodes=2-4``.
-    There is none either if tasks may share CPUs, by an option that is `passed` through or a name in the `environment`.
+    The result is empty for a script without a launcher, or with numbers that can't be read, as in ``--nodes=2-4``. It
+    is also empty if an option that is `passed` through, or a variable in the `environment`, lets tasks share CPUs.
     """
     command = str(asked.get("cmd") or "")
     shared = any(directive.option in {"--overcommit", "-O"} for directive in passed)

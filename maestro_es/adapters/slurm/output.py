@@ -69,9 +69,9 @@ _STATES = {
 }
 
 #: The states that replace two final states of a job that was requeued. If a controller can't send a job to its node,
-#: it requeues the job in spite of ``--no-requeue``, and forgets the node. The node may have received the job all the
-#: same. If it can't launch the job, it cancels the pending job. If the first run of a job has begun the step, the
-#: claim refuses the second run, which fails. If the study was moved, the second run can't even report that.
+#: it requeues the job in spite of ``--no-requeue``, and forgets the node. The node may still have received the job.
+#: If the node can't launch the job, it cancels the pending job. If the first run of a job has begun the step, the claim
+#: refuses the second run, which fails. If the study was moved, the second run can't even report that.
 AFTER_REQUEUE = {JobState.CANCELLED: JobState.CANCELLED_ON_NODE, JobState.FAILED: JobState.FAILED_AGAIN}
 
 _CANCELLED_BY_NOBODY = "CANCELLED"
@@ -87,9 +87,9 @@ _WAITING = frozenset({"PENDING", "CONFIGURING"})
 
 _NONE: Mapping[str, StepRecord] = {}
 
-#: Messages by which Slurm refuses a job after it has examined it. Then nothing is queued. After any other failure,
-#: there may be a job. For example, a job was seen to run after "Socket timed out". After "Invalid authentication
-#: credential", sbatch could not read the controller's answer, which may have been an acceptance.
+#: Messages with which Slurm refuses a job that it has examined. In this case nothing is queued. After any other
+#: failure, there may be a job. For example, a job was seen to run after "Socket timed out". After "Invalid
+#: authentication credential", sbatch could not read the controller's answer, which may have been an acceptance.
 _REFUSALS = re.compile(
     r"Batch job submission failed: (Invalid (?!auth|job cred)|Requested |Job violates |Job size |"
     r"Job dependency problem|Node count |Task |CPU count |Memory |More processors |User's group not permitted|"
@@ -111,7 +111,7 @@ _POLICY = "Job violates accounting/QOS policy"
 _CLOSED = "Required partition not available (inactive or drain)"
 
 #: The message of sbatch if MaxJobCount is reached. It then sleeps repeatedly, for two minutes in total. No option
-#: prevents that, so sbatch is ended after this message.
+#: prevents that, so maestro-es kills sbatch after this message.
 RETRYING = ", sleeping and retrying"
 
 #: sbatch exits with this code if its command line is wrong, and its message begins with its path. Some sites reach
@@ -249,7 +249,7 @@ def _delay(word: str, reason: str) -> str:
 
 
 def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, JobInfo]:
-    """Return by token the last run of its job in the output of ``sacct -P -D`` with `ACCOUNTS_FORMAT`.
+    """Return the last run of each job, by token, from the output of ``sacct -P -D`` with `ACCOUNTS_FORMAT`.
 
     If a submission has made several jobs, `preference` chooses one of them.
 
@@ -282,10 +282,10 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
 
 
 def _in_accounts(word: str) -> JobState:
-    """Return the state for a word of sacct. For a cancelled job it names the user, as in ``CANCELLED by 1000``.
+    """Return the state for a word of sacct. The word for a cancelled job names the user, as in ``CANCELLED by 1000``.
 
-    If it names no user, Slurm itself has discarded the job. This happens if a controller has started without its
-    earlier state, and so does not know the job.
+    If the word does not name a user, Slurm itself has discarded the job. This happens if a controller has started
+    without its earlier state, and so does not know the job.
     """
     return JobState.NODE_FAILED if word == _CANCELLED_BY_NOBODY else job_state(word)
 
@@ -297,7 +297,7 @@ def read_facts(text: str) -> dict[str, str]:
 
 
 def forgets_within(facts: Mapping[str, str], seconds: int) -> bool:
-    """Whether Slurm has no accounting and may forget an ended job before the next query, in this many seconds."""
+    """Whether Slurm has no accounting, and may forget an ended job before the next query, `seconds` from now."""
     age, _, unit = facts.get("MinJobAge", "").partition(" ")
     return age.isdigit() and unit == "sec" and int(age) < seconds and not has_accounts(facts)
 
@@ -308,7 +308,7 @@ def has_accounts(facts: Mapping[str, str]) -> bool:
 
 
 def job_state(word: str) -> JobState:
-    """Return the state for Slurm's word. Sacct also prints ``CANCELLED by 1000``."""
+    """Return the state for Slurm's word. ``CANCELLED by 1000``, which sacct prints, counts as CANCELLED."""
     return _STATES.get(word.split(" ", 1)[0].rstrip("+"), JobState.UNKNOWN)
 
 

@@ -1,7 +1,7 @@
-"""Reads from Slurm's accounting what ended jobs have used. Facts refer to Slurm 22.05 unless stated otherwise.
+"""Reads the usage of ended jobs from Slurm's accounting. Facts refer to Slurm 22.05 unless stated otherwise.
 
-sacct prints a line for each job, followed by one for each of its steps, such as ``17.batch``. Only the lines of steps
-have a peak memory, and only those of jobs have the token. A site that gathers no such data
+sacct prints a line for each job, followed by a line for each of its job steps, such as ``17.batch``. Only the lines of
+job steps have a peak memory, and only the lines of jobs have the token. A site that gathers no such data
 (``JobAcctGatherType=jobacct_gather/none``) still records nodes, cores and limits.
 """
 
@@ -24,13 +24,13 @@ _COLUMNS = 9
 #: A CPU time: ``[DAYS-[HOURS:]]MINUTES:SECONDS[.MILLISECONDS]``.
 _CPU_TIME = re.compile(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)(?:\.(\d{1,6}))?")
 
-#: An amount of memory. Before 21.08, a requested one ends with ``c`` (for each core) or ``n`` (for each node).
+#: An amount of memory. Before 21.08, a requested amount ends with ``c`` (for each core) or ``n`` (for each node).
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)([cn]?)")
 _UNITS = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P"))}
 
 
 def read_usage(text: str, tokens: Collection[str]) -> dict[str, Usage]:
-    """Return what ended jobs have used, by token, from the output of ``sacct -P`` with `USAGE_FORMAT`."""
+    """Return the usage of ended jobs, by token, from the output of ``sacct -P`` with `USAGE_FORMAT`."""
     attempts = AttemptsByJob(tokens)
     usages: dict[str, Usage] = {}
     ours: list[str] = []
@@ -55,7 +55,7 @@ def read_usage(text: str, tokens: Collection[str]) -> dict[str, Usage]:
 
 
 def _add_memory(usages: dict[str, Usage], ours: list[str], memory: int | None) -> None:
-    """Raise the peak memory of these attempts to the peak memory of a step of their job."""
+    """Raise the peak memory of these attempts to the peak memory of a job step."""
     for token in ours if memory else ():
         usages[token] = structs.replace(usages[token], memory=max(usages[token].memory or 0, memory or 0))
 

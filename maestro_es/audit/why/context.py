@@ -42,7 +42,7 @@ class View:
     study, newest first. `author` returns the user who wrote an event. `grace` returns the grace time of a step in
     microseconds. `host` says what the host that runs ticks can give to local steps. `now` is the moment. `ticking`
     returns words about the last tick, which are empty for the past. `runs` returns whether a local step is running
-    (None: this host can't see it). In this case `namesake` returns whether another host with the same name can see it.
+    (None: this host can't see it). If None, `namesake` returns whether another host with the same name can see it.
     `show` formats a time.
     """
 
@@ -70,7 +70,7 @@ class View:
         return "".join(f", as {self.request_text(recorded)}" for recorded in request)
 
     def last(self, kind: type[e.Event], fits: Callable[[e.AnyEvent], bool] = lambda _: True) -> tuple[e.Recorded, ...]:
-        """Return the newest event of a type about the whole study for which `fits` is true, if any."""
+        """Return the newest event of a type about the whole study, if any. Events that `fits` refuses are left out."""
         for recorded in self.study_events(kind):
             if fits(recorded.event):
                 return (recorded,)
@@ -93,12 +93,12 @@ _Turn = (
     | e.StepReset | e.StepImported | e.StepRecovered
 )  # fmt: skip
 
-#: How many of these events an answer contains as evidence: the latest ones.
+#: An answer contains at most this many of these events as evidence: the latest ones.
 _PROOFS = 5
 
 
 def again(view: View, events: Sequence[e.Recorded]) -> Explanation:
-    """Return the reason of the last or the next attempt (empty: it is the first one)."""
+    """Return the reason for the last or the next attempt (empty: it is the first attempt)."""
     attempt = 0
     message = ""
     pending = ""

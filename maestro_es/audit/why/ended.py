@@ -27,7 +27,7 @@ _MAESTROS = {
     State.CANCELLED: "was cancelled",
 }  # fmt: skip
 
-#: How many events of the last attempt an answer contains as evidence: the latest ones.
+#: An answer contains at most this many events of the last attempt as evidence: the latest ones.
 _PROOFS = 6
 
 

@@ -141,7 +141,7 @@ def _elsewhere(view: View, step: StepRecord) -> Explanation:
 
 
 def _no_answer(view: View, step: StepRecord) -> Explanation:
-    """Return since when a scheduler or the file system has not answered, if one has not."""
+    """If the scheduler or the file system does not answer, return since when."""
     unreachable = view.graph.study.unreachable
     if step.scheduled and UNWATCHED in unreachable:
         return Explanation(f"; {unreachable[UNWATCHED]}", unreachable_since(view, UNWATCHED))

@@ -17,8 +17,8 @@ from maestro_es.core.packing import counts_needs, local_steps, need, needs_runni
 from maestro_es.core.step_keys import amounts, exceeds
 from maestro_es.core.throttle import IN_DOUBT_BATCH, Slots, asked_again_at, count_slots
 
-#: The largest number of ready steps that are counted to find the rank of a step, and of parents that are examined to
-#: find the one that ended last.
+#: At most this many ready steps are counted to find the rank of a step. At most this many parents are examined to find
+#: the parent that ended last.
 _LINE = 1000
 
 
@@ -69,13 +69,13 @@ def held(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def _no_environment(view: View) -> list[Explanation]:
-    """Say that no step can start, if the environment file is missing or was changed."""
+    """If the environment file is missing or was changed, say that no step can start."""
     message = view.graph.study.unreachable.get(ENVIRONMENT)
     return [] if message is None else [Explanation(message, unreachable_since(view, ENVIRONMENT))]
 
 
 def _no_answer(view: View, step: StepRecord) -> list[Explanation]:
-    """If the scheduler of a step is down, return the time since which it has not answered."""
+    """If the scheduler of a step does not answer, return since when."""
     name = adapter_of(view, step)
     message = view.graph.study.unreachable.get(name)
     if message is None or not step.scheduled:

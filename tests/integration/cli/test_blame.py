@@ -79,4 +79,4 @@ def without_time(line):
 
 def test_one_step_of_one_study_is_named(run, study):
     assert "Give one step of one study." in run("blame", study).err
-    assert run("blame", study, "a").err == "maestro-es: 2 steps are called a: a_N.1, a_N.2; name one of them\n"
+    assert run("blame", study, "a").err == "maestro-es: 2 steps match a: a_N.1, a_N.2; name one of them\n"

@@ -78,8 +78,8 @@ def test_an_invocation_is_all_that_one_process_wrote(run, study):
         (row["step"], row["type"]) for row in rows if row["invocation"] == first
     ]
     said = refused(run, study, "--invocation", rows[-1]["seq"])
-    assert f"event {rows[-1]['seq']} begins no invocation; it was written by invocation {first}" in said
-    assert "begins no invocation; the last one is event" in refused(run, study, "--invocation", 1000)
+    assert f"event {rows[-1]['seq']} does not begin an invocation; it was written by invocation {first}" in said
+    assert "does not begin an invocation; the last one is event" in refused(run, study, "--invocation", 1000)
 
 
 def test_an_actor_is_who_started_the_process(run, study):

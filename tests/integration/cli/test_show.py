@@ -105,7 +105,7 @@ def test_a_step_that_there_is_not_is_an_error_in_one_line(run, study):
 
 def test_a_pattern_of_several_steps_is_refused(run, study):
     ran = run("show", study, "a")
-    assert (ran.code, ran.err) == (1, "maestro-es: 2 steps are called a: a_N.1, a_N.2; name one of them\n")
+    assert (ran.code, ran.err) == (1, "maestro-es: 2 steps match a: a_N.1, a_N.2; name one of them\n")
 
 
 def test_no_step_at_all_is_refused(run, study):

@@ -82,7 +82,7 @@ def test_a_step_is_found_by_its_name_or_a_glob_of_it():
 
 
 def test_a_pattern_of_several_steps_is_refused_with_their_names():
-    with pytest.raises(RequestRefused, match="2 steps are called sim: sim_1, sim_2; name one"):
+    with pytest.raises(RequestRefused, match="2 steps match sim: sim_1, sim_2; name one"):
         find_step(family().graph, "sim")
 
 

@@ -90,5 +90,5 @@ def test_what_flux_does_not_get_is_a_warning():
             "Put it in the args of the steps, or in setopt, o, setattr, S, conf."
         ),
         "study.yaml:2: In batch, allocation_args.x is ignored, as in Maestro. Put 'exclusive: true' in the steps.",
-        "study.yaml:3: In study step 'a', memory is ignored. Flux allocates none.",
+        "study.yaml:3: In study step 'a', memory is ignored. Flux does not allocate memory.",
     )
