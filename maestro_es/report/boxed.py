@@ -12,7 +12,7 @@ from typing import NamedTuple
 from maestro_es.report.fitted import fold_cell, narrowed
 from maestro_es.report.table import width
 
-#: The width of the frame for each cell, and once more for the table.
+#: How many columns a frame adds for each cell. The table gets one more.
 FRAME = 3
 
 #: Returns a text in the style of the cell that has this row and column. The row of the header is -1.
@@ -22,7 +22,7 @@ Paint = Callable[[str, int, int], str]
 class _Frame(NamedTuple):
     """The characters of a frame.
 
-    For each of the four horizontal lines: the left end, the line, a crossing and the right end.
+    Each of the three horizontal lines has four characters: the left end, the line, a crossing and the right end.
     """
 
     top: str

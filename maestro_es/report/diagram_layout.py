@@ -131,7 +131,7 @@ def _sort(columns: list[list[_Item]], chains: Mapping[tuple[str, str], Sequence[
 
 
 def _share(row: int, column: Sequence[_Item]) -> float:
-    """Return how far down a row is, from 0 to 1: columns are centred."""
+    """Return how far down a row is, from 0 to 1, because columns are centred."""
     return (row + 0.5) / len(column)
 
 

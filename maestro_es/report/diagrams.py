@@ -29,7 +29,7 @@ def svg(diagram: Diagram) -> str:
 
 def templates() -> Environment:
     """Return the templates of pictures and pages. They escape all values."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - DOT and Mermaid do without it
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - not needed for DOT and Mermaid
 
     return Environment(loader=PackageLoader("maestro_es.report", "page"), autoescape=True, undefined=StrictUndefined)
 
@@ -124,7 +124,7 @@ def _label(node: Node, separator: str, *, of_steps: bool) -> str:
 def _quoted(text: str) -> str:
     """Return a text as a string of DOT. The escapes are the same as in JSON.
 
-    Names stay unique, so they are not cleaned.
+    Names are not cleaned, so that they stay unique.
     """
     return json.dumps(text, ensure_ascii=not text.isprintable())
 

@@ -24,7 +24,7 @@ def fitted(
 ) -> Iterator[str]:
     """Yield the lines of a table that is at most `size` terminal columns wide (None: any width).
 
-    `numbers` are the indices of the columns with numbers, which are aligned on the right.
+    `numbers` holds the indices of the columns with numbers, which are aligned on the right.
     """
     header, *cells = [[clean(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(width, column)) for column in zip(header, *cells, strict=True)]
@@ -44,9 +44,12 @@ def fitted(
 
 
 def hanging(header: Sequence[str], rows: Sequence[Sequence[str]], page: int | None) -> list[str]:
-    """Return a text for each row of aligned columns. If they do not fit the page, it may have several lines.
+    """Return a text for each row of aligned columns.
 
-    A long last cell then continues below itself. If it has little room there, the last cells are below their row.
+    If the columns do not fit the page, a text may have several lines.
+
+    In this case a long last cell continues below itself. If it has little room there, the last cells are below their
+    row.
     """
     lines = columns(header, rows)
     if page is None or max(map(width, lines)) <= page:

@@ -1,9 +1,9 @@
 """Formats a status in Maestro's three layouts: flat, narrow and legacy.
 
-The layouts show the contents of ``status.csv``, as `maestro status` does. In the flat layout, a last column has the
-reasons of failures. In the narrow layout, this is an extra line. Names and values come from study files. They are
-never interpreted as markup, and control characters in them become question marks. `maestro_es.audit.status` finds the
-steps and the reasons.
+The layouts show the contents of ``status.csv``, as `maestro status` does. In the flat layout, an additional last
+column has the reasons for failures. In the narrow layout, an additional line has them. Names and values come from
+study files. Such texts are never interpreted as markup, and control characters in them become question marks.
+`maestro_es.audit.status` finds the steps and the reasons.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from maestro_es.study.status_csv import HEADER, ShownStep, status_cells, status_
 
 #: The width of a table if there is no terminal. It is so large that each step has one line.
 UNLIMITED = 100_000
-
-#: From this number of steps on, the flat layout has plain columns, because rich takes half a millisecond per step.
-_LARGE = 2000
 
 _COLUMNS = HEADER[:-1]  # Maestro shows the parameters in the narrow layout only
 _WHY = "Why"
@@ -45,9 +42,6 @@ _CODES = {
     "magenta": "35",
     "cyan": "36",
 }
-
-#: The width of the flat layout's frame for each cell, and for the whole table.
-_FRAME = 3
 
 _STYLES = {"Step Name": "bold", "Workspace": "blue", "Job ID": "yellow"}
 _STATE_STYLES = {

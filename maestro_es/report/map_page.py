@@ -16,7 +16,7 @@ from maestro_es.report.table import clean, counted, width, wrap
 #: The largest number of rows of a map. If there are more, they are folded.
 _ROWS = 40
 
-#: The widest names of rows, and of columns that are still written above each column.
+#: The widest name of a row, and the widest name of a column that is written above the column.
 _ROW_NAME, _COLUMN_NAME = 24, 10
 
 #: The narrowest column above which a longer name is shortened.
@@ -121,7 +121,7 @@ def _merged(cells: Mapping[tuple[str, str], MapCell], rows: _Range, columns: _Ra
 
 
 def _column_names(corner: str, titles: Sequence[str], wide: int, page: int) -> str:
-    """Return the line with the names of the columns: all that have room, otherwise some."""
+    """Return the line with the names of the columns: all names if they have room, otherwise some of them."""
     if wide >= _SHORTENED or all(width(title) <= wide for title in titles):
         cells = [shortened(title, wide) if width(title) > wide else title for title in titles]
         return f"{corner} {' '.join(' ' * (wide - width(cell)) + cell for cell in cells)}"

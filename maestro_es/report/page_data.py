@@ -1,8 +1,8 @@
 """Writes the story of a study as the data of a page: JSON with columns, compressed, in base64.
 
-Times are differences: `requested` from the attempt before, and the others from the step before in the life of the
-attempt (0: unknown). Names of steps are left out if they consist of the template and the labels. So 100,000 attempts
-take about 0.8 MB. Everything is written in parts, so that it needs little memory.
+Times are differences: `requested` from the attempt before, and the other times from the last known time before them in
+the same attempt (0: unknown). Names of steps are left out if they consist of the template and the labels. So 100,000
+attempts take about 0.8 MB. Everything is written in parts, so that this needs little memory.
 """
 
 from __future__ import annotations
@@ -94,14 +94,14 @@ def _differences(column: Iterable[int]) -> Iterator[int]:
 
 
 def _since(column: Sequence[int], *earlier: Sequence[int]) -> Iterator[int]:
-    """Yield how much later each time is than the first known one of the others (0: it is unknown)."""
+    """Yield how long each time is after the first known time in the `earlier` columns (0: the time is unknown)."""
     for at, value in enumerate(column):
         known = next((times[at] for times in earlier if times[at] != NOTHING), 0)
         yield 0 if value == NOTHING else value - known
 
 
 def _jobs(jobs: Iterable[str]) -> Iterator[int | str]:
-    """Yield the ids of jobs. One that is a number is written as its difference from the last such number."""
+    """Yield the ids of jobs. A numeric id is written as its difference from the last numeric id."""
     before = 0
     for job in jobs:
         if job.isascii() and job.isdigit() and job == str(int(job[:15])):
@@ -112,7 +112,10 @@ def _jobs(jobs: Iterable[str]) -> Iterator[int | str]:
 
 
 def _object(fields: Mapping[str, Any]) -> Iterator[bytes]:
-    """Yield the parts of a JSON object. A value may be an object, a column, or an iterator over the numbers of one."""
+    """Yield the parts of a JSON object.
+
+    A value may be an object, a column, or an iterator over the numbers of a column.
+    """
     separator = b"{"
     for key, value in fields.items():
         yield separator + _encode(key) + b":"
@@ -153,7 +156,7 @@ def _compressed(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _base64(parts: Iterable[bytes]) -> Iterator[str]:
-    """Yield the parts in base64: of each, only groups of three bytes are complete."""
+    """Yield the parts in base64. Bytes that do not fill a group of three are kept for the next part."""
     rest = b""
     for part in parts:
         rest += part

@@ -45,7 +45,7 @@ def in_order(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def worst(counts: Mapping[str, int]) -> str:
-    """Return the kind that needs the most attention of those that have a count."""
+    """Of the kinds that have a count, return the one that needs the most attention."""
     return next((kind for kind in BY_ATTENTION if counts.get(kind)), "to submit")
 
 

@@ -64,7 +64,7 @@ def _text(text: str) -> _Cell:
     return text, text
 
 
-#: The columns, and how each is computed from a step and the present time. Others are the names of parameters.
+#: The columns, and how each is computed from a step and the present time. Any other column is the name of a parameter.
 COLUMNS: dict[str, Callable[[StepRecord, Micros], _Cell]] = {
     "step": lambda step, _: _text(step.name),
     "template": lambda step, _: _text(step.template),

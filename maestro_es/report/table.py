@@ -97,7 +97,7 @@ def wrap(text: str, size: int) -> Iterator[str]:
 
 
 def wrapped(text: str, page: int | None, indent: str = "") -> list[str]:
-    """Return a text in clean lines that fit the page (None: one line). All of them are indented."""
+    """Return a text in clean lines that fit the page (None: one line). All lines are indented."""
     return [f"{indent}{line}" for line in (wrap(clean(text), page - len(indent)) if page else [clean(text)])]
 
 

@@ -10,10 +10,10 @@ from maestro_es.audit.overview import Overview
 from maestro_es.report.glance import overview_lines, shortened
 from maestro_es.report.table import clean, width, wrap
 
-#: The sections of the main page share its lines. A section with entries has at least this number of them.
+#: The sections of the main page share its lines. A section with entries has at least this number of lines.
 _LEAST = 2
 
-#: A section keeps one line in this many, however long the sections before it are.
+#: A section keeps this fraction of the lines (one in `_SHARE`), even if the sections before it are long.
 _SHARE = 6
 
 _GAUGE = 12

@@ -1,4 +1,4 @@
-"""Creates and reads claims: symbolic links in the workspace of a step. Each token has at most one.
+"""Creates and reads claims: symbolic links in the workspace of a step. Each token has at most one claim.
 
 The text of the link names the owner. The link of a runner has the text ``JOB HOST INSTANCE NONCE``. The link of a tick
 has the text ``abandoned``. INSTANCE distinguishes boots and containers of one host. Only this module and ``runner.sh``
@@ -73,7 +73,8 @@ def make_claim(workspace: Path, token: str, job_id: str, host: str, instance: st
     try:
         os.symlink(owner, path)
     except FileExistsError:
-        # A network file system may send the call twice. Then the first one made the link, and the second one fails.
+        # A network file system may send the call twice. In this case the first call makes the link, and the second
+        # fails.
         return os.readlink(path) == owner
     return True
 

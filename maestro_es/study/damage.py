@@ -26,7 +26,7 @@ from maestro_es.study.locks import hold_tick_lock
 def cause_in_a_log() -> DamagedLog | None:
     """Return the damage of a log that this process has opened. The latest log is checked first.
 
-    None if all are intact.
+    None if all these logs are intact.
     """
     return next(filter(None, map(damage, reversed(opened_logs()))), None)
 

@@ -32,7 +32,7 @@ _MEETING = 10.0
 #: The content of the file that is renamed. It is long enough to notice an incomplete file.
 _LINE = b"0123456789" * 500
 
-#: Types of file systems that keep files in memory, and options with which a lock excludes no process of another host.
+#: Types of file systems that keep files in memory, and options with which a lock holds on one host only.
 _IN_MEMORY = ("tmpfs", "ramfs")
 _LOCAL_LOCKS = ("nolock", "local_lock=all", "local_lock=posix", "localflock", "nobrl")
 
@@ -151,7 +151,7 @@ def _rename(number: str) -> bool:
 
 
 def _append_locked(name: str, lock: Callable[[int, int], None]) -> None:
-    """Add a byte to a file, at the end that was read before. Two processes at once would write to the same place."""
+    """Read where a file ends, and add a byte there. Two processes at once would write to the same place."""
     handle = os.open(name, os.O_RDWR | os.O_CREAT)
     try:
         lock(handle, fcntl.LOCK_EX)

@@ -71,7 +71,7 @@ def identity(host: Host, driver: Driver) -> InvocationStarted:
     )
 
 
-#: How the path ends by which cron and runners start maestro-es; see `maestro_es.import_path.own_command`.
+#: How the path ends with which cron and runners start maestro-es; see `maestro_es.import_path.own_command`.
 _OUR_MAIN = ("maestro_es", "__main__.py")
 
 
@@ -142,7 +142,10 @@ class Runtime(msgspec.Struct, frozen=True):
 
     @property
     def brief(self) -> bool:
-        """Whether the job around this process ends with the tick, and with it all local steps that it starts."""
+        """Whether the job that contains this process ends with the tick.
+
+        Local steps of the tick would end with the job.
+        """
         return self.driver is Driver.SCRONTAB
 
 

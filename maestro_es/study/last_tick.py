@@ -40,8 +40,8 @@ class Note(NamedTuple):
 
 #: The number of bytes of a digest: SHA-256.
 _DIGEST = 32
-#: After a ``status.csv`` with more bytes than the first number, the next one is written no sooner than its size
-#: divided by the second number, in seconds. It takes half a millisecond to write a megabyte.
+#: If ``status.csv`` has more than `_LARGE` bytes, it is written again only after its size divided by
+#: `_BYTES_A_SECOND`, in seconds. Writing a megabyte takes half a millisecond.
 _LARGE, _BYTES_A_SECOND = 5_000_000, 10_000_000
 #: The longest possible name of a host, and of a driver.
 _HOST, _DRIVER = 255, 16
@@ -72,8 +72,8 @@ def check(study_dir: StudyDir, log: StudyLog) -> None:
     if noted and not log.holds(noted.seq, noted.digest) and not _was_corrected(log, noted.digest):
         raise StudyError(
             f"{study_dir.log}: an older copy was put in its place: it lacks event {noted.seq}, which the last tick "
-            "has seen, so steps would run twice; 'maestro-es export -o FILE' it, move it away, and 'maestro-es "
-            f"recover {study_dir.root} --from FILE' finds out what has happened since"
+            "has seen, so steps would run twice; save it with 'maestro-es export -o FILE', move it away, and "
+            f"'maestro-es recover {study_dir.root} --from FILE' finds out what has happened since"
         )
 
 
@@ -83,10 +83,11 @@ def is_shown(study_dir: StudyDir, noted: Note | None, head: Head) -> bool:
 
 
 def puts_off(study_dir: StudyDir, study_record: StudyRecord, now: Micros) -> bool:
-    """Return whether a tick leaves ``status.csv`` to a later one although it is older than the log.
+    """Return whether a tick leaves ``status.csv`` to a later tick, although the file is older than the log.
 
-    Only the tick that completes a cascade writes it. If ticks follow each other closely, a large file is written so
-    seldom that writing takes about a hundredth of the time. The file of a study that has ended is always written.
+    Of the ticks of a cascade, only the last one writes the file. If ticks follow each other closely, a large file is
+    written so seldom that writing takes about a hundredth of the time. The file of a study that has ended is always
+    written.
     """
     if study_record.cascading:
         return True

@@ -49,7 +49,10 @@ class StudyDir:
         return self.state / f"{file_names.ENVIRONMENT}{digest[:16]}"
 
     def mark_of(self, study_id: str) -> Path:
-        """Return the file that identifies the study to its jobs. Its tokens begin with the same part of the id."""
+        """Return the file that identifies the study to its jobs.
+
+        Its name and the study's tokens share a part of the id.
+        """
         return self.state / f"{file_names.STUDY}{study_part(study_id)}"
 
     def path(self, recorded: str) -> Path:
@@ -67,7 +70,7 @@ class StudyDir:
             return None
 
     def note_tick(self, at: Micros) -> None:
-        """Record the time of a tick. It comes from the clock of this host, not from that of its file system."""
+        """Record the time of a tick. It comes from the clock of this host, not from the clock of the file system."""
         self.last_tick.touch(0o600)
         os.utime(self.last_tick, ns=(at * 1000, at * 1000))
 
@@ -121,7 +124,7 @@ def has_log(folder: Path, *, unseen: bool = True) -> bool:
 def find_study(start: Path) -> Path:
     """Return the study directory that contains a path, that is, the nearest parent with a log.
 
-    Otherwise return the path.
+    If there is no such directory, return the path.
     """
     for folder in (start, *start.parents):
         if has_log(folder, unseen=False):

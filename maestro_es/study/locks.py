@@ -1,6 +1,6 @@
 """Locks of a study. The tick lock avoids needless queries.
 
-Safety does not depend on it, but on the log's expected seq.
+Safety does not depend on this lock, but on the log's expected seq.
 
 The lock is always a hard lock (flock). With a soft lock, a holder that is killed on another host would block every
 other process for ever.
@@ -42,7 +42,7 @@ def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
 
 
 def hold_tick_lock(study_dir: StudyDir, seconds: float = 0) -> contextlib.AbstractContextManager[bool]:
-    """Hold the tick lock of a study, to run or to prevent a tick. `seconds` and errors are those of `hold`.
+    """Hold the tick lock of a study, to run or to prevent a tick. `seconds` and errors are as for `hold`.
 
     Cron's tick does not wait for the lock, because the holder does the same work.
     """
@@ -84,8 +84,8 @@ def _wait(path: Path, seconds: float, stack: contextlib.ExitStack) -> bool:
 def hold_while_there(path: Path) -> Iterator[bool]:
     """Hold a lock file that exists only while it is held. Yield whether it was free.
 
-    The previous holder may remove the file after this process has opened it. Then the lock has no effect, so the file
-    is created again. StudyError if the file system has no locks, OSError if the file can't be opened.
+    The previous holder may remove the file after this process has opened it. In this case the lock has no effect, so
+    the file is created again. StudyError if the file system has no locks, OSError if the file can't be opened.
     """
     while True:
         with contextlib.ExitStack() as stack:
@@ -162,7 +162,7 @@ def _is_at(handle: int, path: Path) -> bool:
 def waiting(study_dir: StudyDir, host: str) -> Iterator[bool]:
     """Be the only process that waits for the next tick. Yield False if another process already waits.
 
-    The file `waiting` tells runners that a process waits. Then they need not request a tick.
+    The file `waiting` tells runners that a process waits, so that they need not request a tick.
     """
     with hold(study_dir.waiter_lock) as first:
         if first:

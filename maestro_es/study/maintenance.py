@@ -1,6 +1,6 @@
 """Creates and repairs files of a study directory at each tick: ``.maestro-es``, and the copies of the study file.
 
-``.maestro-es`` contains the inbox, the runner, and the command by which a runner asks for a tick. The runner is
+``.maestro-es`` contains the inbox, the runner, and the command with which a runner requests a tick. The runner is
 replaced if its version differs, because the study may be older than the installation. A file that users may change is
 written again only if it is missing, or empty after a power cut.
 

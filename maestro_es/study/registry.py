@@ -64,7 +64,7 @@ def cron_noted(host: str) -> tuple[Micros, bool] | None:
 
     None if there is no note.
 
-    The time is that of cron's last tick or, before the first tick, of the installation. OSError if the note can't be
+    It is the time of cron's last tick or, before the first tick, of the installation. OSError if the note can't be
     read.
     """
     note = cron_note(host)
@@ -137,7 +137,7 @@ def forget(study_id: str) -> None:
 def registered() -> dict[str, Path]:
     """Return the directories of all studies by their id, in the order in which they were registered.
 
-    If an entry can't be read, its own path is returned instead of a directory. It does not hide other entries.
+    If an entry can't be read, its own path is returned instead of a directory. Such an entry does not hide others.
     """
     try:
         entries = [entry for entry in os.scandir(folder()) if not entry.name.startswith(".")]

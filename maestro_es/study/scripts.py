@@ -45,7 +45,7 @@ def write_new(path: Path, text: str) -> bool:
 
 
 def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
-    """Return whether a script exists, has another text, and its digest is not in `ours`. Then a user has edited it."""
+    """Return whether a user has edited a script: it exists, has another text, and its digest is not in `ours`."""
     try:
         content = files.read(path)
     except FileNotFoundError:

@@ -49,9 +49,10 @@ class Session:
     A caller that has already opened the log, or a copy of it for a preview, passes it as `log`.
 
     Ticks add lines for the user: `remarks` need attention, and `notices` do not. If the scheduler did not answer a
-    query of the last tick, `last_error` is the error. If `leaving`, the job around this process is about to end: ticks
-    start no step, and a stopped local step does not count towards its limit. `usages` is what local steps have used,
-    until the next tick. If steps run in the job around this process, `allocation` returns what this job has.
+    query of the last tick, `last_error` is the error. If `leaving`, the job that contains this process is about to
+    end: ticks start no step, and a stopped local step does not count towards its limit. `usages` holds the usage of
+    local steps until the next tick. If steps run inside the job that contains this process, `allocation` returns the
+    resources of this job.
     """
 
     def __init__(self, root: Path, runtime: Runtime | None = None, log: StudyLog | None = None) -> None:
@@ -72,7 +73,7 @@ class Session:
 
     @classmethod
     def ours(cls, root: Path, runtime: Runtime | None = None) -> Session:
-        """Open a study that only this user can change. NotOurs if others can. Then the log is not opened."""
+        """Open a study that only this user can change. If others can, raise NotOurs and don't open the log."""
         StudyDir(root).check_owner()
         return cls(root, runtime)
 
@@ -159,7 +160,7 @@ class Session:
 
         If very many steps depend on them, later ticks end some of these.
 
-        StudyCopied if this is a copy of a study that still exists. Then nothing is recorded.
+        If this is a copy of a study that still exists, raise StudyCopied and record nothing.
         """
         relocation(self.dir, self.graph)
         self.log.record(new_events)
@@ -185,7 +186,7 @@ def relocation(study_dir: StudyDir, graph: Graph) -> list[NewEvent]:
         return []
     if study_id_at(Path(before)) == graph.study.study_id:
         raise StudyCopied(
-            f"{root}: a copy of {before}, whose log is still there; work on that one, or move it away first"
+            f"{root}: a copy of {before}, whose log is still there; work on the original, or move it away first"
         )
     return [(None, e.StudyRelocated(before=before, after=root))]
 

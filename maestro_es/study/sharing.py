@@ -1,8 +1,8 @@
 """Sets the permissions of a study: only its owner may read it or, with ``--group-read``, its group too.
 
 Study directory, workspaces and scripts have the permissions of the user's umask. The log and ``.maestro-es`` are
-private, because their content is trusted and executed. Commands that read a study need both. So the modes of these
-files alone decide whether the group may read the study.
+private, because their content is trusted and executed. Commands that read a study need both, so the modes of these two
+alone decide whether the group may read the study.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def group_of(study_dir: StudyDir) -> str:
 def let_group_read(study_dir: StudyDir, *, allowed: bool) -> bool:
     """Allow or forbid the group to read the study. Return whether anything changed.
 
-    If this is allowed, the group may also enter the study directory. This permission stays if it is forbidden later.
-    OSError if the modes can't be changed.
+    If reading is allowed, the group may also enter the study directory. It may still do so if reading is forbidden
+    later. OSError if the modes can't be changed.
     """
     before = group_reads(study_dir)
     if allowed:

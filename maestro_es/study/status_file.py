@@ -79,8 +79,8 @@ def write_steps(study_dir: StudyDir, steps: Iterable[StepRecord], now: Micros) -
 def write_status(study_dir: StudyDir, log: StudyLog, now: Micros, host: Host) -> None:
     """Write the table, unless only the run times of running steps would change.
 
-    The lock comes before the snapshot of the log. Otherwise a reader that holds the lock would keep writers of the log
-    waiting.
+    The lock is taken before the snapshot of the log. Otherwise a reader that holds the lock would keep writers of the
+    log waiting.
     """
     with _lock(study_dir), log.snapshot() as connection, contextlib.ExitStack() as stack:
         head = event_log.head(connection)
@@ -106,10 +106,10 @@ def forget_lines(study_dir: StudyDir) -> None:
 def _lock(study_dir: StudyDir) -> Iterator[None]:
     """Hold Maestro's lock of the file.
 
-    Readers hold the lock for a short time. If they do not release it in time, this continues without the lock.
+    Readers hold the lock for a short time. If they do not release it in time, the caller continues without the lock.
     """
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(PermissionError):  # the lock file may be that of another member of the group
+        with contextlib.suppress(PermissionError):  # the lock file may belong to another member of the group
             stack.enter_context(hold(study_dir.status_lock, _LOCK_SECONDS))
         yield
 
@@ -176,7 +176,7 @@ class _Table:
 
 
 def _changes(note: _Note, rows: Iterable[StatusRow]) -> Iterator[tuple[int, _Change]]:
-    """Yield all blocks in order, each with those of these steps that belong to it."""
+    """Yield all blocks in order, each with the rows that belong to it."""
     by_block: dict[int, list[StatusRow]] = {block: [] for block, _ in note.blocks}
     for row in rows:
         by_block.setdefault(row.row // _BLOCK, []).append(row)
@@ -219,7 +219,7 @@ def _is_of_use(note: _Note, log: StudyLog, head: Head, host: Host) -> bool:
 
 
 def _open_noted(study_dir: StudyDir, stack: contextlib.ExitStack, note: _Note) -> int | None:
-    """Open the file. Return None if it is not the file of the note."""
+    """Open the file. Return None if it is not the file that the note describes."""
     try:
         old = os.open(study_dir.status_csv, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:

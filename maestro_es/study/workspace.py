@@ -240,7 +240,7 @@ def _kept(path: Path, content: bytes) -> bytes | None:
 def _uses_tmp(graph: Graph, step: StepRecord) -> bool:
     """Return whether a step has its scripts in the temporary directory.
 
-    A job can't, because its node may not have that directory.
+    A scheduled step can't, because the node of its job may not have that directory.
     """
     settings = graph.study.settings
     return settings.use_tmp and (settings.dry_run or not step.scheduled)

@@ -1,4 +1,4 @@
-"""Turns a Maestro YAML study into events. `plan.plan_study` is the only entry, and uses the modules in this order.
+"""Turns a Maestro YAML study into events. The only entry point, `plan.plan_study`, uses the modules in this order.
 
 ::
 

@@ -17,11 +17,11 @@ from maestro_es.study_file.findings import Findings, did_you_mean, shown
 from maestro_es.study_file.scalars import warn_of_scalars
 from maestro_es.study_file.validation import study_schema
 
-#: Keys whose values must fit on one line of a script's header. In a local study, only the shell is read.
+#: Keys whose values must fit on one line of a script's header. In a local study, only `shell` is read.
 _ON_ONE_LINE = ("shell", "host", "bank", "queue", "reservation", "qos", "nodes", "procs", "gpus")
 
 _TOP_LEVEL = ("description", "env", "batch", "study", "global.parameters")
-#: The blocks to which keys belong that users often write at the top level.
+#: Keys that users often write at the top level, by the blocks to which they belong.
 _HOMES = {
     "env": ("variables", "labels", "sources", "dependencies"),
     "batch": ("type", "shell", "host", "bank", "queue", "reservation", "qos"),
@@ -178,7 +178,7 @@ def _check_lines(document: Document, keys: Sequence[str], batch: dict[str, Any],
 
 
 def _check_options(document: Document, facts: SchedulerFacts, batch: dict[str, Any], findings: Findings) -> None:
-    """Report options that can't be passed to the scheduler, and warn of those that are ignored."""
+    """Report options that can't be passed to the scheduler."""
     args = batch.get("args")
     if args and facts.name != "local" and not isinstance(args, dict):
         remedy = "Write a mapping of options to values, with null for an option that takes none."

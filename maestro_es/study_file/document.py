@@ -78,7 +78,7 @@ class Document:
         return self._made_root
 
     def line(self, *path: str | int) -> int:
-        """Return the line of the key or list item at `path`, or of the innermost part of it that exists."""
+        """Return the line of the key or list item at `path`, or of the longest part of `path` that exists."""
         if self._loaded is not None:
             lines = self._loaded.lines
             depth = next((depth for depth in range(len(path), 0, -1) if path[:depth] in lines), 0)
@@ -93,7 +93,7 @@ class Document:
         return line
 
     def with_data(self, data: Any) -> Document:  # noqa: ANN401 - likewise
-        """Return the same text with other data."""
+        """Return a document with the same text and other data."""
         return Document(data, text=self._text, root=self._made_root, loaded=self._loaded)
 
     def changed(self, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], WrittenScalar]]:
@@ -119,7 +119,7 @@ class Document:
 
 
 def read_file(file: Path) -> bytes:
-    """Return the content of a study file. SpecError if it is too large for a study file. A device would never end."""
+    """Return the content of a study file. SpecError if it is too large: reading a device would never end."""
     with file.open("rb") as opened:
         content = opened.read(LARGEST + 1)
     if len(content) > LARGEST:
@@ -219,7 +219,7 @@ def _child(node: Node | None, part: str | int) -> tuple[int, Node] | None:
 
 
 def _check_nodes(root: Node, findings: Findings) -> bool:
-    """Check every key once. Return whether the data can be constructed. Then all its keys are strings."""
+    """Check every key once. Return whether the data can be constructed. If so, all its keys are strings."""
     sizes: dict[int, int] = {}
     within: set[int] = set()
     sound, stack = True, [(root, False)]

@@ -82,8 +82,8 @@ def _instances(
 def rows(expansion: Expansion) -> Sequence[int]:
     """Return the line of each instance in ``status.csv``, from 1. Maestro walks the graph breadth-first.
 
-    All instances of a template are parents of the instances that funnel it. When the walk meets the first of these
-    parents, it adds all instances that funnel it. So each funnel is followed once.
+    All instances of a template are parents of the instances that depend on it by a funnel. When the walk meets the
+    first of these parents, it adds all dependent instances. So each funnel is followed once.
     """
     starts, children = _edges(expansion)
     funnels = _funnels(expansion)
@@ -126,7 +126,7 @@ def _pairs(expansion: Expansion) -> Iterator[tuple[int, int]]:
 
 
 def _funnels(expansion: Expansion) -> dict[str, list[int]]:
-    """Return the instances that funnel each template, in ascending order."""
+    """Return the instances that depend on each template by a funnel, in ascending order."""
     funnels: dict[str, list[int]] = {}
     for instances in expansion.templates.values():
         for template in instances.template.funnels:

@@ -1,4 +1,6 @@
-"""Collects the problems and the warnings about a study file. A problem prevents the study, and a warning does not.
+"""Collects the problems and the warnings about a study file.
+
+A file with a problem is refused, and a file with warnings is not.
 
 Other modules, such as `checks` and `placeholders`, decide what is a problem.
 """

@@ -92,7 +92,7 @@ def group(parameters: Parameters, used: frozenset[str]) -> Grouping:
 
 
 def labels_of(parameters: Parameters, keys: Sequence[str]) -> Iterator[str]:
-    """For each combination, yield the labels of these parameters in the form that the names of instances have."""
+    """For each combination, yield the labels of these parameters as they appear in the names of instances."""
     columns = ([param.label for param in parameters.columns[key]] for key in keys)
     return map(".".join, zip(*columns, strict=True))
 
@@ -104,8 +104,8 @@ def _length(param: Param) -> int:
 class Instances:
     """The instances of one template. `first` is the number of the first one, and the others follow.
 
-    `parents` are the instances of the template's parents. `sources` are the instances of the steps whose workspaces
-    the template names.
+    `parents` holds the instances of the template's parents. `sources` holds the instances of the steps whose
+    workspaces the template names.
     """
 
     def __init__(  # noqa: PLR0913 - what instances depend on
@@ -241,8 +241,8 @@ def samples(instances: Instances) -> Iterable[int]:
     All others can only have the same problems. A scheduler may refuse a resource, a walltime or a launcher. So for
     each combination of their values, one instance is checked. In the other lines of a script, a value does not matter
     if it is inert: not empty, and without characters that have a meaning for a shell, a launcher or a scheduler. If
-    all values are inert, the first instance is checked, and the one with the longest values. Otherwise all are
-    checked.
+    all values are inert, the first instance and the instance with the longest values are checked. Otherwise all
+    instances are checked.
     """
     run = instances.template.run
     decisive = [value for key, value in run.items() if key not in _LINES]

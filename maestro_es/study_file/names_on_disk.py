@@ -56,7 +56,7 @@ def _to_compare(expansion: Expansion, taken: Sequence[str], extension: str, *, h
 
 
 def _in_one_directory(expansion: Expansion) -> Iterator[str]:
-    """Yield the templates that have the same directory as another one."""
+    """Yield the templates that have the same directory as another template."""
     first: dict[str, str] = {}
     for template in expansion.templates:
         other = first.setdefault(render.workspace(template), template)
@@ -65,7 +65,7 @@ def _in_one_directory(expansion: Expansion) -> Iterator[str]:
 
 
 def _alike(expansion: Expansion) -> Iterator[str]:
-    """Yield the templates whose instances could have the same names as those of another, such as a_b and a."""
+    """Yield the templates whose instances could have the same names as those of another template (a_b and a)."""
     with_labels = {name for name, instances in expansion.templates.items() if instances.grouping}
     for template in expansion.templates if with_labels else ():
         for index, character in enumerate(template):

@@ -18,7 +18,8 @@ KeyPath = tuple[str | int, ...]
 #: More nodes or processes than any launcher requests.
 _NO_LIMIT = 1_000_000
 
-#: Substitutes for faulty and missing values of a step. `None` in the dependencies stands for more unknown ones.
+#: Substitutes for faulty and missing values of a step. `None` in the dependencies stands for further, unknown
+#: dependencies.
 _STAND_INS: dict[str | int, Any] = {
     "cmd": ":",
     "run": {"cmd": ":"},
@@ -30,7 +31,7 @@ _STAND_INS: dict[str | int, Any] = {
 
 
 def without_faults(document: Document, faults: Iterable[KeyPath]) -> Document:
-    """Return the document without the values at `faults`, or with substitutes. All other values keep their paths.
+    """Return the document with the values at `faults` removed or replaced. All other values keep their paths.
 
     Afterwards every step has a name, a description and commands.
     """

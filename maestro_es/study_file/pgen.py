@@ -4,7 +4,7 @@ Such files contain ``from maestrowf.datastructures.core import ParameterGenerato
 its class. Otherwise they get the class of maestro-es under that name, but only while they run (`maestro_at_hand`). The
 returned object is read through public attributes.
 
-`pgen_environment` decides how changes of the environment by a generator are applied.
+`pgen_environment` decides how a generator's changes to the environment are applied.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _report_missing(module: str, error: BaseException, file: str, line: int, fin
 def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - whatever the user's code returns
     """Return the parameters of a generator object.
 
-    Its class is that of maestro-es or Maestro, or derived from one of them.
+    Its class comes from maestro-es or Maestro, or is derived from such a class.
     """
     if not all(hasattr(made, name) for name in ("parameters", "labels", "names")):
         message = f"{_ENTRY} returned {type(made).__name__}, not a ParameterGenerator"

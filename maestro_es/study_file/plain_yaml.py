@@ -152,7 +152,7 @@ class _Builder:
             self._note(event)
 
     def _put(self, value: Any) -> None:  # noqa: ANN401 - YAML holds anything
-        """Add a complete value to the container in which it is."""
+        """Add a complete value to the container that it belongs to."""
         inner = self._inner
         if inner is None:
             self.loaded.data = value

@@ -118,7 +118,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
 
     `output` is the study's directory. Without it, the path consists of the variable OUTPUT_PATH (or the current
     directory), the study's name and `timestamp`. If `reserve` is given, it receives this path without the time, and
-    returns the directory, the same for each call.
+    returns the directory. Each call must return the same directory.
 
     `pgen` is a file that creates the parameters from `pargs`. At the end, `check` examines the plan, and adds problems
     and warnings. The plan of a faulty file contains only the usable parts (see `partial`), and is only checked.
@@ -168,7 +168,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
 
 
 def acquire(plan: StudyPlan, run: dependencies.Run, tell: Callable[[str], None] = lambda _: None) -> None:
-    """Clone the repositories on which the study depends, and then check the paths. Its directory must exist.
+    """Clone the repositories on which the study depends, and then check the paths. The study's directory must exist.
 
     `run` runs an argument list. `tell` gets a line before each operation that may take long. SpecError lists all
     dependencies that could not be acquired.
@@ -184,7 +184,7 @@ def acquire(plan: StudyPlan, run: dependencies.Run, tell: Callable[[str], None] 
 def _generated(
     read: StudyFile, directory: str, pgen: Path, arguments: Mapping[str, str], findings: Findings
 ) -> tuple[Parameters | None, StudyFile]:
-    """Return the parameters of a generator, and the study file with the generator's changes of the environment.
+    """Return the parameters of a generator, and the study file with the generator's changes to the environment.
 
     The parameters are None if the generator fails, or can't be called because the environment has problems.
     """

@@ -57,8 +57,8 @@ FROM_FILE = StudyContext()
 class StudyFile:
     """A study file with its environment. `document` is the file without its faulty parts.
 
-    `roots` are its SPECROOT and the directory at which relative paths start. `names` are all names that env declares,
-    including those without a value.
+    `roots` holds its SPECROOT and the directory at which relative paths start. `names` holds all names that env
+    declares, including those without a value.
     """
 
     text: str
@@ -85,7 +85,7 @@ class StudyFile:
 class CheckedStudy:
     """A study file that has been checked but not expanded. `unclear` holds the steps with unknown values.
 
-    `facts` describe the scheduler. They are None if the batch block has an unknown type.
+    `facts` describes the scheduler, and is None if the batch block has an unknown type.
     """
 
     text: str

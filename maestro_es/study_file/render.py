@@ -50,8 +50,8 @@ def render(
 ) -> RenderedStep:
     """Return the description and the ``run`` block of an instance. `root` is the study's absolute directory.
 
-    `params`, `workspace` and `workspaces` are those of its `StepRecord`. Workspaces are relative to `root`, or
-    absolute if they are outside.
+    `params`, `workspace` and `workspaces` come from its `StepRecord`. Workspaces are relative to `root`, or absolute
+    if they are outside.
     """
 
     def change(text: str) -> str:
@@ -95,7 +95,7 @@ def is_plain(name: str) -> bool:
 
 
 def workspace(*parts: str) -> str:
-    """Return the directory of a step or of one of its instances, relative to the study's."""
+    """Return the directory of a step or of one of its instances, relative to the study directory."""
     return "/".join(safe(part) for part in parts)
 
 

@@ -126,7 +126,7 @@ class StudyEnvironment:
         return self._is_set_up
 
     def add(self, item: EnvObject) -> None:
-        """Add an item. Its class is one of maestro-es or Maestro. ValueError if an item of that name exists."""
+        """Add an item. Its class may come from maestro-es or Maestro. ValueError if an item with this name exists."""
         entry: Any = item
         if hasattr(entry, "source") and not hasattr(entry, "name"):
             self.sources.append(entry)

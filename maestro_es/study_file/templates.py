@@ -34,7 +34,7 @@ _FUNNEL = re.compile(r"_\*|\*")
 class Template:
     """A declared step. `dependencies` holds the steps for which it waits, in the order of their declaration.
 
-    Each is one of the `parents` or of the `funnels`. The step shares parameters with a parent, and waits for all
+    Each of these is also in `parents` or in `funnels`. The step shares parameters with a parent, and waits for all
     instances of a funnel.
 
     `references` holds the steps whose workspaces it names in ``cmd`` or ``restart``. The step gets their parameters,
@@ -51,7 +51,7 @@ class Template:
     references: tuple[str, ...] = ()
     #: The index of the step in the study file, from 0.
     index: int = 0
-    #: Whether invalid dependencies were left out, or the name is not unique. Then not all steps before it are known.
+    #: Whether invalid dependencies were left out, or the name is not unique. If so, some steps before it are unknown.
     incomplete: bool = False
 
     def event(self) -> StepTemplateAdded:
@@ -153,8 +153,8 @@ def _without(template: Template, names: Collection[str]) -> Template:
 def processing_order(templates: Mapping[str, Template]) -> list[Template]:
     """Return the templates in Maestro's order, parents before children. Steps are launched in the same order.
 
-    It is the reverse postorder of a depth-first walk. So the last declared of several siblings comes first. The
-    dependencies must be known and free of cycles.
+    Maestro's order is the reverse postorder of a depth-first walk. So of several siblings, the one that was declared
+    last comes first. The dependencies must be known and free of cycles.
     """
     children: dict[str, list[str]] = {name: [] for name in templates}
     starts: list[str] = []

@@ -71,7 +71,7 @@ def _errors(data: Any) -> Iterator[tuple[list[str | int], ValidationError]]:  # 
 
 
 def _shape(step: Any, known: dict[str, Any]) -> object:  # noqa: ANN401 - YAML holds anything
-    """Return what the schema distinguishes in a step. In many places, any non-empty text will do."""
+    """Return what the schema can distinguish in a step. In many places, it accepts any non-empty text."""
     run = step.get("run") if isinstance(step, dict) else None
     if not isinstance(run, dict):
         return repr(step)

@@ -1,5 +1,5 @@
 // The data of the page: steps, attempts and events in typed arrays, and the states at a moment.
-// Times are milliseconds since the first event. A number of -1 stands for nothing.
+// Times are milliseconds since the first event. -1 means that there is no value.
 
 const WHAT = { added: 0, requested: 1, submitted: 2, started: 3, ended: 4, note: 5 };
 const TYPES = ["StepAdded", "SubmissionRequested", "JobSubmitted", "JobStarted"];
@@ -24,7 +24,7 @@ function summed(differences) {
   return sums;
 }
 
-// Times that the data has relative to the first known one of the earlier times; 0 stands for unknown.
+// Times that the data has relative to the first known one of the earlier times; 0 means unknown.
 function after(waits, ...earlier) {
   const times = new Float64Array(waits.length).fill(-1);
   for (let at = 0; at < times.length; at++) {
