@@ -155,7 +155,7 @@ class Adapter(Protocol):
         """Return the script's first lines, without a newline at the end."""
 
     def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
-        """Return the first lines for a second try, if the scheduler has refused those of `header`.
+        """Return the first lines for a second try, if the scheduler has refused the lines of `header`.
 
         They may be the same.
         """
@@ -276,10 +276,10 @@ class SubmitsArrays(Protocol):
 
 @runtime_checkable
 class SubmitsTogether(Protocol):
-    """An adapter that can also submit several attempts with one command. Each of them gets a job of its own."""
+    """An adapter that can also submit several attempts with one command. Each attempt gets a separate job."""
 
     def submit_together(self, jobs: Mapping[int, Job]) -> dict[int, Outcome] | SubmittingArray:
-        """Submit these jobs, or begin to submit them. Each has an outcome of its own.
+        """Submit these jobs, or begin to submit them. Each job has a separate outcome.
 
         A job without an outcome was not sent, and needs a command of its own.
         A scheduler's answer never raises an error.
@@ -288,10 +288,10 @@ class SubmitsTogether(Protocol):
 
 @runtime_checkable
 class RunsInside(Protocol):
-    """An adapter that can run jobs inside the job around this process, without submitting them."""
+    """An adapter that can run jobs inside the job that contains this process, without submitting them."""
 
     def enter(self, margin: float) -> None:
-        """From now on, jobs with a placement are started in the job around this process.
+        """From now on, jobs with a placement are started in the job that contains this process.
 
         The job counts as over `margin` seconds before its end. RequestRefused if this process is not in a job of this
         scheduler.

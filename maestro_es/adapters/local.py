@@ -75,7 +75,7 @@ def ask_host(
     if not seen.instance or (boot := boot_of(seen.instance)) == host.boot_id:
         return seen
     if seen.job_id and process.is_running(int(seen.job_id), step.token):
-        return None  # a container of this host, with another boot id
+        return None  # the step runs in a container of this host, which has another boot id
     ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
     return seen if was_rebooted(study_record, boot, ours) else None
 

@@ -172,7 +172,7 @@ def open_files(pid: int) -> list[str]:
             try:
                 paths.append(os.readlink(f"{path}/{entry}"))
             except FileNotFoundError:
-                continue  # it has closed that file
+                continue  # the process has closed this file
     except OSError as error:
         if error.errno not in (*_GONE, *_DENIED):
             raise _no_answer(path, error) from None

@@ -57,7 +57,7 @@ def _decisions(log: StudyLog, step: StepRecord) -> Iterator[e.Recorded]:
     yield from (recorded for recorded in events if isinstance(recorded.event, _OF_STEP))
     last = events[-1].seq if step.phase is Phase.DONE else log.head.seq
     changes = sorted(log.study_events(e.EnvironmentRecorded, last), key=lambda recorded: recorded.seq)
-    yield from changes[1:]  # the first one is a part of the creation
+    yield from changes[1:]  # the first change is a part of the creation
     for kind in _OF_STUDY:
         for recorded in log.study_events(kind, last):
             if not isinstance(recorded.event, e.CancelRequested) or _means(recorded.event, step):

@@ -248,7 +248,7 @@ class Chronicle:
 
 
 _ADD: dict[type[e.Event], Callable[[Chronicle, Any, int, int, int], None]] = {
-    e.StepAdded: Chronicle._add_step,  # noqa: SLF001 - a table of its methods
+    e.StepAdded: Chronicle._add_step,  # noqa: SLF001 - methods of the class above
     e.ConnectionAdded: Chronicle._connect,  # noqa: SLF001 - likewise
     e.ConnectionRemoved: Chronicle._disconnect,  # noqa: SLF001 - likewise
     e.SubmissionRequested: Chronicle._request,  # noqa: SLF001 - likewise

@@ -47,7 +47,7 @@ WORDS: dict[type[e.Event], str] = {
     e.LogRecovered: "log recovered",
     e.StepImported: "taken over",
     e.StepRecovered: "recovered",
-    e.SubmissionRequested: "resubmitted",  # if its kind is a resubmission
+    e.SubmissionRequested: "resubmitted",  # if the kind of the request is a resubmission
     e.JobSubmitted: "submitted",
     e.ScriptSetAside: "edited script set aside",
     e.SubmissionRejected: "refused",

@@ -17,7 +17,7 @@ from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, UNWATCHED, Cause, S
 NAMED = 5
 
 
-def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: C901, PLR0912, PLR0915 - one case an event
+def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: C901, PLR0912, PLR0915 - one case for each event
     """Return a sentence about an event. `name_of` returns the name of the step with a number."""
     match event:  # the most frequent events come first, as the cases are tried in order
         case e.StepAdded():

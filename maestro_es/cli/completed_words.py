@@ -20,7 +20,7 @@ _STEPS = 1000
 def studies_and_steps(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
     """Return the studies and steps that begin with `word`.
 
-    The steps are those of the study that the line already names, or of the study that contains the current directory.
+    The steps come from the study that the line already names, or from the study that contains the current directory.
     """
     earlier = [str(value) for value in context.params.get(parameter.name or "") or ()]
     return [*studies(context, parameter, word), *map(CompletionItem, _steps(earlier, word))]

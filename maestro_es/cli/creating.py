@@ -44,7 +44,7 @@ def removing_if_ended() -> Iterator[None]:
 
 def _end(number: int, _: FrameType | None) -> None:
     for each in _ENDING:
-        signal.signal(each, signal.SIG_IGN)  # the first one is enough, and nothing may interrupt the removal
+        signal.signal(each, signal.SIG_IGN)  # one signal is enough, and nothing may interrupt the removal
     raise SystemExit(128 + number)
 
 

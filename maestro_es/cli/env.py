@@ -43,7 +43,7 @@ from maestro_es.study.environment_file import differences, show_limit
 @reason_option
 @at_option
 @json_option
-def command(  # noqa: PLR0913 - the options for changes, and those for output
+def command(  # noqa: PLR0913 - options for changes and for output
     study: Path | None,
     assigned: tuple[str, ...],
     unset: tuple[str, ...],

@@ -88,7 +88,7 @@ class EventOutput:
     def _row(self, entry: Entry) -> list[str]:
         recorded = entry.recorded
         second = time_of(recorded) // 1_000_000
-        if second != self._second:  # events that follow each other often have the same second
+        if second != self._second:  # consecutive events often have the same second
             self._second, self._time = second, show_time(second * 1_000_000, utc=self.utc)
         return [str(recorded.seq), self._time, entry.step, entry.type, entry.by, entry.sentence]
 

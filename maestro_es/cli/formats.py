@@ -36,7 +36,7 @@ def format_options(csv_help: str, json_help: str, nl_help: str, *, json: Format)
 
     def add(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
         @functools.wraps(command)
-        def call(*arguments: Any, form: str | None, **others: Any) -> Any:  # noqa: ANN401 - the command's
+        def call(*arguments: Any, form: str | None, **others: Any) -> Any:  # noqa: ANN401 - the arguments of the command
             return command(*arguments, form=Format(form or Format.TABLE), **others)
 
         wrapped = call

@@ -104,7 +104,7 @@ class _Printer:
 
     def show(self, details: Sequence[StepDetails]) -> None:
         """Print the output of these steps that is new since the last call."""
-        for source, file in self._open.items():  # also those of earlier attempts, which may have written a last line
+        for source, file in self._open.items():  # also files of earlier attempts, which may have a new last line
             self._print(source, blocks(file))
         listed = [
             _Source(one.step.name, file) for one in details for file in output_files(one, self._streams, self._attempt)

@@ -120,7 +120,7 @@ def _keep_files() -> None:
         for handle in [int(entry.name) for entry in os.scandir("/dev/fd")]:
             if handle > 2:  # noqa: PLR2004 - standard error
                 with contextlib.suppress(OSError):  # the descriptor of the listing itself, which is closed already
-                    os.set_inheritable(handle, False)  # noqa: FBT003 - its only way
+                    os.set_inheritable(handle, False)  # noqa: FBT003 - it takes no named argument
 
 
 def _refused(error: Exception) -> NoReturn:

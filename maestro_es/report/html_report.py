@@ -146,7 +146,7 @@ def _with_kinds(diagram: Diagram, story: Chronicle) -> Diagram:
     for number, template in enumerate(story.steps["template"], 1):
         own, kind = counts[names[template]], story.kind_of_step(number)
         own[kind] = own.get(kind, 0) + 1
-    known = [node.name for node in diagram.nodes if node.name in counts]  # a program may have added others since
+    known = [node.name for node in diagram.nodes if node.name in counts]  # others may be new
     nodes = [Node(name, sum(counts[name].values()), counts[name]) for name in known]
     edges = [edge for edge in diagram.edges if edge.parent in counts and edge.child in counts]
     return msgspec.structs.replace(diagram, nodes=nodes, edges=edges)
@@ -209,7 +209,7 @@ def _raw(text: str) -> Any:  # noqa: ANN401 - markupsafe.Markup
     """Return the text of a file of this package, which is not escaped."""
     from markupsafe import Markup  # noqa: PLC0415 - for pages only
 
-    return Markup(text)  # noqa: S704 - it is a file of this package
+    return Markup(text)  # noqa: S704 - the text is a file of this package
 
 
 def _digest(text: str) -> str:

@@ -104,7 +104,7 @@ def narrow(view: StatusView, page: Page) -> str:
     return "\n".join(lines) + "\n"
 
 
-def legacy(view: StatusView, page: Page) -> str:  # noqa: ARG001 - drawn like the others
+def legacy(view: StatusView, page: Page) -> str:  # noqa: ARG001 - called like the other layouts
     """Return Maestro's oldest layout, unchanged, because scripts parse it."""
     lines = columns(_COLUMNS, [status_cells(step, view.now) for step in view.steps], ruler=True)
     ruler = "=" * max(map(len, lines))

@@ -165,7 +165,7 @@ class _Table:
         first = block * _BLOCK
         lines = os.pread(old, change.length, change.at).split(b"\n")
         numbers = numbers_between(self._connection, first, first + _BLOCK)
-        if len(lines) != len(numbers) + 1:  # steps were added; + 1: each line follows its line break
+        if len(lines) != len(numbers) + 1:  # steps were added (the block begins with a line break)
             return self._text(rows_between(self._connection, first, first + _BLOCK))
         for row in change.rows:
             lines[numbers.index(row.number) + 1] = maestro_line(row, self._now).encode()

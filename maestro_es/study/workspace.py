@@ -189,7 +189,7 @@ def plan_job(of: ScriptOf) -> JobPlan:
     for key, path in script_paths(graph, step, study_dir, header_of.extension).items():
         if not rendered.run.get(key):
             continue
-        run = {**rendered.run, "cmd": rendered.run[key], "restart": ""}  # the part of the block for this script
+        run = {**rendered.run, "cmd": rendered.run[key], "restart": ""}  # what this script needs
         filled_in = adapter.command(str(run["cmd"]), run)
         text = scripts[path] = _text(header_of, name, rendered.description, run, filled_in)
         if (key == "restart") is (step.kind is SubmissionKind.RESTART):

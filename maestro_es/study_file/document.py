@@ -175,7 +175,7 @@ def _construct(loader: Any, root: Node, findings: Findings) -> Any:  # noqa: ANN
         return loader.construct_document(root)
     except yaml.YAMLError:
         raise
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - PyYAML raises many kinds of error
         unread = [node for node in _scalars(root) if not _is_readable(node)]
         for node in unread:
             kind = _READ_AS.get(node.tag.rpartition(":")[2], "a value of another kind")

@@ -1,10 +1,10 @@
 """Expands templates and parameters into instances.
 
 It decides which instances exist, and which other instances they depend on. A template uses the parameters that it
-names itself, those of its parents, and those of each step X whose ``$(X.workspace)`` it names. Combinations with the
-same labels of these parameters share one instance. A funnel (``depends: [X_*]``) passes on no parameters. The cost is
-proportional to the result, because a funnel is stored as the name of a template, not as one edge for each of its
-instances.
+names itself, the parameters of its parents, and the parameters of each step X whose ``$(X.workspace)`` it names.
+Combinations with the same labels of these parameters share one instance. A funnel (``depends: [X_*]``) passes on no
+parameters. The cost is proportional to the result, because a funnel is stored as the name of a template, not as one
+edge for each of its instances.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _funnels(expansion: Expansion) -> dict[str, list[int]]:
 
 
 def _check_references(order: Sequence[Template], findings: Findings) -> Iterator[Template]:
-    """Report references to workspaces of steps that are processed later, because their parameters are not yet known.
+    """Report references to workspaces of steps whose parameters are not yet known, because these steps come later.
 
     Yield the steps without these references. If a dependency of a step is unknown, the order is unknown too, and
     nothing is reported for the step.

@@ -59,7 +59,10 @@ class Findings:
         self._warnings.append(Problem(line, message, remedy))
 
     def problems(self) -> tuple[str, ...]:
-        """Return the problems in the order of the file's lines, without duplicates. Those of other files follow."""
+        """Return the problems in the order of the file's lines, without duplicates.
+
+        The problems of other files follow.
+        """
         return (*(problem.text(self.file) for problem in sorted(set(self._problems))), *self._elsewhere)
 
     def warnings(self) -> tuple[str, ...]:

@@ -231,7 +231,7 @@ class Instances:
         """
         source = self._sources[name]
         if name in self.template.funnels:
-            return source._directory  # noqa: SLF001 - of the same class
+            return source._directory  # noqa: SLF001 - an object of the same class
         return source.workspace(source.number(combo) - source.first)
 
 

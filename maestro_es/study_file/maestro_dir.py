@@ -116,7 +116,7 @@ def read_maestro_dir(root: Path) -> MaestroDir:
 def _mapping(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file, loaded without creating Python objects."""
     try:
-        data = yaml.load(read_file(path), Loader=_Loader)  # noqa: S506 - a safe one
+        data = yaml.load(read_file(path), Loader=_Loader)  # noqa: S506 - a safe loader
     except OSError as error:
         raise StudyError(
             f"{path}: {error.strerror}; a study that Maestro's conductor has started has this file"

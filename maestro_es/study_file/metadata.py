@@ -100,7 +100,7 @@ def _value(parameters: Parameters, param: Param, index: int) -> Any:  # noqa: AN
     return value if _is_plain(value) else param.value
 
 
-def _is_plain(value: Any) -> bool:  # noqa: ANN401 - generators make anything
+def _is_plain(value: Any) -> bool:  # noqa: ANN401 - a generator may return anything
     """Return whether every YAML reader knows the type of a value. Numbers of numpy have other types."""
     if isinstance(value, (list, dict)):
         return all(map(_is_plain, value if isinstance(value, list) else [*value, *value.values()]))

@@ -23,8 +23,8 @@ def check_names(
     The second instance with the same name gets another name. `taken` holds the names of other files in the study
     directory, and `extension` is the extension of the scripts. With `hashed`, directories have short names.
     """
-    names: dict[str, str] = {}  # by name, with the templates of their instances
-    directories: dict[str, str] = {}  # by path, with the names of their instances
+    names: dict[str, str] = {}  # names of instances, with their templates
+    directories: dict[str, str] = {}  # paths, with the names of the instances there
     for template in _to_compare(expansion, taken, extension, hashed=hashed):
         instances = expansion.templates[template]
         line = instances.template.line

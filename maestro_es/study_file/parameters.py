@@ -27,7 +27,7 @@ _INERT = re.compile(r"[\w.,:;=+/@%^~-][\w.,:;=+/@%^~ -]*", re.ASCII)
 class Combination:
     """One value of each parameter. It has the public methods of Maestro's class with the same name."""
 
-    def __init__(self, token: str = "$") -> None:  # noqa: S107 - no password but a character
+    def __init__(self, token: str = "$") -> None:  # noqa: S107 - a character, not a password
         self._sign = token
         self._by_key: dict[str, Param] = {}
         # By placeholder, as in Maestro.
@@ -70,7 +70,7 @@ class ParameterGenerator:
     combinations, whose placeholders always begin with ``$``.
     """
 
-    def __init__(self, token: str = "$", ltoken: str = "%%") -> None:  # noqa: S107 - no password but a character
+    def __init__(self, token: str = "$", ltoken: str = "%%") -> None:  # noqa: S107 - a character, not a password
         self.parameters: dict[str, Sequence[Any]] = {}
         self.labels: dict[str, str | Sequence[Any]] = {}
         self.names: dict[str, str] = {}
@@ -192,7 +192,7 @@ def combine(
     values: Mapping[str, Sequence[Any]],
     labels: Mapping[str, str | Sequence[Any]],
     names: Mapping[str, str],
-    label_token: str = "%%",  # noqa: S107 - no password but a placeholder
+    label_token: str = "%%",  # noqa: S107 - a placeholder, not a password
 ) -> Parameters:
     """Zip lists of values into combinations. In a label, the value replaces `label_token`."""
     columns: dict[str, list[Param]] = {}

@@ -15,11 +15,11 @@ from maestro_es.study_file.checks import items, section
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.study_environment import Script, StudyEnvironment, Variable, declared, kind_of
 
-#: Names that a run defines. A generator can read them, but its changes of them are ignored.
+#: Names that a run defines. A generator can read them, but its changes to them are ignored.
 _GIVEN = ("OUTPUT_PATH", "SPECROOT")
 
 
-class FoundVariable(Variable, str):  # noqa: SLOT000 - with the attributes of a variable
+class FoundVariable(Variable, str):  # noqa: SLOT000 - it has the attributes of a variable
     """A value of the environment. It is a text and also has ``.value``, because generators use both."""
 
     def __new__(cls, name: str, value: Scalar) -> FoundVariable:  # noqa: ARG004 - str takes the value alone

@@ -174,7 +174,7 @@ def _text_of(spec: Path, findings: Findings) -> str:
 
 def absolute(path: Path) -> Path:
     """Return the absolute path. As in Maestro, '..' is resolved, and symbolic links are not."""
-    return Path(os.path.abspath(path))  # noqa: PTH100 - pathlib's would keep '..' or follow links
+    return Path(os.path.abspath(path))  # noqa: PTH100 - pathlib would keep '..' or follow links
 
 
 def study_text(data: Mapping[str, Any]) -> str:

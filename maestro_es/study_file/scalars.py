@@ -33,7 +33,7 @@ def warn_of_scalars(document: Document, findings: Findings) -> None:
     """Warn of each scalar whose value, as text, differs from the text in the file."""
     for path in _TEXTS:
         for path_of, scalar in document.changed(*path):
-            if path_of != path:  # otherwise the whole section is empty
+            if path_of != path:  # if the paths are equal, the whole section is empty
                 _warn(scalar, findings)
     for path in _NUMBERS_ONLY:
         for path_of, scalar in document.changed(*path):

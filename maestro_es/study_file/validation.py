@@ -52,7 +52,7 @@ def _errors(data: Any) -> Iterator[tuple[list[str | int], ValidationError]]:  # 
 
     Only one of several equal steps is validated.
     """
-    from jsonschema import Draft7Validator  # noqa: PLC0415 - takes 75 ms, and only this needs it
+    from jsonschema import Draft7Validator  # noqa: PLC0415 - takes 75 ms, and only this function needs it
 
     schema = study_schema()
     steps = data.get("study") if isinstance(data, dict) else None

@@ -1,8 +1,8 @@
 """The adapter for Flux. It writes the scripts of steps, and submits their jobs.
 
-**Scripts** are those of Maestro's interface for flux-core 0.49 (`options`). Maestro asks the broker for two things:
-its version, which it writes into a comment, and its queues, because it omits the queue if the broker has none. Here,
-writing a script does not contact a broker. The queue is omitted when the job is submitted.
+**Scripts** are the same as from Maestro's interface for flux-core 0.49 (`options`). Maestro asks the broker for two
+things: its version, which it writes into a comment, and its queues, because it omits the queue if the broker has none.
+Here, writing a script does not contact a broker. The queue is omitted when the job is submitted.
 
 **Jobs.** A step runs in a separate Flux instance, as with ``flux batch``. With ``nested: false`` it is one task with
 all resources, because ``flux submit`` would start the runner once for each process (`jobspec`). The name of a job

@@ -16,7 +16,7 @@ array:
 import sys
 from typing import Any
 
-#: The line before which no job was sent.
+#: The first line of the output. Before this line, no job was sent.
 READY = "ready"
 
 

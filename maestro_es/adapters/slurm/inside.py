@@ -131,7 +131,7 @@ class Inside:
         gpus = ",".join(str(index) for index in range(at.gpus.bit_length()) if at.gpus >> index & 1)
         line = ("start", *fields, str(seconds), job.name, gpus or "-", self._srun_options(job, at))
         if not agent.wait_until_ready() or not agent.send(*line):
-            agent.close()  # the node's other steps do not wait for it again
+            agent.close()  # so the node's other steps do not wait for this agent again
             return InDoubt(f"the agent on {self._names[at.node]} does not answer")
         return Accepted(f"{self.job}.{agent.step}", agent.host, agent.name)
 

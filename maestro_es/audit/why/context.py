@@ -42,8 +42,8 @@ class View:
     study, newest first. `author` returns the user who wrote an event. `grace` returns the grace time of a step in
     microseconds. `host` says what the host that runs ticks can give to local steps. `now` is the moment. `ticking`
     returns words about the last tick, which are empty for the past. `runs` returns whether a local step is running
-    (None: this host can't see it). If None, `namesake` returns whether another host with the same name can see it.
-    `show` formats a time.
+    (None: this host can't see the step). If this host can't, `namesake` returns whether another host with the same
+    name can see the step. `show` formats a time.
     """
 
     graph: Graph

@@ -98,7 +98,7 @@ def _crowded(view: View, step: StepRecord) -> list[Explanation]:
     if not step.scheduled and next_tick and counts_needs(view.graph, next_tick):
         return _no_room(view, step, next_tick)
     ahead = view.graph.ready(scheduled=step.scheduled, limit=_LINE)
-    line = [step.number for step in ahead if not step.cancelling]  # the next tick cancels the others first
+    line = [step.number for step in ahead if not step.cancelling]  # the next tick cancels the other steps first
     before = line.index(step.number) if step.number in line else None
     if before is not None and before < next_tick:
         return []
