@@ -249,7 +249,7 @@ class RecallsUsage(Protocol):
 class SubmitsArrays(Protocol):
     """An adapter that can also submit several attempts as one job array.
 
-    A job of an array is queried and cancelled like any other job. It has an id of its own.
+    A job of an array is queried and cancelled like any other job, because it has its own id.
     """
 
     def largest_array(self, cluster_info: Mapping[str, str]) -> int:

@@ -265,10 +265,9 @@ class SlurmAdapter(InsideAdapter):
     def submit(self, job: Job) -> Outcome | Submitting:
         """Begin to submit a job with the CPUs that its launchers need.
 
-        If Slurm refuses the job, submit it without these CPUs.
-
-        A refusal proves that nothing was queued, so the second try belongs to the same submission and has the same
-        token. Before that try, the script is written again, so that it shows the options that are used last.
+        If Slurm refuses the job, submit it without these CPUs. A refusal proves that nothing was queued, so the second
+        try belongs to the same submission and has the same token. Before the second try, the script is written
+        again, so that it shows the options that are used last.
         """
         if placement_of(job.token):
             return self.start_inside(job)
