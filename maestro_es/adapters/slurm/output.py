@@ -70,8 +70,8 @@ _STATES = {
 
 #: The states that replace two final states of a job that was requeued. If a controller can't send a job to its node,
 #: it requeues the job in spite of ``--no-requeue``, and forgets the node. The node may still have received the job.
-#: If the node can't launch the job, it cancels the pending job. If the first run of a job has begun the step, the claim
-#: refuses the second run, which fails. If the study was moved, the second run can't even report that.
+#: If the node can't launch the job, it cancels the pending job. If the first run of a job has begun the step, the
+#: claim refuses the second run, which fails. If the study was moved, the second run can't even report that.
 AFTER_REQUEUE = {JobState.CANCELLED: JobState.CANCELLED_ON_NODE, JobState.FAILED: JobState.FAILED_AGAIN}
 
 _CANCELLED_BY_NOBODY = "CANCELLED"
