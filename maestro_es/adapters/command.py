@@ -100,9 +100,9 @@ class Completed(NamedTuple):
 class Command:
     """A command that was started. It is killed after `timeout` seconds, or when its errors contain the text `until`.
 
-    It has no input, and its output is kept. With `until` or `session`, it leads a new session. When the command is ended,
-    the processes that `members` returns are ended too, because the command may be a script that calls another one. For
-    `inherited` see `start_process`.
+    It has no input, and its output is kept. With `until` or `session`, it leads a new session. When the command is
+    ended, the processes that `members` returns are ended too, because the command may be a script that calls another
+    one. For `inherited` see `start_process`.
 
     OSError if it can't be started, and FileNotFoundError if there is no such command.
     """
