@@ -1,6 +1,6 @@
 """Starts the command line: by ``maestro-es``, by ``python -m maestro_es``, or by the path of this file.
 
-The first lines must not import any module that the user's directories may replace, see `maestro_es.import_path`.
+The first lines must not import any module that the user's directories may replace (see `maestro_es.import_path`).
 """
 
 import _signal  # type: ignore[import-not-found]  # built in, while `signal` may be a module of the user's

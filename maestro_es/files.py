@@ -81,7 +81,7 @@ def replaced_by(name: str) -> str:
 def _create(path: Path, mode: int) -> int:
     """Create and open a file.
 
-    An existing file is removed: a killed process has left it, or it is a trap of another user.
+    An existing file is removed: a killed process has left it, or another user has set it as a trap.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with contextlib.suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""Cleans `sys.path`, so that no module of the user's is imported instead of one of maestro-es or Python.
+"""Cleans `sys.path`, so that a user's module is never imported instead of a module of maestro-es or Python.
 
 A user may have a ``sqlite3.py`` in a workspace, in HOME or in PYTHONPATH. It must not run as a part of a tick. So the
 command line removes the current directory, PYTHONPATH and the user's site directory from its path. The commands that

@@ -36,7 +36,7 @@ the study file. A second `stage` of the same study into the same directory conti
 `ExecutionGraph` of maestro-es. It can be opened again with ``ExecutionGraph.open(path)``, and ``maestro-es tick``
 ticks it too.
 
-``python -m maestro_es.compat PROGRAM`` runs an unchanged program that imports Maestro itself, see `hook`.
+``python -m maestro_es.compat PROGRAM`` runs an unchanged program that imports Maestro itself (see `hook`).
 
 `maestro_es.compat.modules` lists the names and their counterparts. The classes have no rules of their own.
 `maestro_es.study_file` reads and expands studies, and `maestro_es.execution_graph` runs them.

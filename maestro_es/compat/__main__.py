@@ -1,4 +1,4 @@
-"""``python -m maestro_es.compat PROGRAM ARGS...`` runs a program that imports Maestro with maestro-es instead.
+"""``python -m maestro_es.compat PROGRAM ARGS...`` lets a program that imports Maestro use maestro-es instead.
 
 PROGRAM is a Python file, or the name of one on the PATH, such as a command that pip has installed. With ``-m``, it is
 a module. The program itself is unchanged. Processes that it starts are not affected. A program in such a process needs

@@ -21,7 +21,7 @@ from maestro_es.study_file.pgen_tools import apply_function
 from maestro_es.study_file.render import OUTPUT_PATH, map_strings
 from maestro_es.study_file.study_environment import SIGN, StudyEnvironment
 
-#: The mark of a dependency that is a funnel, that is, on all instances of a step.
+#: The mark of a funnel, that is, of a dependency on all instances of a step.
 _FUNNEL = re.compile(r"_\*|\*")
 
 

@@ -70,7 +70,7 @@ class JobStatusCode(enum.Enum):
 class JobState(enum.Enum):
     """The state of a job, as a scheduler reports it. `GONE` and `UNKNOWN` are answers, too.
 
-    If there is no answer, see `NoAnswer`.
+    `NoAnswer` says why there is no answer.
     """
 
     PENDING = "pending"

@@ -14,7 +14,7 @@ from maestro_es.errors import InvalidTransition
 
 
 def refusal(step: StepRecord, event: e.Event, why: str) -> InvalidTransition:
-    """Return the error for an event that a step in its present state can't have. `why` is the reason."""
+    """Return the error for an event that is impossible in the present state of a step. `why` is the reason."""
     return InvalidTransition(f"{type(event).__name__} can't follow for step {step.name!r}, {why}")
 
 

@@ -1,4 +1,4 @@
-"""Parses the walltimes of study files. A scheduler may have another grammar, see `SchedulerFacts`.
+"""Parses the walltimes of study files. A scheduler may have another grammar (see `SchedulerFacts`).
 
 The runner (`adapters/runner.sh`) enforces the walltime of a local step. The scheduler enforces all other walltimes.
 """

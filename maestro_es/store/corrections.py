@@ -92,7 +92,7 @@ def corrected_payload(row: event_log.Row) -> str:
         ) from None
 
 
-# -- a value as a type has it ----------------------------------------------------------------------------------------
+# -- converting a value to a type ------------------------------------------------------------------------------------
 
 _PLAIN = (inspect.StrType, inspect.BoolType, inspect.IntType)
 
