@@ -6,18 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from maestro_es.audit.overview import GROUPS, Overview, TemplateCounts, TimeLeft
 from maestro_es.audit.times import show_span
+from maestro_es.report.palette import MARKS, TERMINAL_ORDER, painted
 from maestro_es.report.table import clean, width
-
-#: The letter of each group in a bar, and its colour in a terminal with 256 colours. Each differs from the others in
-#: both, even for people who see fewer colours, and on dark and light backgrounds.
-MARKS = {
-    "finished": ("#", 35),
-    "failed": ("X", 124),
-    "cancelled": ("c", 129),
-    "running": ("R", 25),
-    "queued": ("q", 172),
-    "to submit": (".", 240),
-}
 
 _BAR = 40
 _NARROWEST_NAME = 12
@@ -29,7 +19,7 @@ def overview_lines(overview: Overview, page: int, *, colour: bool) -> Iterator[s
     steps = sum(totals.values())
     if not steps:
         return
-    numbers = ", ".join(f"{totals[group]} {group}" for group in MARKS if totals[group])
+    numbers = ", ".join(f"{totals[group]} {group}" for group in TERMINAL_ORDER if totals[group])
     bar = f"[{_bar(totals, min(_BAR, page - 2), colour=colour)}]"
     yield from (f"{bar} {numbers}",) if _BAR + 3 + len(numbers) <= page else (bar, numbers)
     pace = ", ".join(filter(None, (_left(overview.time_left), _rate(overview.rate))))
@@ -42,7 +32,7 @@ def overview_lines(overview: Overview, page: int, *, colour: bool) -> Iterator[s
 def _bar(totals: Mapping[str, int], size: int, *, colour: bool) -> str:
     """Return a bar whose parts have the sizes of the groups. A group with steps has at least one character."""
     steps = sum(totals.values())
-    groups = [group for group in MARKS if totals[group]]
+    groups = [group for group in TERMINAL_ORDER if totals[group]]
     sizes = {group: max(1, totals[group] * size // steps) for group in groups}
     while sum(sizes.values()) != size:
         step = 1 if sum(sizes.values()) < size else -1
@@ -50,18 +40,9 @@ def _bar(totals: Mapping[str, int], size: int, *, colour: bool) -> str:
         sizes[largest] += step
     parts = []
     for group in groups:
-        text = MARKS[group][0] * sizes[group]
+        text = MARKS[group].letter * sizes[group]
         parts.append(painted(text, group) if colour else text)
     return "".join(parts)
-
-
-def painted(text: str, group: str) -> str:
-    """Return a text in the colour of a group of states, with the codes of terminals.
-
-    Failures are white on their colour, because a dark red letter is hard to see on a dark background.
-    """
-    code = MARKS[group][1]
-    return f"\x1b[{f'97;48;5;{code}' if group == 'failed' else f'38;5;{code}'}m{text}\x1b[0m"
 
 
 def _left(left: TimeLeft | None) -> str:

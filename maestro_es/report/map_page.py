@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from maestro_es.audit.parameter_map import MapCell, ParameterMap
 from maestro_es.audit.times import clock
-from maestro_es.report.glance import MARKS, painted, shortened
+from maestro_es.report.glance import shortened
+from maestro_es.report.palette import MARKS, TERMINAL_ORDER, painted
 from maestro_es.report.table import clean, counted, width, wrap
 
 #: The largest number of rows of a map. If there are more, they are folded.
@@ -146,7 +147,7 @@ def _text(cell: MapCell | None, quantity: str) -> str:
     """Return the text of a cell: the letter of its group, or a number, with the letter of a failure before it."""
     if cell is None:
         return ""
-    letter = MARKS[cell.group][0]
+    letter = MARKS[cell.group].letter
     if quantity == "state" or cell.value is None:
         return letter
     number = _number(cell.value, quantity)
@@ -164,12 +165,12 @@ def _drawn(cell: MapCell | None, quantity: str, wide: int, paint: _Paint | None)
 
 
 def _counts(cell: MapCell) -> str:
-    return ", ".join(f"{cell.groups[group]} {group}" for group in MARKS if cell.groups[group])
+    return ", ".join(f"{cell.groups[group]} {group}" for group in TERMINAL_ORDER if cell.groups[group])
 
 
 def _legend(space: ParameterMap, page: int, paint: _Paint | None) -> Iterator[str]:
-    seen = [group for group in MARKS if any(cell.groups[group] for cell in space.cells.values())]
-    marks = [f"{painted(MARKS[group][0], group) if paint else MARKS[group][0]} {group}" for group in seen]
+    seen = [group for group in TERMINAL_ORDER if any(cell.groups[group] for cell in space.cells.values())]
+    marks = [f"{painted(MARKS[group].letter, group) if paint else MARKS[group].letter} {group}" for group in seen]
     yield from ("  ".join(marks),) if paint else wrap("  ".join(marks), page)
     scale = paint.scale(space.quantity) if paint else ""
     if scale:
@@ -182,6 +183,6 @@ def _legend(space: ParameterMap, page: int, paint: _Paint | None) -> Iterator[st
 def _others(space: ParameterMap, page: int) -> Iterator[str]:
     """Yield a line about the steps that are not in the map."""
     if space.others:
-        states = ", ".join(f"{space.others[group]} {group}" for group in MARKS if space.others[group])
+        states = ", ".join(f"{space.others[group]} {group}" for group in TERMINAL_ORDER if space.others[group])
         without = f"{counted(space.others.total(), 'step')} without {' and '.join(space.parameters)}"
         yield from wrap(clean(f"Not in the map: {without}: {states}"), page)
