@@ -283,6 +283,68 @@ def test_the_pointer_finds_attempts_on_the_timeline(opened, report):
     assert page.locator("#step").is_visible()
 
 
+def test_the_arrow_keys_move_from_attempt_to_attempt_and_back(opened, report):
+    page = opened(report)
+    hint = page.locator("#timeline-hint")
+    page.locator("#timeline canvas").focus()
+    seen = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp"):
+        page.keyboard.press(key)
+        seen.append(hint.inner_text())
+    assert seen[0] == seen[2] == seen[4]
+    assert len(set(seen)) == 3
+    assert all(re.match(r"mesh_.*, attempt 1: ", text) for text in seen)
+    page.keyboard.press("+")
+    page.keyboard.press("f")
+    assert re.search("failed|timed out|NODE_FAIL", hint.inner_text())
+    name = hint.inner_text().partition(",")[0]
+    page.keyboard.press("Enter")
+    assert page.locator("#step-name").inner_text().startswith(name)
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement === page.timeline.canvas")
+
+
+def test_the_arrow_keys_move_from_event_to_event(opened, report):
+    page = opened(report)
+    page.locator("#events").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowUp")
+    chosen = page.locator("#events .chosen")
+    name = chosen.locator(".step").inner_text()
+    page.keyboard.press("Enter")
+    assert page.locator("#step-name").inner_text().startswith(f"{name} ")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Home")
+    assert "StepAdded" in chosen.inner_text()
+
+
+#: The names of the element that has the focus, and whether a user sees that it has it.
+FOCUSED = """() => {
+  const own = document.activeElement;
+  if (own === document.body) return null;
+  const style = getComputedStyle(own.matches(".node") ? own.querySelector("rect") : own);
+  const seen = own.matches(".node") ? style.strokeWidth === "3px" : style.outlineStyle !== "none";
+  const name = own.getAttribute("aria-label") || own.labels?.[0]?.innerText || own.innerText;
+  return [own.id || own.className.baseVal || own.className || own.tagName, seen, Boolean(name?.trim())];
+}"""
+
+
+def test_the_tab_key_reaches_each_part_which_has_a_name_and_a_frame(opened, report):
+    page = opened(report)
+    page.evaluate("page.expand(0)")
+    reached = []
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(FOCUSED)
+        if focused is None:
+            break
+        reached.append(focused)
+    assert [one for one in reached if not all(one[1:])] == []
+    assert {"slider", "filter", "node", "CANVAS", "map-down", "search", "events"} <= {one[0] for one in reached}
+    canvases = page.locator("canvas").all()
+    assert [canvas for canvas in canvases if len(canvas.get_attribute("aria-label") or "") < 20] == []
+
+
 def test_without_javascript_the_end_can_be_read(opened, report, photograph):
     page = opened(report, scripts=False)
     text = page.locator("body").inner_text()

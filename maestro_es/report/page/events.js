@@ -5,7 +5,7 @@ const TALLEST = 8e6; // browsers do not draw elements of more than some ten mill
 
 class EventList {
   constructor(story, box, open) {
-    Object.assign(this, { story, box, open, fits: null, shown: null });
+    Object.assign(this, { story, box, open, fits: null, shown: null, chosen: -1 });
     this.search("");
     [this.space, this.rows] = [box.firstElementChild, box.firstElementChild.firstElementChild];
     box.addEventListener("scroll", () => this.#render());
@@ -45,6 +45,7 @@ class EventList {
     this.space.style.height = `${Math.min(this.size * ROW, TALLEST)}px`;
     this.box.setAttribute("aria-rowcount", this.size);
     byId("found").textContent = `${this.size.toLocaleString()} of ${story.time.length.toLocaleString()} events`;
+    this.chosen = -1;
     this.box.scrollTop = this.box.scrollHeight; // the last events before the moment
     this.#render();
   }
@@ -70,11 +71,23 @@ class EventList {
     };
   }
 
+  // Move from event to event. The first key chooses the last event.
   #key(event) {
     const rows = { ArrowDown: 1, ArrowUp: -1, PageDown: 15, PageUp: -15, Home: -Infinity, End: Infinity }[event.key];
+    if (event.key === "Enter" && this.chosen >= 0) this.#open();
     if (rows === undefined) return;
-    this.box.scrollTop = Math.min(Math.max(this.box.scrollTop + rows * ROW * this.#perPixel, 0), this.box.scrollHeight);
     event.preventDefault();
+    const from = this.chosen < 0 ? this.size : this.chosen;
+    this.chosen = Math.min(Math.max(from + rows, 0), this.size - 1);
+    const [top, tall] = [this.chosen * ROW * this.#perPixel, this.box.clientHeight];
+    if (top < this.box.scrollTop) this.box.scrollTop = top;
+    if (top + ROW > this.box.scrollTop + tall) this.box.scrollTop = top + ROW - tall;
+    this.#render();
+  }
+
+  #open() {
+    const step = this.story.step[this.shown ? this.shown[this.chosen] : this.chosen];
+    if (step >= 0) this.open(step);
   }
 
   // How many pixels of the scroll bar stand for one of the list.
@@ -90,6 +103,8 @@ class EventList {
     const first = atEnd ? this.size - count : Math.min(Math.floor(row), this.size - count);
     const rows = Array.from({ length: count }, (_, at) => this.#row(this.shown ? this.shown[first + at] : first + at, first + at));
     this.rows.replaceChildren(...rows);
+    if (this.chosen >= first && this.chosen < first + count) this.box.setAttribute("aria-activedescendant", "event");
+    else this.box.removeAttribute("aria-activedescendant");
     const last = Math.min(this.size * ROW, TALLEST) - count * ROW;
     this.rows.style.top = `${Math.max(atEnd ? last : Math.min(box.scrollTop - (row % 1) * ROW, last), 0)}px`;
   }
@@ -98,7 +113,7 @@ class EventList {
     const { story } = this;
     const [type, sentence, person] = story.tell(event);
     const step = story.step[event];
-    const row = element("div", "event", [
+    const row = element("div", at === this.chosen ? "event chosen" : "event", [
       element("span", "", showTime(story.data.start + story.time[event])),
       element("bdi", step < 0 ? "" : "step", step < 0 ? "" : story.name(step)),
       element("span", "", type),
@@ -109,7 +124,8 @@ class EventList {
     row.children[3].title = sentence;
     row.setAttribute("role", "row");
     row.setAttribute("aria-rowindex", at + 1);
-    for (const cell of row.children) cell.setAttribute("role", "cell");
+    if (at === this.chosen) row.id = "event";
+    for (const cell of row.children) cell.setAttribute("role", "gridcell");
     return row;
   }
 }

@@ -51,6 +51,7 @@ class Page {
     byId("zoom-all").addEventListener("click", () => this.timeline.all());
     byId("close").addEventListener("click", () => this.closeStep());
     document.addEventListener("keydown", (event) => this.#key(event));
+    byId("totals").setAttribute("role", "group"); // of buttons
     for (const item of document.querySelectorAll("#totals li")) this.#makeToggle(item);
     document.querySelectorAll(".diagram .node").forEach((node, at) => {
       const expand = () => this.expand(this.template === at ? -1 : at);
@@ -172,10 +173,12 @@ class Page {
 
   #drawTotals() {
     const { kinds, tally } = this.story;
+    this.totals = [];
     for (const item of document.querySelectorAll("#totals li")) {
       let count = 0;
       for (let at = kinds.findIndex(({ name }) => name === item.dataset.kind); at < tally.length; at += kinds.length) count += tally[at];
       item.querySelector(".count").textContent = count.toLocaleString();
+      if (count) this.totals.push(`${count.toLocaleString()} ${item.dataset.kind}`);
       item.classList.toggle("none", !count);
     }
   }
@@ -228,6 +231,7 @@ class Page {
     if (this.history?.width !== width || this.history.palette !== palette) this.history = this.#summarise(width, height);
     const context = sized(canvas, width, height);
     context.drawImage(this.history.image, 0, 0, width, height);
+    canvas.setAttribute("aria-label", `How many steps were in each state over time. At the moment of the slider: ${this.totals.join(", ")}`);
     const x = story.end ? (story.moment / story.end) * width : width;
     context.fillStyle = palette.paper;
     context.globalAlpha = 0.6;
@@ -323,15 +327,20 @@ class Page {
   }
 
   openStep(step) {
+    const panel = byId("step");
+    if (!panel.contains(document.activeElement)) this.opener = document.activeElement;
     this.step = step;
-    byId("step").hidden = false;
+    panel.hidden = false;
     this.#drawStep();
+    byId("close").focus({ preventScroll: true });
     this.#drawInstances();
   }
 
   closeStep() {
+    if (this.step < 0) return;
     this.step = -1;
     byId("step").hidden = true;
+    this.opener.focus({ preventScroll: true }); // where the user was before
     this.#drawInstances();
   }
 

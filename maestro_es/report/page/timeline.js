@@ -15,8 +15,8 @@ class Timeline {
         this.draw();
       });
     this.selection = d3.select(this.canvas).call(this.zoom).on("dblclick.zoom", null);
-    this.canvas.addEventListener("pointermove", (event) => this.#point(event));
-    this.canvas.addEventListener("click", () => this.chosen >= 0 && open(story.attempt.step[this.chosen]));
+    this.canvas.addEventListener("pointermove", (event) => this.#choose(this.#at(event)));
+    this.canvas.addEventListener("click", () => this.#open());
     this.canvas.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -48,6 +48,7 @@ class Timeline {
     this.begin = requested.reduce((least, time) => Math.min(least, time), story.end);
     const { end } = story.attempt;
     this.row = Uint32Array.from(step, (number, at) => this.first[story.template[number]] + this.lane[at]);
+    [this.firstIn, this.inRow] = grouped(this.row, this.lanes);
     this.failed = Uint32Array.from(step.keys()).filter((at) => ended[at] >= 0 && FAILURES.includes(story.data.ends[end[at]][2]));
   }
 
@@ -97,8 +98,26 @@ class Timeline {
     context.fillStyle = palette.accent;
     const x = scale(story.data.start + story.moment);
     if (x >= this.left) context.fillRect(x - 1, 0, 2, height);
-    const shown = story.events ? `${story.attempts} attempts` : "no attempts";
-    this.canvas.setAttribute("aria-label", `Timeline of ${shown}. The list of events below has the same in words.`);
+    this.#mark(context, place);
+    const shown = `${story.attempts.toLocaleString()} attempts, ${this.failed.length.toLocaleString()} of them unsuccessful`;
+    this.canvas.setAttribute("aria-label", `Timeline of ${shown}. The arrow keys move from attempt to attempt, F to the next unsuccessful one, and Enter opens its step.`);
+  }
+
+  // Draw a frame around the chosen attempt.
+  #mark(context, place) {
+    const { chosen, story, palette, width } = this;
+    if (chosen < 0 || story.kindOfAttempt(chosen) < 0) return;
+    const [scale] = this.scales;
+    const [from, to] = this.#times(chosen).map((time) => Math.min(Math.max(scale(story.data.start + time), this.left), width));
+    context.strokeStyle = palette.ink;
+    context.lineWidth = 2;
+    context.strokeRect(from - 1, place(this.row[chosen]) - 1, Math.max(to - from, 1) + 2, this.bars.thick + 2);
+  }
+
+  // When an attempt was requested, and when it ended, as of the moment.
+  #times(at) {
+    const { moment, attempt: { requested, ended } } = this.story;
+    return [requested[at], ended[at] >= 0 && ended[at] <= moment ? ended[at] : moment];
   }
 
   #label(context, place) {
@@ -111,9 +130,9 @@ class Timeline {
     });
   }
 
-  // Find the attempt at a point. Of several on the same pixel, a failed one counts.
-  #point(event) {
-    if (!this.scales) return;
+  // Find the attempt at a point; -1 if there is none. Of several on the same pixel, a failed one counts.
+  #at(event) {
+    if (!this.scales) return -1;
     const [scale, place] = this.scales;
     const { story } = this;
     const time = Number(scale.invert(event.offsetX)) - story.data.start;
@@ -128,17 +147,60 @@ class Timeline {
       if (event.offsetY < top || event.offsetY >= bottom) continue;
       if (found < 0 || FAILURES.includes(story.kindOfAttempt(at))) found = at;
     }
-    this.chosen = found;
-    this.hint.textContent = found < 0 ? "" : tellAttempt(story, found);
-    this.canvas.style.cursor = found < 0 ? "grab" : "pointer";
+    return found;
+  }
+
+  #choose(at) {
+    if (at === this.chosen) return;
+    this.chosen = at;
+    this.hint.textContent = at < 0 ? "" : tellAttempt(this.story, at);
+    this.canvas.style.cursor = at < 0 ? "grab" : "pointer";
+    this.draw();
+  }
+
+  #open() {
+    if (this.chosen >= 0) this.open(this.story.attempt.step[this.chosen]);
+  }
+
+  // Choose another attempt, and bring it into view.
+  #goTo(at) {
+    if (at === undefined || this.story.kindOfAttempt(at) < 0) return;
+    this.#choose(at);
+    const [scale, place] = this.scales;
+    const [x, y] = [scale(this.story.data.start + this.#times(at)[0]), place(this.row[at])];
+    if (x >= this.left && x <= this.width && y >= 0 && y + this.bars.thick <= this.height) return;
+    this.selection.call(this.zoom.translateTo, this.transform.invertX(x), ((this.row[at] + 0.5) * this.height) / this.lanes);
+  }
+
+  // The attempt next to the chosen one: before or after it in its lane, or at its time in the lane above or below.
+  #neighbour(key) {
+    const { chosen, firstIn, inRow, row, story } = this;
+    const { requested } = story.attempt;
+    if (chosen < 0 || story.kindOfAttempt(chosen) < 0) return inRow[0];
+    const inLane = (lane) => inRow.subarray(firstIn[lane], firstIn[lane + 1]);
+    const own = inLane(row[chosen]);
+    if (key === "ArrowRight" || key === "ArrowLeft") return own[own.indexOf(chosen) + (key === "ArrowRight" ? 1 : -1)];
+    const way = key === "ArrowDown" ? 1 : -1;
+    let lane = row[chosen] + way;
+    while (lane >= 0 && lane < this.lanes && !inLane(lane).length) lane += way;
+    const other = lane >= 0 && lane < this.lanes ? inLane(lane) : [];
+    let at = 0;
+    while (requested[other[at + 1]] <= requested[chosen]) at++;
+    return other[at];
   }
 
   #key(event) {
     const moves = { ArrowRight: [-80, 0], ArrowLeft: [80, 0], ArrowDown: [0, -60], ArrowUp: [0, 60] };
-    if (event.key in moves) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key in moves && event.shiftKey) {
       const [x, y] = moves[event.key];
       this.selection.call(this.zoom.translateBy, x / this.transform.k, y / this.transform.k);
-    } else if (event.key === "+" || event.key === "=") this.scale(1.6);
+    } else if (event.key in moves) this.#goTo(this.#neighbour(event.key));
+    else if (event.key === "f" || event.key === "F") {
+      const failed = this.failed.filter((at) => FAILURES.includes(this.story.kindOfAttempt(at)));
+      this.#goTo(failed.find((at) => at > this.chosen) ?? failed[0]);
+    } else if (event.key === "Enter") this.#open();
+    else if (event.key === "+" || event.key === "=") this.scale(1.6);
     else if (event.key === "-") this.scale(1 / 1.6);
     else if (event.key === "0") this.all();
     else return;
