@@ -23,6 +23,10 @@ esac
 """
 
 
+#: Enough for all steps of several trials that wait at the same time.
+_CORES = 200
+
+
 class FluxScheduler(RealScheduler):
     """An instance of Flux with queues. Its broker is both the server and the daemon of the node."""
 
@@ -47,7 +51,7 @@ class FluxScheduler(RealScheduler):
         script = self.bin / "flux"
         script.write_text(_FLUX.format(folder=folder, real=prefix / "bin" / "flux"))
         script.chmod(0o755)
-        self.instance = Instance(folder / "instance", queues=True)
+        self.instance = Instance(folder / "instance", cores=_CORES, queues=True)
 
     def start(self) -> None:
         self.instance.start()

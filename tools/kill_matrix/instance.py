@@ -28,7 +28,7 @@ _CONFIGURATION = """
 noverify = true
 [[resource.config]]
 hosts = "{hosts}"
-cores = "0-7"
+cores = "0-{last}"
 [kvs]
 checkpoint-period = "{checkpoint}"
 """
@@ -53,7 +53,9 @@ def find_flux() -> str:
 class Instance:
     """One instance. With `nodes` > 1, several brokers run on this host, and its address is not permanent."""
 
-    def __init__(self, folder: Path, *, nodes: int = 1, queues: bool = False, checkpoint: str = "10m") -> None:
+    def __init__(
+        self, folder: Path, *, nodes: int = 1, cores: int = 8, queues: bool = False, checkpoint: str = "10m"
+    ) -> None:
         self.folder = folder
         self.nodes = nodes
         self.uri = ""
@@ -61,7 +63,7 @@ class Instance:
         hosts = os.uname().nodename if nodes == 1 else f"node[0-{nodes - 1}]"
         for name in ("conf", "state", "run"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        text = _CONFIGURATION.format(hosts=hosts, checkpoint=checkpoint) + (_QUEUES if queues else "")
+        text = _CONFIGURATION.format(hosts=hosts, last=cores - 1, checkpoint=checkpoint) + (_QUEUES if queues else "")
         (folder / "conf" / "instance.toml").write_text(text)
 
     def start(self) -> None:
