@@ -40,8 +40,21 @@ _STATES = {
 _HELD, _ENDED = "PSUSP", "EXIT"
 _OVER = tuple(stat for stat, state in _STATES.items() if state in (JobState.FINISHED, JobState.FAILED))
 
-#: The reasons for which LSF ends a job. Any other reason is a failure.
+#: The reasons for which LSF ends a job. Any other reason is UNKNOWN. So the report decides or, once LSF has forgotten
+#: the job, its absence.
 _REASONS = {
+    **dict.fromkeys(
+        (
+            "TERM_CPULIMIT",
+            "TERM_PROCESSLIMIT",
+            "TERM_THREADLIMIT",
+            "TERM_DEADLINE",
+            "TERM_EXTERNAL_SIGNAL",
+            "TERM_CWD_NOTEXIST",
+            "TERM_PRE_EXEC_FAIL",
+        ),
+        JobState.FAILED,
+    ),
     "TERM_RUNLIMIT": JobState.TIMED_OUT,
     "TERM_MEMLIMIT": JobState.OUT_OF_MEMORY,
     "TERM_SWAP": JobState.OUT_OF_MEMORY,
@@ -49,6 +62,7 @@ _REASONS = {
     "TERM_FORCE_OWNER": JobState.CANCELLED,
     "TERM_ADMIN": JobState.CANCELLED,
     "TERM_FORCE_ADMIN": JobState.CANCELLED,
+    "TERM_BUCKET_KILL": JobState.CANCELLED,
     "TERM_ORPHAN_SYSTEM": JobState.CANCELLED,
     "TERM_PREEMPT": JobState.PREEMPTED,
     "TERM_LOAD": JobState.PREEMPTED,
@@ -57,6 +71,8 @@ _REASONS = {
     "TERM_REQUEUE_ADMIN": JobState.PREEMPTED,
     "TERM_REMOVE_HUNG_JOB": JobState.NODE_FAILED,
     "TERM_ZOMBI": JobState.NODE_FAILED,
+    "TERM_RMS": JobState.NODE_FAILED,
+    "TERM_SLURM": JobState.NODE_FAILED,
     "TERM_CSM_ALLOC": JobState.NODE_FAILED,
 }
 _REASON = re.compile(r"\bTERM_[A-Z_]+")
@@ -168,6 +184,8 @@ def _entry(record: dict[str, str]) -> QueueEntry:
     stat, reason = record["STAT"], _REASON.search(record["EXIT_REASON"])
     code = record["EXIT_CODE"].strip()
     exit_code = int(code) if code.isdigit() else None
+    if exit_code is None and code not in {"", "-"}:
+        stat = f"{stat} with exit code {code}"  # of an unknown form, so the state is unknown
     command = _with_name(record["COMMAND"], record["JOB_NAME"])
     usage = usage_in_record(record) if stat in _OVER else None
     return _made(record["JOBID"], stat, command, exit_code, reason[0] if reason else "", usage)
@@ -223,7 +241,7 @@ def _end(exit_code: int | None, reason: str) -> JobState:
     have ended in any way.
     """
     if reason:
-        return _REASONS.get(reason, JobState.FAILED)
+        return _REASONS.get(reason, JobState.UNKNOWN)
     return JobState.NODE_FAILED if exit_code is None else _BY_SIGNAL.get(exit_code, JobState.FAILED)
 
 

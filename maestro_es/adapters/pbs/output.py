@@ -197,7 +197,7 @@ def _entry(job_id: str, job: Mapping[str, str]) -> QueueEntry:
     exit_code = _number(job.get("Exit_status"))
     state = _STATES.get(letter, JobState.UNKNOWN)
     if letter == _ENDED:
-        state = _end(_number(job.get("substate")), exit_code)
+        state = _end(job, exit_code)
     command = _plain(f"{job.get('executable', '')} {job.get('argument_list', '')}")
     delay = ""
     if state is JobState.PENDING and (letter == _HELD or (comment and not comment.startswith(_ORDINARY))):
@@ -213,8 +213,11 @@ def _as_shells(exit_code: int | None) -> int | None:
     return exit_code if exit_code <= _SIGNALLED else exit_code - _SIGNALLED + _AS_SHELLS
 
 
-def _end(substate: int | None, exit_code: int | None) -> JobState:
+def _end(job: Mapping[str, str], exit_code: int | None) -> JobState:
     """Return the state of a job that has ended. If it has no exit code, it was removed before it ran."""
+    substate = _number(job.get("substate"))
+    if substate is None or (exit_code is None and "Exit_status" in job):
+        return JobState.UNKNOWN
     if substate == _DELETED or exit_code is None:
         return JobState.TIMED_OUT if exit_code == min(_ENDED_BY_PBS) else JobState.CANCELLED
     if exit_code < 0:

@@ -120,11 +120,12 @@ def test_each_state_of_lsf_has_a_meaning(stat: str, state: JobState):
         ("-", "TERM_REMOVE_HUNG_JOB", JobState.NODE_FAILED),
         ("137", "TERM_EXTERNAL_SIGNAL: job killed by a signal external to LSF", JobState.FAILED),
         ("2", "TERM_CPULIMIT", JobState.FAILED),
-        ("2", "TERM_SOMETHING_NEW", JobState.FAILED),
+        ("2", "TERM_SOMETHING_NEW", JobState.UNKNOWN),
         ("3", "-", JobState.FAILED),
         ("140", "-", JobState.TIMED_OUT),
         ("130", "-", JobState.CANCELLED),
         ("-", "-", JobState.NODE_FAILED),
+        ("0x2", "-", JobState.UNKNOWN),
     ],
 )
 def test_the_reason_says_why_a_job_ended(code: str, reason: str, state: JobState):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,12 @@ def test_the_exit_status_and_the_substate_say_how_a_job_ended(
     more = {} if status is None else {"Exit_status": status}
     [row] = read_jobs(Completed(0, line("F", substate=substate, **more), ""), ["48.vm"])
     assert (row.state.name, row.exit_code) == (state, code)
+
+
+@pytest.mark.parametrize("more", [{}, {"Exit_status": 0}, {"substate": 92, "Exit_status": "0x1"}, {"substate": "new"}])
+def test_an_end_without_a_known_exit_status_or_substate_is_no_verdict(more: dict[str, Any]):
+    [row] = read_jobs(Completed(0, line("F", **more), ""), ["48.vm"])
+    assert row.state is JobState.UNKNOWN
 
 
 @pytest.mark.parametrize(
