@@ -56,6 +56,8 @@ class BatchJobs(ABC):
     #: The batch type, and the variables that determine the cluster.
     scheduler: str
     settings: tuple[str, ...] = ()
+    #: The messages of the cancel command about jobs that are ending, or have ended.
+    ending: tuple[str, ...]
 
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None) -> None:
         self._environment = dict(environment)
@@ -87,11 +89,6 @@ class BatchJobs(ABC):
     @abstractmethod
     def cancel_ids(self, ids: Sequence[str]) -> list[str]:
         """Return the command that cancels these jobs."""
-
-    @staticmethod
-    @abstractmethod
-    def failed_to_cancel(done: Completed) -> str:
-        """Return the message of that command about jobs that may still run (empty: there are none)."""
 
     @staticmethod
     @abstractmethod
@@ -150,7 +147,7 @@ class BatchJobs(ABC):
     def cancel(self, steps: Sequence[StepRecord]) -> None:
         """Cancel the jobs of these attempts."""
         for command in self.cancel_commands(steps):
-            message = self.failed_to_cancel(self.run(*command))
+            message = not_cancelled(command[0], self.run(*command), self.ending)
             if message:
                 raise self.no_answer(message) if self.is_down(message) else SchedulerError(message)
 
@@ -252,6 +249,15 @@ def completed(command: Command) -> Completed:
         return command.result()
     except (TimeoutError, ChildProcessError) as error:
         raise Unreachable(str(error)) from None
+
+
+def not_cancelled(name: str, done: Completed, ending: Sequence[str]) -> str:
+    """Return the message of a command about jobs that it could not cancel (empty: there are none)."""
+    lines = [line for line in f"{done.out}\n{done.err}".splitlines() if line.strip()]
+    left = [line for line in lines if not any(sign in line for sign in ending)]
+    if not done.code or (lines and not left):
+        return ""
+    return " ".join(" ".join(left).split()) or f"{name} ended with {done.code} and said nothing"
 
 
 def _outcome(command: Command, read: Callable[[Completed], Outcome], done: Callable[[], None]) -> Outcome:

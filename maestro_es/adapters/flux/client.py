@@ -32,9 +32,9 @@ from maestro_es.adapters.command import Command, Completed
 from maestro_es.adapters.flux.jobspec import Request, fill, full_name, keywords, read_refusal, request
 from maestro_es.adapters.flux.output import (
     CANCEL_NOTE,
+    ENDING,
     FluxEntry,
     adopted,
-    failed_to_cancel,
     has_ended,
     has_queues,
     is_down,
@@ -85,7 +85,7 @@ class FluxJobs(BatchJobs):
     """The jobs of an instance of Flux."""
 
     scheduler = "flux"
-    failed_to_cancel, is_down = staticmethod(failed_to_cancel), staticmethod(is_down)
+    ending, is_down = ENDING, staticmethod(is_down)
     settings = (_URI,)
 
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None) -> None:

@@ -77,7 +77,7 @@ _DOWN = ("Unable to connect to Flux", "flux_open", "Connection refused", "Connec
 _ENDED = ("was not found", "Connection refused", "flux_open: No such file or directory", "Connection reset")
 
 #: The messages of ``flux cancel`` about a job that can't be cancelled because it has ended.
-_OVER = ("unknown job id", "job is inactive")
+ENDING = ("unknown job id", "job is inactive")
 
 #: The answer of ``flux ping``. The last part of the route is the beginning of the first broker's ``broker.uuid``. It
 #: is different after each start.
@@ -192,14 +192,6 @@ def is_down(message: str) -> bool:
 def has_ended(message: str) -> bool:
     """Return whether a message says that there is no broker. A broker that does not answer gives another message."""
     return any(sign in message for sign in _ENDED)
-
-
-def failed_to_cancel(done: Completed) -> str:
-    """Return the message of ``flux cancel`` about jobs that it could not cancel (empty: there are none)."""
-    lines = [line for line in done.err.splitlines() if line.strip() and not any(sign in line for sign in _OVER)]
-    if not done.code or (done.err.strip() and not lines):
-        return ""
-    return " ".join(" ".join(lines).split()) or f"flux cancel ended with {done.code} and said nothing"
 
 
 def read_instance(text: str) -> str:

@@ -22,9 +22,9 @@ from collections.abc import Mapping, Sequence
 from maestro_es.adapters.base import Job, QueueEntry, Submitting
 from maestro_es.adapters.batch import FACTS_TIMEOUT, command_environment
 from maestro_es.adapters.lsf.output import (
+    ENDING,
     FIELDS,
     RETRYING,
-    failed_to_cancel,
     is_down,
     lacks_fields,
     read_facts,
@@ -59,7 +59,7 @@ class LsfJobs(OneDashJobs):
     """The jobs of an LSF cluster."""
 
     scheduler = "lsf"
-    failed_to_cancel, is_down = staticmethod(failed_to_cancel), staticmethod(is_down)
+    ending, is_down = ENDING, staticmethod(is_down)
     settings = _SETTINGS
     _is_old = False
 

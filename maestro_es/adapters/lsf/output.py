@@ -110,7 +110,7 @@ _FULL = re.compile(
 RETRYING = "Retrying in"
 
 #: The messages of bkill about a job that it has signalled, or that has ended.
-_KILLED = ("is being terminated", "is being signaled", "has already finished", "No matching job found")
+ENDING = ("is being terminated", "is being signaled", "has already finished", "No matching job found")
 
 #: The messages of bjobs if there are no jobs, and if it does not know a field or an option.
 _NO_JOBS = re.compile(r"No (unfinished |matching )?job found")
@@ -243,15 +243,6 @@ def _end(exit_code: int | None, reason: str) -> JobState:
     if reason:
         return _REASONS.get(reason, JobState.UNKNOWN)
     return JobState.NODE_FAILED if exit_code is None else _BY_SIGNAL.get(exit_code, JobState.FAILED)
-
-
-def failed_to_cancel(done: Completed) -> str:
-    """Return the messages of ``bkill`` about jobs that it could not cancel; empty if there are none."""
-    lines = [line.strip() for line in (done.out + "\n" + done.err).splitlines() if line.strip()]
-    left = [line for line in lines if not any(sign in line for sign in _KILLED)]
-    if not done.code or (lines and not left):
-        return ""
-    return " ".join(left) or f"bkill ended with {done.code} and said nothing"
 
 
 def read_facts(text: str) -> dict[str, str]:

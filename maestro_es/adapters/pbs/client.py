@@ -27,7 +27,7 @@ from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.batch import FACTS_TIMEOUT, command_environment, not_called
 from maestro_es.adapters.one_dash import OneDashJobs
 from maestro_es.adapters.pbs.output import (
-    failed_to_cancel,
+    ENDING,
     is_down,
     read_facts,
     read_ids,
@@ -84,7 +84,7 @@ class PbsJobs(OneDashJobs):
     """The jobs of a PBS server."""
 
     scheduler = "pbs"
-    failed_to_cancel, is_down = staticmethod(failed_to_cancel), staticmethod(is_down)
+    ending, is_down = ENDING, staticmethod(is_down)
     settings = _SETTINGS
 
     #: The last environment for which a file was needed, and its content and name.

@@ -61,7 +61,7 @@ _SIGNALLED, _AS_SHELLS = 256, 128
 UNKNOWN_JOB, HAS_FINISHED = 153, 35
 
 #: The messages about such jobs.
-_OVER = ("Unknown Job Id", "Job has finished", "has finished", "not configured to maintain job history")
+ENDING = ("Unknown Job Id", "Job has finished", "has finished", "not configured to maintain job history")
 
 #: Messages with which qsub refuses a job. With such a message, nothing is queued.
 _REFUSALS = re.compile(
@@ -136,7 +136,7 @@ def read_jobs(done: Completed, ids: Sequence[str]) -> list[QueueEntry]:
     Some of the jobs may be unknown by now, or may have ended. qstat prints a message about each of these.
     """
     messages = [line for line in done.err.splitlines() if line.strip()]
-    is_over = all(any(sign in line for sign in _OVER) for line in messages)
+    is_over = all(any(sign in line for sign in ENDING) for line in messages)
     rows = [_entry(job_id, job) for job_id, job in _records(done.out, _JOB)]
     if not is_over or done.code not in (0, UNKNOWN_JOB, HAS_FINISHED) or len(rows) + len(messages) < len(ids):
         raise unreadable("qstat", done)
@@ -253,15 +253,6 @@ def read_facts(done: Completed) -> dict[str, str]:
         "job_history_enable": server.get("job_history_enable", "False"),
     }
     return {key: value for key, value in facts.items() if value}
-
-
-def failed_to_cancel(done: Completed) -> str:
-    """Return the messages of ``qdel`` about jobs that it could not cancel; empty if there are none."""
-    lines = [line.strip() for line in done.err.splitlines() if line.strip()]
-    left = [line for line in lines if not any(sign in line for sign in _OVER)]
-    if not done.code or (lines and not left):
-        return ""
-    return " ".join(left) or f"qdel ended with {done.code} and said nothing"
 
 
 def unreadable(command: str, done: Completed) -> Unreachable:

@@ -26,11 +26,11 @@ from maestro_es.adapters.slurm.output import (
     ACCOUNTS_FORMAT,
     ACCOUNTS_HEADER,
     AFTER_REQUEUE,
+    ENDING,
     QUEUE_FORMAT,
     QUEUE_HEADER,
     RESTARTS_FORMAT,
     RETRYING,
-    failed_to_cancel,
     is_answer,
     is_down,
     read_accounts,
@@ -98,7 +98,7 @@ class SlurmJobs(BatchJobs):
     """
 
     scheduler = "slurm"
-    failed_to_cancel, is_down = staticmethod(failed_to_cancel), staticmethod(is_down)
+    ending, is_down = ENDING, staticmethod(is_down)
     settings = (_CONF,)
 
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None, name: str = "") -> None:

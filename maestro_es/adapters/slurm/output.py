@@ -130,8 +130,8 @@ _DOWN = (
 #: still run. A job that was never launched has no claim, and the verdict relies on that.
 _INFRASTRUCTURE = frozenset({"SystemFailure", "NodeDown"})
 
-#: The messages about a job that can no longer be cancelled.
-_OVER = ("Invalid job id specified", "already completing or completed")
+#: The messages about a job that can no longer be cancelled. With --quiet, 22.05 prints none, and exits with 0.
+ENDING = ("Invalid job id specified", "already completing or completed")
 
 _JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?\s*")
 
@@ -162,17 +162,6 @@ def read_submission(done: Completed) -> Outcome:
 def is_down(message: str) -> bool:
     """Whether a command says that the controller did not answer."""
     return any(sign in message for sign in _DOWN)
-
-
-def failed_to_cancel(done: Completed) -> str:
-    """Return the message of ``scancel`` about jobs that it could not cancel (empty: there are none).
-
-    With --quiet, 22.05 prints nothing about jobs that have ended or are unknown, and exits with 0.
-    """
-    lines = [line for line in done.err.splitlines() if line.strip() and not any(sign in line for sign in _OVER)]
-    if not done.code or (done.err.strip() and not lines):
-        return ""
-    return " ".join(" ".join(lines).split()) or f"scancel ended with {done.code} and said nothing"
 
 
 def is_answer(text: str, header: str) -> bool:

@@ -7,11 +7,12 @@ import json
 import pytest
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
+from maestro_es.adapters.batch import not_cancelled
 from maestro_es.adapters.command import Completed
 from maestro_es.adapters.flux.client import flux_environment
 from maestro_es.adapters.flux.jobspec import read_refusal
 from maestro_es.adapters.flux.output import (
-    failed_to_cancel,
+    ENDING,
     has_queues,
     is_instance,
     judge_cancel,
@@ -224,12 +225,12 @@ def test_the_start_of_an_instance_is_that_of_its_first_broker():
         (Completed(0, "", ""), ""),
         (Completed(1, "", "flux-cancel: ERROR: ƒ2222: unknown job id\nflux-cancel: ERROR: ƒ3: job is inactive\n"), ""),
         (Completed(1, "", "flux-cancel: ERROR: ƒ2: unknown job id\nflux-cancel: ERROR: ƒ3: no\n"), "ƒ3: no"),
-        (Completed(1, "", ""), "flux cancel ended with 1 and said nothing"),
+        (Completed(1, "", ""), "flux ended with 1 and said nothing"),
     ],
 )
 def test_a_job_that_has_ended_needs_no_cancel(done: Completed, message: str):
-    assert failed_to_cancel(done).endswith(message)
-    assert bool(failed_to_cancel(done)) is bool(message)
+    assert not_cancelled("flux", done, ENDING).endswith(message)
+    assert bool(not_cancelled("flux", done, ENDING)) is bool(message)
 
 
 def test_an_instance_without_queues_says_so():

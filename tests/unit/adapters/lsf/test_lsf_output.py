@@ -8,10 +8,11 @@ from datetime import datetime
 import pytest
 from msgspec import structs
 
+from maestro_es.adapters.batch import not_cancelled
 from maestro_es.adapters.command import Completed
 from maestro_es.adapters.lsf.client import lsf_environment
 from maestro_es.adapters.lsf.output import (
-    failed_to_cancel,
+    ENDING,
     is_down,
     lacks_fields,
     read_facts,
@@ -233,7 +234,7 @@ def test_the_long_format_of_older_versions_says_the_same(status: str, details: s
     ],
 )
 def test_bkill_says_which_jobs_may_still_run(code: int, out: str, err: str, message: str):
-    assert failed_to_cancel(Completed(code, out, err)) == message
+    assert not_cancelled("bkill", Completed(code, out, err), ENDING) == message
     assert is_down(message) == ("down" in message)
 
 

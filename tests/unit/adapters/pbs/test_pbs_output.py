@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from maestro_es.adapters.batch import not_cancelled
 from maestro_es.adapters.command import Completed
 from maestro_es.adapters.pbs.client import pbs_environment
 from maestro_es.adapters.pbs.output import (
-    failed_to_cancel,
+    ENDING,
     is_down,
     read_facts,
     read_ids,
@@ -195,13 +196,13 @@ def test_the_ids_of_a_user_are_listed_line_by_line():
         (0, "", ""),
         (35, "qdel: Job has finished 19.vm\n", ""),
         (153, "qdel: Job has finished 2.vm\nqdel: Unknown Job Id 999.vm\n", ""),
-        (159, "qdel: Unauthorized Request  4.vm\n", "qdel: Unauthorized Request  4.vm"),
+        (159, "qdel: Unauthorized Request  4.vm\n", "qdel: Unauthorized Request 4.vm"),
         (255, "qdel: cannot connect to server vm (errno=15010)\n", "qdel: cannot connect to server vm (errno=15010)"),
         (1, "", "qdel ended with 1 and said nothing"),
     ],
 )
 def test_qdel_says_which_jobs_may_still_run(code: int, err: str, message: str):
-    assert failed_to_cancel(Completed(code, "", err)) == message
+    assert not_cancelled("qdel", Completed(code, "", err), ENDING) == message
     assert is_down(message) == ("connect" in message)
 
 
