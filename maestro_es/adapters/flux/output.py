@@ -63,7 +63,7 @@ _NOT_STARTED = "start failed"
 _REFUSALS = re.compile(
     r"Invalid queue |exceeds policy limit of|unsatisfiable request|invalid jobspec|invalid JSON|urgency range is|"
     r"dependency: |unknown dependency scheme|jobspec: |invalid job flags|Invalid constraint|"
-    r"only the instance owner can submit|cannot find user/bank|Queue not valid for user"
+    r"only (the )?instance owner can |cannot find user/bank|Queue not valid for user"
 )
 
 #: Messages about a queue that administrators have closed, usually for maintenance, and about a limit on the number of
