@@ -290,18 +290,15 @@ class SubmitsTogether(Protocol):
 class RunsInside(Protocol):
     """An adapter that can run jobs inside the job that contains this process, without submitting them."""
 
-    def enter(self, margin: float) -> None:
+    def enter(self, seconds_left: Callable[[], float | None]) -> None:
         """From now on, jobs with a placement are started in the job that contains this process.
 
-        The job counts as over `margin` seconds before its end. RequestRefused if this process is not in a job of this
-        scheduler.
+        `seconds_left` returns the time until no step may run there (None: no limit is known), or raises Unreachable.
+        RequestRefused if this process is not in a suitable job.
         """
 
     def allocation(self) -> Allocation:
-        """Return the job's resources and remaining time.
-
-        `Unreachable` if the scheduler does not answer and never has.
-        """
+        """Return the job's resources and remaining time. `Unreachable` if the scheduler does not answer."""
 
     def wait_inside(self, seconds: float) -> list[str]:
         """Wait at most this long for news of the jobs inside. Returns the tokens of the jobs that seem to have ended.

@@ -17,30 +17,32 @@ The runner (`runner.sh`) enforces the walltime, which it gets in seconds as an a
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found] # `signal` is slow to import
 import errno
 import itertools
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Job, JobInfo, QueueEntry
-from maestro_es.adapters.command import NO_ROOM, run
-from maestro_es.adapters.schedulers import UNABLE, has_ended, outside_of, still_running
+from maestro_es.adapters.command import NO_ROOM
+from maestro_es.adapters.schedulers import UNABLE, has_ended, id_of, still_running
 from maestro_es.core.attempt_token import TOKEN_VARIABLE
 from maestro_es.core.environment import for_runner
 from maestro_es.core.hosts import was_rebooted
 from maestro_es.core.model import Boot, JobState, StepRecord, StudyRecord
 from maestro_es.core.observations import Claim, ClaimState
 from maestro_es.core.scheduler_facts import SchedulerFacts
+from maestro_es.core.step_keys import Allocation, Need
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.usage import Usage, local_usage
 from maestro_es.core.walltime import walltime_seconds
-from maestro_es.errors import SchedulerError, Unreachable
+from maestro_es.errors import RequestRefused, SchedulerError, Unreachable
 
-#: The time limit of a question about a job, and the pause before it is asked again, in seconds.
-_PATIENCE, _ASK_AGAIN = 30.0, 20.0
+#: The pause before a question about a job is asked again, in seconds.
+_ASK_AGAIN = 20.0
 
 #: The grace time of local steps in seconds. For jobs it is `JOB_GRACE_SECONDS`.
 _GRACE_SECONDS = 5.0
@@ -112,6 +114,7 @@ class LocalAdapter:
         #: The questions "Has this job ended?" that were answered with yes, and the times at which the others were
         #: asked.
         self._true: set[str] = set()
+        self._seconds_left: Callable[[], float | None] = lambda: None
         self._asked: dict[str, float] = {}
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
@@ -212,12 +215,14 @@ class LocalAdapter:
         If this is not certain, the scheduler is not asked again at once.
         """
         question, now = has_ended(job, with_all=elsewhere), time.monotonic()
-        if not self._is_other(job) or question in self._true:
-            return self._is_other(job)
+        if not self._is_other(job):
+            return False
+        if question in self._true or (id_of(job) == id_of(self._host.job) and not elsewhere):
+            return True  # or this is a later start of the same job
         if now - self._asked.get(question, -_ASK_AGAIN) < _ASK_AGAIN:
             return False
         self._asked[question] = now
-        if self._is_true(question):
+        if process.is_true(question, job, self._host):
             self._true.add(question)
         return question in self._true
 
@@ -227,14 +232,33 @@ class LocalAdapter:
         If so, a later tick decides.
         """
         can_ask = self._is_other(job) and has_ended(job, with_all=False) != UNABLE
-        return can_ask and not self._is_true(still_running(job))
+        return can_ask and not process.is_true(still_running(job), job, self._host)
 
     def _is_other(self, job: str) -> bool:
         return job not in ("", self._host.job)
 
-    def _is_true(self, question: str) -> bool:
-        environment = {**outside_of(self._host.job), **self._host.environment.variables}
-        return not run(["/bin/sh", "-c", question], timeout=_PATIENCE, env=environment).code
+    # -- inside a job ------------------------------------------------------------------------------------------------
+
+    def enter(self, seconds_left: Callable[[], float | None]) -> None:
+        """From now on, no step starts that can't end before the job around this process does."""
+        if not self._host.job:
+            raise RequestRefused("this process runs in no job")
+        self._seconds_left = seconds_left
+
+    def allocation(self) -> Allocation:
+        """Return this node as the only one of the job, because local steps run on the host of their driver."""
+        host = self._host
+        return Allocation(id_of(host.job), (Need(host.cores, host.memory, host.gpus),), 0, self._seconds_left())
+
+    def wait_inside(self, seconds: float) -> list[str]:
+        """Wait until a step ends. The caller has blocked SIGCHLD."""
+        if not hasattr(signal, "sigtimedwait"):
+            time.sleep(0.01)
+            return []
+        return [""] if signal.sigtimedwait({signal.SIGCHLD}, seconds) else []
+
+    def leave(self) -> None:
+        """Do nothing: the driver ends its local steps."""
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
         """Return nothing: there is no accounting."""

@@ -17,11 +17,15 @@ from typing import NamedTuple
 
 from maestro_es.adapters import proc
 from maestro_es.adapters.command import run, start_process
-from maestro_es.adapters.schedulers import job_around
+from maestro_es.adapters.schedulers import job_around, jobs_like, outside_of
 from maestro_es.core.environment import Environment
 from maestro_es.core.model import Micros
+from maestro_es.core.scheduler_facts import JobEnvironment
 from maestro_es.errors import Unreachable
 from maestro_es.sha256 import short_digest
+
+#: The time limit of a question about a job, in seconds.
+_PATIENCE = 30.0
 
 _MACHINE_ID = 64
 _GPUS = "/proc/driver/nvidia/gpus"
@@ -139,12 +143,11 @@ def spawn_piped(
 ) -> tuple[int, int, int]:
     """Start a process in its own session, and return its id, its standard input and its standard output.
 
-    The caller must close both, and `reap` collects the process. Its errors are lost.
+    The caller must close both, and `reap` collects the process. Its errors are part of its output.
     """
-    null = os.open(os.devnull, os.O_WRONLY)
     (its_input, our_end), (our_output, its_output) = os.pipe(), os.pipe()
     try:
-        ends = (its_input, its_output, null)
+        ends = (its_input, its_output, its_output)
         actions = [(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(ends)]
         pid = start_process(argv, env, actions, session=True, inherited=inherited)
     except OSError:
@@ -152,7 +155,7 @@ def spawn_piped(
         os.close(our_output)
         raise
     finally:
-        for end in (null, its_input, its_output):
+        for end in (its_input, its_output):
             os.close(end)
     return pid, our_end, our_output
 
@@ -318,6 +321,17 @@ def _ask(*argv: str) -> str:
         message = " ".join(done.err.split()) or f"exit code {done.code}"
         raise Unreachable(f"this host does not answer: {argv[0]}: {message}")
     return done.out
+
+
+def is_true(question: str, job: str, host: Host) -> bool:
+    """Ask the scheduler of the study a question of `schedulers` about a job.
+
+    Its settings may lead elsewhere by now, so the command also gets those of this process, as ``OUR_NAME``.
+    """
+    ours, settings = outside_of(host.job), (jobs_like(job) or JobEnvironment()).settings
+    own = {f"OUR_{name}": ours[name] for name in settings if name in ours}
+    environment = {**ours, **host.environment.variables, **own}
+    return not run(["/bin/sh", "-c", question], timeout=_PATIENCE, env=environment).code
 
 
 def terminate_group(leader: int) -> None:

@@ -337,7 +337,9 @@ may_tick() { # whether the surrounding job, if any, still runs: a tick and the s
 if [ -n "$near" ] && ! [ "$near" -ef "$state" ] && [ -d "$near" ]; then state=$near; fi # the study was moved
 if [ -n "$inside" ]; then
     echo "ended $token" 2>/dev/null # a hint for the driver
-    code=0 stopped= # for the agent, a code above 128 means that the runner was killed
+    code=0 # for the agent: 1 means that the step was ended by force, and above 128 that the runner was killed
+    [ -z "$timed_out$stopped" ] || code=1
+    stopped=
 elif [ -n "$output" ] && [ -x "$state/next-tick" ]; then
     # One waiting tick is enough. But after a forced end, a tick must also see that this runner is gone.
     next= waited=

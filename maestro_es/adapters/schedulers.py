@@ -9,7 +9,13 @@ from __future__ import annotations
 import os
 
 from maestro_es.core.scheduler_facts import JobEnvironment
-from maestro_es.errors import RequestRefused
+
+#: Sets `state` to the state of a job of Flux, from the first instance that knows it.
+_FLUX_STATE = (
+    'for uri in "${OUR_FLUX_URI-}" "${FLUX_URI-}" ""; do if [ -n "$uri" ]; then export FLUX_URI="$uri"; '
+    "else unset FLUX_URI; fi; for up in --parent ''; do "
+    'state=$(flux $up jobs -no "{state}" JOB 2>/dev/null) && break 2; done; done'
+)
 
 #: The schedulers of maestro-es by batch type. To add one, add the module of its adapter, and its jobs here.
 WITH_ADAPTER = {
@@ -23,6 +29,8 @@ WITH_ADAPTER = {
         ),
         options=("SLURM_*", "SBATCH_MEM_BIND*"),
         job_ids=("SLURM_JOB_ID", "SLURM_JOBID"),
+        run_variable="SLURM_RESTART_COUNT",
+        nodes_variable="SLURM_JOB_NUM_NODES",
         still_running='[ "$(squeue -h -j JOB -o %T)" = RUNNING ]',
         has_ended=(
             'seen=$(squeue -h -t all -j JOB -o %T 2>&1); case "$?:$seen" in 0: | *"Invalid job id"* | 0:BOOT_FAIL | '
@@ -46,6 +54,10 @@ WITH_ADAPTER = {
         of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD"),
         job_ids=("LSB_JOBID",),
         still_running='bjobs -UF JOB | grep -q "Status <RUN>"',
+        has_ended=(
+            'seen=$(bjobs -UF JOB 2>&1); case $seen in *"Status <DONE>"* | *"Status <EXIT>"* | '
+            '*"Job <"JOB"> is not found"*) ;; *) false ;; esac'
+        ),
         time_left=("bjobs", "-UF", "JOB"),
         resubmit=(
             "sh", "-c", 'bsub -J "$1" -w "ended($2)" <"$3" | sed -n "s/^Job <\\([0-9]*\\)> is submitted.*/\\1/p"',
@@ -58,26 +70,31 @@ WITH_ADAPTER = {
         stop_signals=("TERM", "INT", "USR2"),
     ),
     # Flux sends ALRM at the time limit. A job of `flux batch` also gets HUP, and has only the second of these
-    # variables. Commands inside such a job reach its own instance, which does not know the job itself.
+    # variables. In it, commands reach its own instance, which does not know the job itself. So several instances are
+    # asked: each of our address, that of the study, and that of the system, and the one around it.
     "flux": JobEnvironment(
         of_job=("FLUX_*",), job_ids=("FLUX_JOB_ID", "FLUX_ENCLOSING_ID"), stop_signals=("TERM", "ALRM", "HUP"),
         settings=("FLUX_URI",), always=("FLUX_URI",),
-        still_running=(
-            'case "$(flux jobs -no "{state}" JOB 2>/dev/null || flux --parent jobs -no "{state}" JOB)" in '
-            "RUN) ;; *) false ;; esac"
-        ),
+        still_running=f'{_FLUX_STATE}; [ "$state" = RUN ]',
+        has_ended=f'{_FLUX_STATE}; [ "$state" = INACTIVE ]',
+        ends_all="flux config get exec.service | grep -q sdexec",
         time_left=("sh", "-c", "flux job timeleft JOB 2>/dev/null || flux --parent job timeleft JOB"),
         resubmit=(
             "sh", "-c", 'flux jobs JOB >/dev/null 2>&1 || parent=--parent; exec flux $parent batch "$@"',
             "sh", "--dependency=afterany:JOB",
         ),
         withdraw=("sh", "-c", "flux cancel JOB 2>/dev/null || flux --parent cancel JOB"),
+        outer={"FLUX_URI": "flux getattr parent-uri"},
     ),
     # MoM sends TERM, both at the end of the walltime and after qdel.
     "pbs": JobEnvironment(
         of_job=("PBS_*",),
         job_ids=("PBS_JOBID",),
         still_running='qstat -f JOB | grep -q "job_state = R"',
+        has_ended=(
+            'seen=$(qstat -f JOB 2>&1 >/dev/null); case "$?:$seen" in 153:*"Unknown Job Id"* | '
+            '35:*"has finished"*) ;; *) false ;; esac'
+        ),
         time_left=("qstat", "-f", "JOB"),
         resubmit=("qsub", "-N", "NAME", "-W", "depend=afterany:JOB"),
         withdraw=("qdel", "JOB"),
@@ -101,24 +118,30 @@ JOB_VARIABLES = tuple(jobs.job_ids[0] for jobs in ALL if jobs.job_ids)
 
 
 def job_around() -> str:
-    """Return the job in which this process runs, ``SCHEDULER:ID`` (empty: it does not run in a job)."""
+    """Return the job in which this process runs, ``SCHEDULER:ID`` (empty: it does not run in a job).
+
+    If the scheduler has requeued the job and started it again with the same id, the number of this start follows:
+    ``SCHEDULER:ID+NUMBER``.
+    """
     for name, jobs in _BY_NAME.items():
         for variable in jobs.job_ids:
             if os.environ.get(variable):
-                return f"{name}:{os.environ[variable]}"
+                restart = os.environ.get(jobs.run_variable, "") if jobs.run_variable else ""
+                again = f"+{restart}" if restart.strip("0") else ""
+                return f"{name}:{os.environ[variable]}{again}"
     return ""
 
 
-def check_is_plain() -> None:
-    """Refuse to run inside a Slurm job that is a task of an array, or a component of a heterogeneous job.
+def id_of(job: str) -> str:
+    """Return the id by which the scheduler knows a job, ``SCHEDULER:ID`` or ``SCHEDULER:ID+NUMBER``."""
+    return job.partition(":")[2].partition("+")[0]
 
-    squeue lists such jobs with other ids than their own variables contain.
-    """
-    kinds = {"SLURM_ARRAY_JOB_ID": "a job array", "SLURM_HET_SIZE": "a heterogeneous job"}
-    for variable, kind in kinds.items():
-        if os.environ.get(variable):
-            message = f"--in-allocation can't run steps inside {kind} ({variable} is set); use an ordinary job"
-            raise RequestRefused(message)
+
+def nodes_around() -> int:
+    """Return how many nodes the job around this process has (0: unknown)."""
+    jobs = jobs_like(job_around()) or JobEnvironment()
+    number = os.environ.get(jobs.nodes_variable, "") if jobs.nodes_variable else ""
+    return int(number) if number.isdecimal() else 0
 
 
 def jobs_like(job: str) -> JobEnvironment | None:
@@ -152,7 +175,7 @@ UNABLE = "false"
 def _about(job: str, command: str) -> str:
     import shlex  # noqa: PLC0415 - needed only inside a job
 
-    return command.replace("JOB", shlex.quote(job.partition(":")[2])) or UNABLE
+    return command.replace("JOB", shlex.quote(id_of(job))) or UNABLE
 
 
 def outside_of(job: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from maestro_es.adapters.job_clock import clock
 from maestro_es.adapters.schedulers import job_around
 from maestro_es.cli.common import example, open_graph, study_path
 from maestro_es.cli.driving import drive_to_end
@@ -62,7 +63,7 @@ def command(studies: tuple[Path, ...], stop_before: float, script: Path | None) 
     for root in roots:
         if children.start(root):
             sys.exit(_drive(root, children, str(root) if len(roots) > 1 else ""))
-    over = children.wait(batch_job.clock(stop_before).is_over)
+    over = children.wait(clock(stop_before).is_over)
     code = _finish(children, following, over=over)
     if code == EXIT_TRY_AGAIN and script is not None and not following:
         _submit(script)

@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from maestro_es.adapters.job_clock import clock
 from maestro_es.adapters.schedulers import job_around
 from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import page_width, say, say_done
 from maestro_es.cli.progress import Progress
 from maestro_es.core.model import StudyStatus
-from maestro_es.drivers import batch_job
 from maestro_es.errors import EXIT_INTERRUPTED, EXIT_TRY_AGAIN
 from maestro_es.execution_graph import ExecutionGraph
 from maestro_es.study.invocation import Driver, Runtime
@@ -54,7 +54,7 @@ def stay(graph: ExecutionGraph, on_tick: Callable[[], None] = lambda: None, insi
         return drive_to_end(graph, on_tick)
     signals: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: signals.append(number))
-    time_is_over = batch_job.clock(inside).is_over
+    time_is_over = clock(inside).is_over
     code = drive_to_end(graph, on_tick, lambda: bool(signals) or time_is_over(), inside=inside)
     if code == EXIT_TRY_AGAIN and (signals or time_is_over()):
         reason = "told to stop" if signals else f"the job {job_around()} is about to end"

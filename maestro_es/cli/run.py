@@ -14,7 +14,7 @@ import click
 
 from maestro_es.adapters.base import RunsInside
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
-from maestro_es.adapters.schedulers import check_is_plain, job_around
+from maestro_es.adapters.schedulers import job_around, nodes_around
 from maestro_es.cli.common import ARRAY_HELP, COUNT, example, limit_options
 from maestro_es.cli.creating import CreationProgress, Reservation, removing_if_ended
 from maestro_es.cli.driving import continue_study, stay
@@ -28,6 +28,7 @@ from maestro_es.core.model import ArrayUse, Settings, StudyStatus
 from maestro_es.creation.exclusive_creation import creating
 from maestro_es.creation.overwrite import check_overwritable, overwriting
 from maestro_es.creation.preflight import check_scripts
+from maestro_es.drivers.batch_job import outer_settings
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.errors import EXIT_OK, RequestRefused, Unreachable
@@ -137,7 +138,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         driver=Driver.WAIT if wait else Driver.PERSON,
         on_progress=progress.show,
     )
-    around = surroundings(export)
+    around = surroundings(export, None if inside is None else {**os.environ, **outer_settings()})
     settings = Settings(
         submission_attempts=attempts,
         submission_throttle=throttle,
@@ -153,7 +154,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     with contextlib.ExitStack() as creation:  # until the first tick is done, no other process can create a study here
         creation.enter_context(removing_if_ended())
         reserved = Reservation(creation, spec, pgen)
-        warn(remarks(around.choice))
+        warn(remarks(around.choice if inside is None else around.choice._replace(job=())))
         plan = plan_study(
             spec,
             SCHEDULERS,
@@ -187,7 +188,6 @@ def _margin(stop_before: float) -> float:
     """
     if not job_around():
         raise RequestRefused("--in-allocation runs steps inside a batch job, but this process is not in a job")
-    check_is_plain()
     return stop_before
 
 
@@ -205,6 +205,14 @@ def _check(
     if inside is not None and not isinstance(scheduler, RunsInside):
         message = f"--in-allocation can't run the steps of a study for {scheduler.name}"
         findings.problem(plan.line("", "type", ""), message, "Use --wait.")
+    elif inside is not None and isinstance(scheduler, RunsInside):
+        scheduler.enter(lambda: None)
+        kind, nodes = job_around().partition(":")[0], nodes_around()
+        if scheduler.name != kind and nodes > 1:
+            message = f"The local steps run on this node only, but the job has {nodes} nodes"
+            findings.warn(
+                plan.line("", "type", ""), message, f"With a batch block of type {kind}, steps use all of them."
+            )
     warn_of_variables(plan, findings, around, dict(os.environ))
 
 

@@ -143,7 +143,9 @@ def inside(graph: Graph, allocation: Allocation, ahead: int = 0) -> Iterator[tup
         return
     packing = busy_nodes(graph, allocation)
     limit = sum(node.cpus for node in allocation.nodes) + _LOOKED_AT
-    lines = (graph.ready(scheduled=scheduled, limit=limit) for scheduled in (True, False))
+    slots = graph.study.settings.local_slots
+    local = max(slots - len(needs_running(graph)), 0) if slots else limit
+    lines = (graph.ready(scheduled=scheduled, limit=limit if scheduled else local) for scheduled in (True, False))
     for step in heapq.merge(*lines, key=lambda step: step.number):
         asked = need(graph, step, spread=step.scheduled)
         if ends_too_late(graph, step, allocation) or _is_impossible(packing, step, asked, allocation):
@@ -166,24 +168,28 @@ def _is_impossible(packing: Packing, step: StepRecord, asked: Need, allocation: 
 
 def obstacle(graph: Graph, allocation: Allocation) -> str:
     """Return why no step can start in an allocation where none runs. Empty if one can start, or none is ready."""
-    if not all(node.cpus for node in allocation.nodes):
+    if allocation.is_pausing:
         return ""
     ready = [step for kind in (True, False) for step in graph.ready(scheduled=kind, limit=_LOOKED_AT)]
     reasons = [_obstacle_of(graph, step, allocation) for step in ready]
-    return reasons[0] if reasons and all(reasons) else ""
+    return "; ".join(filter(None, (reasons[0], allocation.trouble))) if reasons and all(reasons) else ""
 
 
 def _obstacle_of(graph: Graph, step: StepRecord, allocation: Allocation) -> str:
     """Return why a step can't start even if nothing else runs (empty: it can)."""
     asked = need(graph, step, spread=step.scheduled)
     if ends_too_late(graph, step, allocation):
-        return f"the walltime of {step.name} is longer than the time that job {allocation.job} has left"
+        return f"the walltime of {step.name} is longer than the time that job {_shown(allocation)} has left"
     if not _is_impossible(Packing(allocation.nodes), step, asked, allocation):
         return ""
     if not step.scheduled:
-        return f"{step.name} is a local step, and the driver runs on no node of job {allocation.job}"
+        return f"{step.name} is a local step, and the driver runs on no node of job {_shown(allocation)}"
     nodes = f" on each of {asked.nodes} nodes" if asked.nodes > 1 else ""
-    return f"{step.name} needs {amounts(asked)}{nodes}, which the job {allocation.job} does not have"
+    return f"{step.name} needs {amounts(asked)}{nodes}, which the job {_shown(allocation)} does not have"
+
+
+def _shown(allocation: Allocation) -> str:
+    return allocation.job.partition("+")[0]
 
 
 def busy_nodes(graph: Graph, allocation: Allocation) -> Packing:

@@ -34,7 +34,7 @@ def reconcile_attempts(graph: Graph, seen: Observations) -> list[NewEvent]:
 def _reconcile(graph: Graph, seen: Observations, step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
     verdict = judge(observed)
     if verdict.conclusion is Conclusion.ABANDONED:
-        return _abandon(graph, seen, step, verdict)
+        return _abandon(graph, seen, step, observed, verdict)
     events: list[e.AnyEvent] = []
     if step.phase is Phase.REQUESTED:
         if not observed.has_job:
@@ -115,10 +115,14 @@ def _adopt(step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> 
     )
 
 
-def _abandon(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdict) -> list[e.AnyEvent]:
+def _abandon(
+    graph: Graph, seen: Observations, step: StepRecord, observed: AttemptObservation, verdict: Verdict
+) -> list[e.AnyEvent]:
+    """Record that an attempt can never start. A step does not fail because agents in its job could not start it."""
     events: list[e.AnyEvent] = [e.AttemptAbandoned(token=step.token, evidence=verdict.evidence)]
-    message = resubmission_limits.after_abandoning(graph.study.settings, step)
-    if message and not placement_of(step.token):
+    is_unclaimed = observed.report(ReportKind.UNCLAIMED) is not None
+    message = resubmission_limits.after_abandoning(graph.study.settings, step, is_unclaimed=is_unclaimed)
+    if message and (is_unclaimed or not placement_of(step.token)):
         events.append(e.StepFailed(at=seen.now, cause=Cause.LOST, message=message, evidence=verdict.evidence))
     return events
 
@@ -238,7 +242,8 @@ def _fail_hardware(
     reason = verdict.raw_state or _HWFAILURE[verdict.conclusion]
     if put_back:
         placement = placement_of(step.token)
-        job = placement.job if placement else seen.job
+        job = placement.job if placement else step.job_instance.partition("@")[2] or seen.job
+        job = job.partition("+")[0]  # the number of the job's start may follow
         reason = _STOPPED_IN_TIME.format(job) if stopped else _ENDED_WITH_JOB.format(reason)
     failure = e.HardwareFailed(
         token=step.token,
@@ -259,9 +264,12 @@ def _fail_hardware(
 
 
 def _is_stopped_in_time(seen: Observations, step: StepRecord, conclusion: Conclusion) -> bool:
-    """Return whether a step was stopped only because the job around it was about to end."""
-    if placement_of(step.token):
-        return conclusion is Conclusion.STOPPED
+    """Return whether a step was stopped only because the job around it was about to end.
+
+    The scheduler may signal all processes of the job before the driver knows that the job ends.
+    """
+    if conclusion is Conclusion.STOPPED and (placement_of(step.token) or "@" in step.job_instance):
+        return True
     return seen.leaving and not step.scheduled and conclusion in (Conclusion.STOPPED, Conclusion.LOST)
 
 

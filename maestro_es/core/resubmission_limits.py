@@ -54,9 +54,11 @@ def after_hardware_failure(settings: Settings, step: StepRecord, reason: str) ->
     return f"{reason}; resubmitted {limit} times, which is the limit"
 
 
-def after_abandoning(settings: Settings, step: StepRecord) -> str:
-    """Apply the limit to a step whose attempt is abandoned."""
+def after_abandoning(settings: Settings, step: StepRecord, *, is_unclaimed: bool = False) -> str:
+    """Apply the limit to a step whose attempt is abandoned. If it `is_unclaimed`, its runner could not claim it."""
     limit = settings.abandon_limit
     if not limit or step.abandoned < limit:
         return ""
+    if is_unclaimed:
+        return f"its claim or its output files could not be created in the workspace ({step.abandoned + 1} attempts)"
     return f"{step.abandoned + 1} submissions left no trace of a job"

@@ -47,8 +47,10 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     words; a list is empty if the scheduler has no such command. `time_left` prints how much time a job has left.
     `resubmit` submits a script that will run after this JOB, or after all jobs with the same NAME, and prints the id
     of the new job. `withdraw` cancels such a job. The variable named by `name_variable` contains the name of the
-    present job. `stop_signals` are the names of the signals by which the scheduler ends a job whose time is over or
-    that a user cancels. They include TERM.
+    present job, that of `run_variable` how many times the job was requeued, and that of `nodes_variable` the number of
+    its nodes. `stop_signals` are the names of the signals by which the scheduler ends a job whose time is over or
+    that a user cancels. They include TERM. `outer` maps variables that lead to the scheduler of the present job to
+    commands that print their values.
     """
 
     of_job: tuple[str, ...] = ()
@@ -61,10 +63,13 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     resubmit: tuple[str, ...] = ()
     withdraw: tuple[str, ...] = ()
     name_variable: str = ""
+    run_variable: str = ""
+    nodes_variable: str = ""
     settings: tuple[str, ...] = ()
     protocol: tuple[str, ...] = ()
     always: tuple[str, ...] = ()
     stop_signals: tuple[str, ...] = ("TERM",)
+    outer: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def _no_remarks(_batch: Mapping[str, Any], _runs: Sequence[tuple[int, Mapping[str, Any]]]) -> tuple[Remark, ...]:

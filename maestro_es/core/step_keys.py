@@ -59,13 +59,16 @@ class Allocation(NamedTuple):
     """The job in which a driver runs steps: its id, its nodes, the node of the driver, and the seconds that are left.
 
     Without a limit, `seconds_left` is None. If the driver runs on none of the nodes, `ours` is None, and no local step
-    starts. A node with 0 CPUs gets no steps for now.
+    starts. A node without CPUs takes no steps. If `is_pausing`, one of them may take steps again soon. `trouble` says
+    why others never will.
     """
 
     job: str
     nodes: tuple[Need, ...]
     ours: int | None = 0
     seconds_left: float | None = None
+    is_pausing: bool = False
+    trouble: str = ""
 
 
 def walltime_of(run: Mapping[str, object], params: Sequence[Param]) -> int:

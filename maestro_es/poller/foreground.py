@@ -223,7 +223,9 @@ def _inside(study: Session, margin: float | None) -> Iterator[RunsInside | None]
     adapter = study.adapters.scheduler
     if not isinstance(adapter, RunsInside):
         raise RequestRefused(f"--in-allocation can't run the steps of a study for {adapter.name}; use --wait")
-    adapter.enter(margin)
+    from maestro_es.adapters.job_clock import clock  # noqa: PLC0415 - most drivers run in no allocation
+
+    adapter.enter(clock(margin).left)
     study.allocation = adapter.allocation
     try:
         yield adapter

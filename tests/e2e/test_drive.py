@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.command import maestro_es
-from tools.testbed.processes import end_all_under, wait_for
+from tools.testbed.processes import end_all_under, running_under, send, wait_for
 
 STUDY = """\
 description: {name: slow, description: d}
@@ -232,6 +232,26 @@ def test_a_process_that_outlives_its_job_is_awaited_on_its_host_and_unknown_else
     end(study)
     assert maestro_es("drive", study, env={"SLURM_JOB_ID": "43"}).returncode == 0
     assert runs(study) == 1
+
+
+def test_steps_that_the_scheduler_stops_before_the_driver_knows_it_do_not_count(launch):
+    """At the end of a job, TERM reaches the steps and the driver in any order."""
+    study = launch(env=IN_JOB)
+    for turn in range(5):
+        for pid in running_under(study):
+            send(pid, signal.SIGTERM)
+        wait_for(lambda: list((study / ".maestro-es/inbox").glob("*.stopped.*")))
+        assert maestro_es("tick", study, env=IN_JOB).returncode == 0
+        wait_for(functools.partial(has_run, study, turn + 2))
+    assert [event["data"]["number"] for event in events(study, "HardwareFailed")] == [0] * 5
+
+
+def test_a_job_that_was_requeued_has_ended_its_earlier_steps(launch):
+    study = launch(env=IN_JOB)
+    end_all_under(study)
+    assert maestro_es("tick", study, env={**IN_JOB, "SLURM_RESTART_COUNT": "1"}).returncode == 0
+    wait_for(lambda: runs(study) == 2)
+    assert [event["data"]["number"] for event in events(study, "HardwareFailed")] == [0]
 
 
 def test_outside_of_a_job_the_steps_run_on(launch):

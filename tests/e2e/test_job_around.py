@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ study:
 """
 
 
-JOBS = "batch: {type: flux, host: here, bank: mine, queue: debug}\n"
+JOBS = {kind: f"batch: {{type: {kind}, host: here, bank: mine, queue: debug}}\n" for kind in ("slurm", "flux", "lsf")}
 
 
 @pytest.mark.usefixtures("own_home")
@@ -27,12 +28,12 @@ JOBS = "batch: {type: flux, host: here, bank: mine, queue: debug}\n"
     ("batch", "job", "message"),
     [
         ("", {}, "this process is not in a job"),
-        ("", {"SLURM_JOB_ID": "42"}, "can't run the steps of a study for local. Use --wait."),
-        ("", {"SLURM_JOB_ID": "42", "SLURM_ARRAY_JOB_ID": "40"}, "can't run steps inside a job array"),
-        ("", {"SLURM_JOB_ID": "42", "SLURM_HET_SIZE": "2"}, "can't run steps inside a heterogeneous job"),
-        (JOBS, {"SLURM_JOB_ID": "42"}, "can't run the steps of a study for flux. Use --wait."),
+        (JOBS["lsf"], {"SLURM_JOB_ID": "42"}, "can't run the steps of a study for lsf. Use --wait."),
+        (JOBS["slurm"], {"SLURM_JOB_ID": "42", "SLURM_ARRAY_JOB_ID": "40"}, "can't run steps inside a job array"),
+        (JOBS["slurm"], {"SLURM_JOB_ID": "42", "SLURM_HET_SIZE": "2"}, "can't run steps inside a heterogeneous job"),
+        (JOBS["flux"], {"SLURM_JOB_ID": "42"}, "only in a job of flux, but this process runs in the job slurm:42"),
     ],
-    ids=["no job", "local", "array", "heterogeneous", "another scheduler"],
+    ids=["no job", "another kind", "array", "heterogeneous", "another scheduler"],
 )
 def test_steps_run_inside_a_job_only_if_its_scheduler_can_do_that(
     tmp_path: Path, batch: str, job: dict[str, str], message: str
@@ -44,6 +45,26 @@ def test_steps_run_inside_a_job_only_if_its_scheduler_can_do_that(
     assert done.returncode == 1
     assert message in done.stderr
     assert not root.exists()
+
+
+@pytest.mark.usefixtures("own_home")
+def test_local_steps_run_inside_any_job_in_the_time_that_it_has_left(tmp_path: Path):
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho 30:00\n")
+    (tmp_path / "squeue").chmod(0o755)
+    (tmp_path / "inner.yaml").write_text(
+        SPEC + "    - {name: late, description: d, run: {cmd: touch ran, walltime: '00:40:00'}}\n"
+    )
+    root, path = tmp_path / "study", f"{tmp_path}:{os.environ['PATH']}"
+    env = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2", "PATH": path}
+    done = maestro_es("run", "-y", "--in-allocation", "-o", root, tmp_path / "inner.yaml", env=env)
+    assert done.returncode == 75, done
+    assert "the walltime of late is longer than the time that job 7 has left" in done.stderr
+    assert (
+        "The local steps run on this node only, but the job has 2 nodes. With a batch block of type slurm"
+        in done.stderr
+    )
+    assert (root / "last/ran").exists()
+    assert not (root / "late/ran").exists()
 
 
 @pytest.fixture

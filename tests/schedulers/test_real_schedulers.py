@@ -33,7 +33,7 @@ from tests.slurm.studies import (
     wait_for_states,
 )
 from tools.kill_matrix.real_scheduler import RealScheduler
-from tools.testbed.processes import running_under, wait_for
+from tools.testbed.processes import arguments, end_all_under, running_under, wait_for
 
 Launch = Callable[..., Path]
 
@@ -267,6 +267,25 @@ def test_a_driver_stops_before_its_job_ends(cluster: RealScheduler, launch: Laun
 
     assert finish(root) is StudyStatus.FINISHED
     assert len(ledger(root)) == 1
+
+
+def test_a_step_that_ends_with_the_job_of_its_driver_runs_again_and_this_does_not_count(
+    cluster: RealScheduler, launch: Launch, tmp_path: Path
+):
+    local = f"    - {{name: b, description: d, run: {{cmd: '{until('go')}', depends: [a]}}}}\n"
+    root = launch(step("a"), local)
+    job = cluster.batch(_driver(tmp_path, root))
+    wait_for(lambda: states(root)["b"] == "RUNNING")
+    for pid in running_under(root):
+        if b"drive" in arguments(pid):  # it must not see the end of its step
+            os.kill(pid, signal.SIGKILL)
+    end_all_under(tmp_path)
+    wait_for(lambda: job not in cluster.queued())
+    (tmp_path / "go").touch()
+
+    assert finish(root) is StudyStatus.FINISHED
+    [end] = events(root, e.HardwareFailed)
+    assert (end.number, end.reason.endswith("which does not count")) == (0, True), end
 
 
 @pytest.mark.timeout(400)

@@ -18,18 +18,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.base import Job, Submitting, SubmittingArray
+from maestro_es.adapters.allocated import InsideAdapter
+from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting, SubmittingArray
 from maestro_es.adapters.batch import UsageInList
 from maestro_es.adapters.flux.client import Described, FluxJobs, flux_environment
 from maestro_es.adapters.flux.options import DIRECTIVE, EXCLUSIVE, check, directives, launch, options_in
 from maestro_es.adapters.launcher import Resources, fill_in
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import Directive, arguments, header, option, shebang
+from maestro_es.core.attempt_token import placement_of
+from maestro_es.core.model import StepRecord
+from maestro_es.core.observations import Claim
 from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
 from maestro_es.core.submission import Outcome, ScriptFailed
+
+if TYPE_CHECKING:
+    from maestro_es.adapters.flux.allocation import Endings
+    from maestro_es.adapters.inside import OwnJob
 
 #: The only supported interface. Maestro's older interfaces write ``flux mini``, which flux-core has removed.
 _INTERFACE = "0.49.0"
@@ -67,7 +75,7 @@ FACTS = SchedulerFacts(
 )
 
 
-class FluxAdapter(UsageInList):
+class FluxAdapter(InsideAdapter, UsageInList):
     """Writes scripts for ``flux batch``, submits jobs, and queries them."""
 
     name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
@@ -77,7 +85,8 @@ class FluxAdapter(UsageInList):
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         recorded = host.environment.variables
         uri = str(batch.get("uri") or "")
-        self._batch = dict(batch)
+        self._batch, self._host = dict(batch), host
+        self._endings: Endings | None = None
         self._uri = uri or {**os.environ, **recorded}.get("FLUX_URI", "")
         self._flux = FluxJobs(flux_environment(os.environ, recorded, uri), host.environment)
         super().__init__(self._flux)
@@ -96,7 +105,8 @@ class FluxAdapter(UsageInList):
         return self.header(job_name, description, run)
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
-        return fill_in(text, Resources.by(run), Resources.by(run), lambda asked: launch(self._batch, asked, run))
+        size, inside = Resources.by(run), bool(self._inside)
+        return fill_in(text, size, size, lambda asked: launch(self._batch, asked, run, inside=inside))
 
     def submission(self, job: Job) -> list[str]:
         """Return a command that submits the job. ValueError if every Flux would refuse its resources."""
@@ -105,6 +115,8 @@ class FluxAdapter(UsageInList):
         return self._flux.submission(job, self._options(job), nested=is_nested(job.run))
 
     def submit(self, job: Job) -> Outcome | Submitting:
+        if placement_of(job.token):
+            return self.start_inside(job)
         described = self._described(job)
         return self._flux.send(described) if isinstance(described, Described) else described
 
@@ -122,6 +134,23 @@ class FluxAdapter(UsageInList):
         if isinstance(begun, SubmittingArray):
             return SubmittingArray(begun.command, lambda: known | begun.outcomes())
         return known | begun
+
+    def own_job(self, job: str) -> OwnJob:
+        from maestro_es.adapters.flux.allocation import FluxJob  # noqa: PLC0415 - only a driver in a job needs it
+
+        return FluxJob(self._flux, job)
+
+    def states_inside(
+        self,
+        steps: Sequence[StepRecord],
+        claims: Mapping[str, Claim],
+        listed: Sequence[QueueEntry] | None,  # noqa: ARG002 - such steps are not in it
+    ) -> dict[str, JobInfo]:
+        from maestro_es.adapters.flux.allocation import Endings, FluxJob  # noqa: PLC0415 - few ticks need it
+
+        self._endings = self._endings or Endings(self._host)
+        own = self._inside.own if self._inside else None
+        return self._endings.states(steps, claims, own if isinstance(own, FluxJob) else None)
 
     def _described(self, job: Job) -> Described | Outcome:
         try:

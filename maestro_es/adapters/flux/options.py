@@ -151,8 +151,11 @@ def rendered(name: str, group: object) -> Iterator[Directive]:
         yield Directive(dashes + name, "=".join(filter(None, (path, text))) or None)
 
 
-def launch(batch: Mapping[str, Any], asked: Resources, run: Mapping[str, Any]) -> str:
-    """Return the ``flux run`` command for these resources. `args` of the batch block is an older key for options."""
+def launch(batch: Mapping[str, Any], asked: Resources, run: Mapping[str, Any], *, inside: bool = False) -> str:
+    """Return the ``flux run`` command for these resources. `args` of the batch block is an older key for options.
+
+    Inside an allocation, the agent provides more options.
+    """
     extra = batch.get("launcher_args")
     alone = exclusive(run.get("exclusive"), "launcher", any(key in EXCLUSIVE for key, _ in pairs(extra)))
     groups = option_groups(extra)
@@ -166,7 +169,7 @@ def launch(batch: Mapping[str, Any], asked: Resources, run: Mapping[str, Any]) -
         *(directive for name in names for directive in rendered(name, groups.get(name, {}))),
         *rendered("setopt", batch.get("args") or {}),
     ]
-    return " ".join(["flux run", *(directive.text for directive in options)])
+    return " ".join(["flux run", *["$MAESTRO_ES_LAUNCHER"] * inside, *(directive.text for directive in options)])
 
 
 def check(run: Mapping[str, Any]) -> None:

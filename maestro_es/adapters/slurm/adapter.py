@@ -36,10 +36,10 @@ from maestro_es.adapters.script import (
     shebang,
 )
 from maestro_es.adapters.slurm import arrays
-from maestro_es.adapters.slurm.allocated import InsideAdapter
 from maestro_es.adapters.slurm.client import SlurmJobs, or_without, slurm_environment
 from maestro_es.adapters.slurm.options import cpus, launch, without_value
 from maestro_es.adapters.slurm.output import forgets_within, has_accounts
+from maestro_es.adapters.slurm.placed import SlurmPlaced
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import ArrayUse, Micros, is_scheduled
 from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
@@ -213,7 +213,7 @@ def anchored(options: Iterable[str], folder: str) -> list[str]:
     return result
 
 
-class SlurmAdapter(InsideAdapter):
+class SlurmAdapter(SlurmPlaced):
     """Writes scripts for ``sbatch``, submits jobs, and queries them."""
 
     name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds

@@ -76,7 +76,9 @@ def cpus(
 def launch(asked: Resources, run: Mapping[str, Any], *, inside: bool = False) -> str:
     """Return the ``srun`` command for these resources. Inside an allocation, the agent provides more options."""
     parts = [("-n", asked.procs), ("-N", asked.nodes), ("-c", run.get("cores per task"))]
-    return " ".join(["srun", *["$MAESTRO_ES_SRUN"] * inside, *(f"{flag} {value}" for flag, value in parts if value)])
+    return " ".join(
+        ["srun", *["$MAESTRO_ES_LAUNCHER"] * inside, *(f"{flag} {value}" for flag, value in parts if value)]
+    )
 
 
 def has_own_size(rest: str) -> bool:

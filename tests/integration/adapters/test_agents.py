@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from maestro_es.adapters import agents
 from maestro_es.adapters.base import Job
-from maestro_es.adapters.slurm import agents
+from maestro_es.adapters.inside import Inside
+from maestro_es.adapters.slurm.allocation import SlurmJob
 from maestro_es.adapters.slurm.client import SlurmJobs
-from maestro_es.adapters.slurm.inside import Inside
 from maestro_es.core.attempt_token import Placement, placed_suffix
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.core.submission import InDoubt
@@ -44,7 +45,7 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inside]:
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("SLURM_JOB_ID", "18")
-    driver = Inside(SlurmJobs({"PATH": f"{tmp_path}:{os.environ['PATH']}"}), 60)
+    driver = Inside(SlurmJob(SlurmJobs({"PATH": f"{tmp_path}:{os.environ['PATH']}"}), "18"), lambda: 3600.0)
     driver.allocation()
     yield driver
     driver.close()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from maestro_es.adapters.agents import Agent
 from maestro_es.adapters.schedulers import has_ended
-from maestro_es.adapters.slurm.agents import Agent
 from maestro_es.core.environment import Environment
 
 
@@ -43,10 +43,8 @@ def test_a_new_agent_ends_only_what_an_earlier_agent_of_its_own_node_left(tmp_pa
     job = str(os.getpid())
     marks = {node: {"MAESTRO_ES_AGENT": f"{job}/{node}/maestro-es-aaaa/999999"} for node in ("one", "two")}
     tasks = {node: subprocess.Popen(["/bin/sleep", "60"], env=mark) for node, mark in marks.items()}
-    srun = ("/usr/bin/env", "SLURM_STEP_ID=0", "SLURMD_NODENAME=one")
-    arguments = ("maestro-es-bbbb", "runner", job, "one,two", str(tmp_path))
-    path = {"PATH": os.environ["PATH"]}
-    agent = Agent(srun, arguments, path, Environment())
+    arguments = ("maestro-es-bbbb", "runner", job, "one", str(tmp_path), "")
+    agent = Agent(("/usr/bin/env",), "step=0", arguments, {"PATH": os.environ["PATH"]}, Environment())
     try:
         assert agent.wait_until_ready()
         assert tasks["one"].wait(10) == -9

@@ -132,8 +132,8 @@ def placed(study: Study, allocation: Allocation = JOB, **seen: Any) -> dict[int,
     return {number or 0: (one.node, one.nodes, one.gpus) if one else (-1, 0, 0) for number, one in at.items()}
 
 
-def scheduled(*runs: dict[str, Any]) -> Study:
-    study = Study(adapter={"type": "slurm"})
+def scheduled(*runs: dict[str, Any], **settings: Any) -> Study:
+    study = Study(adapter={"type": "slurm"}, **settings)
     for index, run in enumerate(runs):
         study.add(f"s{index}", run={"cmd": "run", **run}, scheduled="procs" in run)
     return study
@@ -175,9 +175,20 @@ def test_a_step_starts_only_if_its_walltime_and_its_needs_fit_in_the_allocation(
 
 def test_a_node_whose_agent_has_just_ended_is_no_obstacle():
     study = scheduled({"procs": 1})
-    allocation = JOB._replace(nodes=(Need(0), Need(0)))
+    allocation = JOB._replace(nodes=(Need(0), Need(0)), is_pausing=True)
     assert placed(study, allocation) == {}
     assert obstacle(study.graph, allocation) == ""
+
+
+def test_a_node_where_no_agent_can_be_started_is_an_obstacle_with_its_reason():
+    study = scheduled({"procs": 1})
+    allocation = JOB._replace(nodes=(Need(0), Need(0)), trouble="no agent can be started on n1, n2: srun: error")
+    assert obstacle(study.graph, allocation).endswith("does not have; no agent can be started on n1, n2: srun: error")
+
+
+def test_local_steps_inside_a_job_take_no_more_than_the_local_slots():
+    study = scheduled(*[{}] * 5, local_slots=2)
+    assert len(placed(study, JOB)) == 2
 
 
 def test_no_local_step_starts_if_the_driver_is_on_no_node_of_the_job():

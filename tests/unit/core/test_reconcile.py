@@ -12,6 +12,8 @@ from maestro_es.core.decide import submissions
 from maestro_es.core.model import Cause, JobState, Phase, State, StudyStatus, SubmissionKind
 from maestro_es.core.observations import AttemptObservation, Claim, ClaimState, NoAnswer, ReportKind
 from maestro_es.core.reconcile import jobs_to_end
+from maestro_es.core.resubmission_limits import ABANDON_LIMIT
+from maestro_es.core.step_keys import Allocation, Need
 from tests.unit.core.making import (
     ABANDONED,
     LOST,
@@ -554,3 +556,15 @@ def test_a_local_step_that_a_reboot_has_ended_did_so_before_the_host_booted(boot
     study.do(e.JobStarted(token=token, at=5_000), number)
     gone = AttemptObservation(queue=JobState.GONE, claim=STARTED, start_recorded=True)
     assert end_of(study, number, gone, boot_id="boot2", booted_at=booted_at) == (expected, True)
+
+
+@pytest.mark.parametrize(("reports", "end"), [((), State.PENDING), ((report(ReportKind.UNCLAIMED),), State.FAILED)])
+def test_inside_an_allocation_a_step_fails_only_if_it_can_t_be_claimed(reports: Any, end: State):
+    study = Study()
+    number = study.add("a", scheduled=True)
+    nowhere = structs.replace(ABANDONED, reports=reports)
+    for turn in range(ABANDON_LIMIT + 2):
+        seen = {number: nowhere} if turn else {}
+        study.tick(seen, allocation=Allocation("18", (Need(4),)))
+    assert study.step(number).state is end
+    assert ("could not be created in the workspace" in study.step(number).message) is (end is State.FAILED)

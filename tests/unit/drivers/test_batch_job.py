@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.drivers.batch_job import JobClock, resubmit
+from maestro_es.adapters.job_clock import JobClock
+from maestro_es.drivers.batch_job import resubmit
 from maestro_es.errors import Unreachable
 
 

@@ -1,16 +1,17 @@
-"""The part of Slurm's adapter for jobs that run inside the Slurm job of their driver.
+"""The part of an adapter for jobs that run inside the job around their driver.
 
-`maestro_es.adapters.slurm.inside` starts such jobs, and decides what the queue says about them.
+`maestro_es.adapters.inside` starts them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry
 from maestro_es.adapters.batch import BatchAdapter
-from maestro_es.adapters.slurm.client import SlurmJobs
+from maestro_es.adapters.schedulers import job_around
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import StepRecord
 from maestro_es.core.observations import Claim
@@ -19,14 +20,24 @@ from maestro_es.core.submission import InDoubt, Outcome
 from maestro_es.errors import RequestRefused, Unreachable
 
 if TYPE_CHECKING:
-    from maestro_es.adapters.slurm.inside import Inside
+    from maestro_es.adapters.inside import Inside, OwnJob
 
 
 class InsideAdapter(BatchAdapter):
     """An adapter that also runs jobs inside an allocation (see `RunsInside`). Such jobs have a placement."""
 
-    _jobs: SlurmJobs
+    name: str
     _inside: Inside | None = None
+
+    @abstractmethod
+    def own_job(self, job: str) -> OwnJob:
+        """Return the job around this process. RequestRefused if it can't contain steps."""
+
+    @abstractmethod
+    def states_inside(
+        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry] | None
+    ) -> dict[str, JobInfo]:
+        """Return the states of attempts inside jobs, by token. Unreachable if the scheduler does not answer."""
 
     def start_inside(self, job: Job) -> Outcome:
         """Start a job that has a placement."""
@@ -35,10 +46,14 @@ class InsideAdapter(BatchAdapter):
             return InDoubt("its driver is gone")
         return self._inside.start(job, placement)
 
-    def enter(self, margin: float) -> None:
-        from maestro_es.adapters.slurm.inside import Inside  # noqa: PLC0415 - only a driver in a job needs it
+    def enter(self, seconds_left: Callable[[], float | None]) -> None:
+        from maestro_es.adapters.inside import Inside  # noqa: PLC0415 - only a driver in a job needs it
 
-        self._inside = self._inside or Inside(self._jobs, margin)
+        scheduler, _, job = job_around().partition(":")
+        if scheduler != self.name:
+            where = f"in the job {scheduler}:{job}" if scheduler else "in no job"
+            raise RequestRefused(f"--in-allocation works only in a job of {self.name}, but this process runs {where}")
+        self._inside = self._inside or Inside(self.own_job(job), seconds_left)
 
     def allocation(self) -> Allocation:
         if self._inside is None:
@@ -58,15 +73,12 @@ class InsideAdapter(BatchAdapter):
         placed = [step for step in steps if placement_of(step.token)]
         if not placed:
             return super().query_queue(steps, claims, listed)
-        from maestro_es.adapters.slurm.inside import states  # noqa: PLC0415 - few ticks need it
-
-        known = self._inside.watched(placed, claims) if self._inside else {}
-        if len(known) == len(steps):
-            return known
-        rows = self._jobs.list_jobs() if listed is None else listed
+        seen = self._inside.watched(placed, claims) if self._inside else {}
+        rest = [step for step in placed if step.token not in seen]
+        if rest:
+            seen |= self.states_inside(rest, claims, listed)
         others = [step for step in steps if step not in placed]
-        rest = [step for step in placed if step.token not in known]
-        return {**super().query_queue(others, claims, rows), **known, **states(self._jobs, rest, claims, rows)}
+        return seen | super().query_queue(others, claims, listed) if others else seen
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
         return super().cancel_commands([step for step in steps if not placement_of(step.token)])

@@ -1,10 +1,10 @@
 """Agents: one process on each node of a job, which starts runners there.
 
-An agent is a few lines of shell, started by ``srun --overlap``. A driver writes lines to its standard input. A line
-costs a thirtieth of an srun (22.05). What an agent prints is only a hint: claims and reports are the evidence. If the
-driver dies, the agent reads the end of its input, starts nothing more, and ends after its last runner.
+An agent is a few lines of shell. The scheduler starts it on its node, beside the steps of the job. A driver writes
+lines to its standard input. What an agent prints is only a hint: claims and reports are the evidence. If the driver
+dies, the agent reads the end of its input, starts nothing more, and ends after its last runner.
 
-`maestro_es.adapters.slurm.inside` decides what the agents start, and when.
+`maestro_es.adapters.inside` decides what the agents start, and when.
 """
 
 from __future__ import annotations
@@ -17,59 +17,68 @@ from collections.abc import Mapping, Sequence
 from maestro_es.adapters.process import spawn_piped
 from maestro_es.core.environment import Environment
 
-#: The arguments of the agent are its name, the study's runner, the job, its nodes, and the inbox. A trap that does
-#: nothing keeps TERM from ending the agent; its runners get the signal, too. Options of the agent's own srun must not
-#: reach the srun of a step, and the agent's srun has set SLURM_JOB_NODELIST to the agent's node. Without cgroups,
-#: runners survive an agent that was killed (proctrack/linuxproc). The node's next agent ends them. It spares processes
-#: that agents of other nodes have started on this node, such as tasks of a step on several nodes. If a runner is
-#: killed, the agent ends the processes of its step, and reports that the runner is lost.
+#: The arguments of the agent are its name, the study's runner, the job, the node, the inbox, and the names of the GPUs
+#: on this node, if they are known. PREAMBLE is the scheduler's part. It sets `step` and defines `end_jobs`, which ends
+#: what launchers have started under a name. A trap that does nothing keeps TERM from ending the agent; its runners get
+#: the signal, too. Without cgroups, runners survive an agent that was killed. The node's next agent ends them. That
+#: agent leaves alone what agents of other nodes have started on this node, such as tasks of a step on several nodes.
+#: If a runner exits with 1, it has ended its step by force. If a runner is killed, the agent ends the processes of its
+#: step, and reports that the runner is lost. A line gives the GPUs of a step as numbers from 0 on.
 _AGENT = r"""
 trap : TERM
-name=$1 runner=$2 job=$3 inbox=$5
-SLURM_JOB_NODELIST=$4
+name=$1 runner=$2 job=$3 node=$4 inbox=$5 devices=$6
+host=$(uname -n) place=$job/$node
+PREAMBLE
+exec 2>/dev/null
 shell=
 [ ! -x /bin/bash ] || shell='/bin/bash --posix'
-host=$(uname -n)
-place=$job/${SLURMD_NODENAME:-$host}
-for file in $(grep -alF "MAESTRO_ES_AGENT=$place/" /proc/[0-9]*/environ 2>/dev/null); do
-    other=$(tr '\0' '\n' 2>/dev/null <"$file" | sed -n 's/^MAESTRO_ES_AGENT=//p')
+for file in $(grep -alF "MAESTRO_ES_AGENT=$place/" /proc/[0-9]*/environ); do
+    other=$(tr '\0' '\n' <"$file" | sed -n 's/^MAESTRO_ES_AGENT=//p')
     case $other in "$place/"*) other=${other#"$place/"} ;; *) continue ;; esac
-    grep -aqF "agent:$job/${other%/*}" "/proc/${other##*/}/cmdline" 2>/dev/null ||
-        kill -KILL "$(basename "${file%/environ}")" 2>/dev/null
+    grep -aqF "agent:$job/${other%/*}" "/proc/${other##*/}/cmdline" || kill -KILL "$(basename "${file%/environ}")"
 done
 MAESTRO_ES_AGENT=$place/$name/$$
 export MAESTRO_ES_AGENT
-unset SLURM_NTASKS SLURM_NPROCS SLURM_NNODES SLURM_JOB_NUM_NODES SLURM_CPUS_PER_TASK SLURM_MEM_PER_NODE
-unset SLURM_MEM_PER_CPU SLURM_NODELIST SLURM_DISTRIBUTION SLURM_OVERLAP SLURM_WHOLE SLURM_TASKS_PER_NODE
-echo "ready $SLURM_STEP_ID $host"
+visible() {
+    list=
+    for index in $(echo "$1" | tr , ' '); do
+        device=$(echo "$devices," | cut -d , -f "$((index + 1))")
+        list=$list${list:+,}${device:-$index}
+    done
+    echo "$list"
+}
+echo "ready $step $host"
 tab='	'
 while IFS=$tab read -r verb token workspace script study seconds output gpus options; do
     case $verb in
     start)
         (
             trap : TERM
-            MAESTRO_ES_SRUN=$options
-            export MAESTRO_ES_SRUN
+            MAESTRO_ES_LAUNCHER="$options --job-name=$token"
+            export MAESTRO_ES_LAUNCHER
             if [ "$gpus" != - ]; then
-                CUDA_VISIBLE_DEVICES=$gpus ROCR_VISIBLE_DEVICES=$gpus
+                CUDA_VISIBLE_DEVICES=$(visible "$gpus")
+                ROCR_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES
                 export CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES
             fi
             $shell "$runner" "$token" "$workspace" "$script" "$study" "$seconds" "$output" "$host" "$name" '' \
-                "$job.$SLURM_STEP_ID"
-            [ $? -le 128 ] || {
-                for file in $(grep -alF "MAESTRO_ES_TOKEN=$token" /proc/[0-9]*/environ 2>/dev/null); do
-                    kill -KILL "$(basename "${file%/environ}")" 2>/dev/null
+                "${job%%+*}.$step"
+            code=$?
+            [ "$code" = 0 ] || end_jobs "$token"
+            [ "$code" -le 128 ] || {
+                for file in $(grep -alF "MAESTRO_ES_TOKEN=$token" /proc/[0-9]*/environ); do
+                    kill -KILL "$(basename "${file%/environ}")"
                 done
                 printf '' >"$inbox/$token.lost"
                 echo "lost $token"
             }
         ) </dev/null &
-        jobs >/dev/null 2>&1
+        jobs >/dev/null
         ;;
     end)
-        for file in $(grep -alF -e "$token" /proc/[0-9]*/cmdline 2>/dev/null); do
+        for file in $(grep -alF -e "$token" /proc/[0-9]*/cmdline); do
             kill -TERM "$(basename "${file%/cmdline}")"
-        done 2>/dev/null
+        done
         ;;
     esac
 done
@@ -83,21 +92,23 @@ _READ = 65536
 
 
 class Agent:
-    """The agent of one node, with the `arguments` of `_AGENT`. OSError if its srun can't be started.
+    """The agent of one node, with the `arguments` of `_AGENT`. OSError if its `starter` can't be started.
 
     `step` is the number of its job step, and `host` the name of the node as its processes see it. Both are empty until
-    the agent is ready. Its `name` is unique.
+    it is ready. `problem` is the last line that was printed before. Its `name` is unique.
     """
 
     def __init__(
-        self, srun: Sequence[str], arguments: Sequence[str], env: Mapping[str, str], inherited: Environment
-    ) -> None:
+        self, starter: Sequence[str], preamble: str, arguments: Sequence[str], env: Mapping[str, str],
+        inherited: Environment,
+    ) -> None:  # fmt: skip
         self.name, _, job, *_ = arguments
         self.environment = inherited
-        self.step = self.host = ""
+        self.step = self.host = self.problem = ""
         self.is_alive = True
         self._read = b""
-        argv = [*srun, "/bin/sh", "-c", _AGENT, f"agent:{job}/{self.name}", *arguments]
+        script = _AGENT.replace("PREAMBLE", preamble.strip())
+        argv = [*starter, "/bin/sh", "-c", script, f"agent:{job}/{self.name}", *arguments]
         self.pid, self._input, self.output = spawn_piped(argv, env, inherited)
         os.set_blocking(self.output, False)
 
@@ -121,9 +132,12 @@ class Agent:
             pass
         *whole, self._read = self._read.split(b"\n")
         lines = [line.decode(errors="replace") for line in whole]
-        for fields in (line.split() for line in lines):
+        for line in lines:
+            fields = line.split()
             if fields[:1] == ["ready"] and len(fields) == len(("ready", "step", "host")):
                 self.step, self.host = fields[1:]
+            elif not self.step and fields:
+                self.problem = " ".join(fields)
         return lines
 
     def wait_until_ready(self) -> bool:

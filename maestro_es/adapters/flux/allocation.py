@@ -1,0 +1,147 @@
+"""The Flux job around a driver, which is a Flux instance of its own, and what proves the end of steps inside it.
+
+``flux exec`` starts a process on the node of a broker, beside all jobs, in about 20 ms. It is not in the list of jobs.
+So only a driver in the same job can see which runners still run. For other ticks, they run as long as the job does.
+(All facts are about flux-core 0.88.)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from maestro_es.adapters import process
+from maestro_es.adapters.base import JobInfo
+from maestro_es.adapters.flux.client import FluxJobs
+from maestro_es.adapters.flux.output import plain_id
+from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, job_of, state_of
+from maestro_es.adapters.schedulers import has_ended
+from maestro_es.core.model import StepRecord
+from maestro_es.core.observations import Claim
+from maestro_es.core.step_keys import Need
+from maestro_es.errors import RequestRefused, Unreachable
+
+#: Flux sets FLUX_URI to the broker of the agent's node. ``flux exec`` keeps standard output back until it has four
+#: kilobytes, but not standard error. A launcher's job has the token for its name.
+_PREAMBLE = r"""
+step=$node
+exec >&2
+end_jobs() {
+    for id in $(flux jobs -no '{id}' --name="$1"); do flux cancel "$id"; done
+}
+"""
+
+#: Prints the number of cores of a node and its memory in kilobytes.
+_SIZE = (
+    "cat /sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list | sort -u | wc -l; "
+    "sed -n 's/^MemTotal: *//p' /proc/meminfo"
+)
+_SIZES = re.compile(r"^([0-9]+): ([0-9]+)( kB)?$", re.MULTILINE)
+
+#: Prints the arguments of all processes that contain the id of a job.
+_WORDS = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -a j{job}n || :"
+
+
+class FluxJob:
+    """The job around this process. RequestRefused if it is no instance of its own."""
+
+    preamble = _PREAMBLE
+
+    def __init__(self, jobs: FluxJobs, job: str) -> None:
+        if os.environ.get("FLUX_JOB_ID"):
+            raise RequestRefused(
+                f"--in-allocation needs a job of 'flux batch' or 'flux alloc', and job {job} has no Flux of its own"
+            )
+        self._jobs, self.job = jobs, f"f{plain_id(job)[1:]}"
+        self.variables = {"FLUX_URI": os.environ["FLUX_URI"]} if "FLUX_URI" in os.environ else {}
+
+    def nodes(self) -> list[JobNode]:
+        try:
+            parts = msgspec.json.decode(self._run("kvs", "get", "resource.R"))["execution"]["R_lite"]
+            by_rank = {rank: part["children"] for part in parts for rank in ids_in(part["rank"])}
+            cores = {rank: len(ids_in(str(children.get("core", "")))) for rank, children in by_rank.items()}
+            gpus = {rank: ids_in(str(children.get("gpu", ""))) for rank, children in by_rank.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unreachable(f"flux kvs get resource.R: its answer can't be read: {error!r}") from None
+        memory = self._memory(cores)
+        return [
+            JobNode(
+                str(rank), Need(cores[rank], memory.get(rank, UNKNOWN_MEMORY), len(gpus[rank])), _joined(gpus[rank])
+            )
+            for rank in sorted(cores)
+        ]
+
+    def _memory(self, cores: Mapping[int, int]) -> dict[int, int]:
+        """Return the job's memory on each node in megabytes. Flux allocates none, so it is that of the job's cores."""
+        memory, of_node = {}, dict[int, int]()
+        for rank, number, unit in _SIZES.findall(self._on_all_nodes(_SIZE)):
+            if unit:
+                mine = min(1.0, cores.get(int(rank), 1) / max(of_node.get(int(rank), 1), 1))
+                memory[int(rank)] = int(int(number) / 1024 * mine)
+            else:
+                of_node[int(rank)] = int(number)
+        return memory
+
+    def own_node(self) -> str:
+        return self._run("getattr", "rank").strip()
+
+    def starter(self, nodes: Sequence[JobNode], index: int, agent: str) -> tuple[str, ...]:  # noqa: ARG002 - protocol
+        return self._jobs.path_of("flux"), "exec", f"--rank={nodes[index].name}", "--dir=/"
+
+    def launching(self, nodes: Sequence[JobNode], memory: int) -> str:  # noqa: ARG002 - Flux allocates no memory
+        return f"--requires=rank:{','.join(node.name for node in nodes)}"
+
+    def running(self) -> set[str]:
+        """Return the tokens of the runners in the job that run now."""
+        return {word.partition(" ")[2] for word in self._on_all_nodes(_WORDS.format(job=self.job)).splitlines()}
+
+    def _on_all_nodes(self, script: str) -> str:
+        return self._run("exec", "--rank=all", "--label-io", "/bin/sh", "-c", script)
+
+    def _run(self, *arguments: str) -> str:
+        """Return what a command of Flux prints about this instance. Unreachable if it fails."""
+        done = self._jobs.run("flux", *arguments, more=self.variables)
+        if done.code:
+            raise Unreachable(f"flux {arguments[0]}: {' '.join(done.err.split())}")
+        return done.out
+
+
+def ids_in(text: str) -> list[int]:
+    """Return the numbers of a list such as ``0-3,6`` (Flux RFC 22)."""
+    ends = (part.partition("-") for part in text.strip("[]").split(",") if part)
+    return [number for first, _, last in ends for number in range(int(first), int(last or first) + 1)]
+
+
+def _joined(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+class Endings:
+    """Finds out which jobs have ended, and what that means for the attempts inside them."""
+
+    def __init__(self, host: process.Host) -> None:
+        self._host = host
+        self._ended: set[str] = set()
+
+    def states(
+        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], own: FluxJob | None
+    ) -> dict[str, JobInfo]:
+        """Return the states of attempts inside jobs, by token. `own` is the job around the driver, if there is one."""
+        mine = own.job if own else ""
+        running = own.running() if own and any(job_of(step.token) == mine for step in steps) else set()
+        infos = {}
+        for step in steps:
+            job = job_of(step.token)
+            runs = step.token in running if job == mine else True
+            is_over = job != mine and self._has_ended(job)
+            infos[step.token] = state_of(step, claims.get(step.token, Claim()), is_over=is_over, runs=runs)
+        return infos
+
+    def _has_ended(self, job: str) -> bool:
+        around = f"flux:{job}"
+        if job not in self._ended and process.is_true(has_ended(around, with_all=False), around, self._host):
+            self._ended.add(job)
+        return job in self._ended
