@@ -34,6 +34,9 @@ end_jobs() {
 }
 """
 
+#: If the driver is killed, nobody reads the output of ``flux exec``. If it died of SIGPIPE, Flux would kill the agent.
+_WITHOUT_PIPE = ("/bin/sh", "-c", 'trap "" PIPE; exec "$@"', "sh")
+
 #: Prints the number of cores of a node and its memory in kilobytes.
 _SIZE = (
     "cat /sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list | sort -u | wc -l; "
@@ -89,7 +92,7 @@ class FluxJob:
         return self._run("getattr", "rank").strip()
 
     def starter(self, nodes: Sequence[JobNode], index: int, agent: str) -> tuple[str, ...]:  # noqa: ARG002 - protocol
-        return self._jobs.path_of("flux"), "exec", f"--rank={nodes[index].name}", "--dir=/"
+        return *_WITHOUT_PIPE, self._jobs.path_of("flux"), "exec", f"--rank={nodes[index].name}", "--dir=/"
 
     def launching(self, nodes: Sequence[JobNode], memory: int) -> str:  # noqa: ARG002 - Flux allocates no memory
         return f"--requires=rank:{','.join(node.name for node in nodes)}"
