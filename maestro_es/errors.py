@@ -14,7 +14,7 @@
     │   ├── NotAPointer       a file is not a pickle of an `ExecutionGraph`
     │   ├── DamagedLog        the log can't be read, or another program has changed it
     │   ├── InvalidTransition an event can't follow from the state before it
-    │   ├── NewerLog          a later version of maestro-es wrote the log
+    │   ├── NewerLog          a later version wrote the log
     │   ├── LogUnavailable    the log can't be read or written now; nothing was changed
     │   ├── ConcurrentAppend  another process appended first; nothing was written
     │   ├── NotRecordable     an event has a value that no reader could decode; nothing was written
