@@ -323,9 +323,9 @@ class BatchAdapter:
 
 
 class UsageInList(BatchAdapter):
-    """The part of an adapter whose scheduler lists ended jobs for a while, with what they have used.
+    """The part of an adapter whose scheduler lists ended jobs and their usage for a while.
 
-    A step may end before its scheduler counts the job as ended, so its usage may become known later.
+    A step may end before its scheduler counts the job as ended, so the usage may become known later.
     """
 
     def query_usage(

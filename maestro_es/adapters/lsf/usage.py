@@ -1,8 +1,8 @@
 """Reads from the output of ``bjobs`` what ended jobs have used.
 
-IBM's documentation of LSF 10.1 names the fields, and has examples of their values. Long output has the same values.
-The forms marked [V] were observed with volclava 2.2, which prints no peak memory. No system of IBM was available. A
-value of another form counts as unknown.
+IBM's documentation of LSF 10.1 names the fields, and has examples of their values. The long output (``bjobs -UF``) has
+the same values. The forms marked [V] were observed with volclava 2.2, which prints no peak memory. No system of IBM
+was available. A value in another form counts as unknown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MINUTES = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)(?: min)?(?:/.*)?")
 
 _COUNT = re.compile("[0-9]{1,9}")
 
-#: The same in long output, where a host with several slots is shown as ``<4*host>``, or several times [V].
+#: The values in the long output. There, a host with several slots is shown as ``<4*host>``, or several times [V].
 _IN_TEXT = {
     "CPU_USED": re.compile(r"The CPU time used is ([0-9.]+ seconds)"),
     "MAX_MEM": re.compile(r"MAX MEM: ([0-9.]+ [KMGTP]bytes)"),
@@ -39,7 +39,7 @@ _HOST = re.compile(r"<(?:([0-9]{1,9})\*)?([^>]+)>")
 
 
 def usage_in_record(record: Mapping[str, object]) -> Usage | None:
-    """Return what a job has used, from its fields (None: they say nothing)."""
+    """Return what a job has used, from its fields (None: the fields contain no usage)."""
     cpu, memory, nodes, cores, walltime, limit = (str(record.get(name.upper(), "")).strip() for name in USAGE_FIELDS)
     usage = Usage(
         cpu=_micros(cpu),
@@ -53,7 +53,7 @@ def usage_in_record(record: Mapping[str, object]) -> Usage | None:
 
 
 def usage_in_text(details: str) -> Usage | None:
-    """Return what a job has used, from its long output (None: that says nothing)."""
+    """Return what a job has used, from its long output (None: it contains no usage)."""
     matches = {name: pattern.search(details) for name, pattern in _IN_TEXT.items()}
     record: dict[str, object] = {name: match[1] for name, match in matches.items() if match}
     hosts = _HOST.findall("".join(_HOSTS.findall(details)[-1:]))
