@@ -7,6 +7,7 @@ printed.
 from __future__ import annotations
 
 import statistics
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -84,7 +85,7 @@ def overview(steps: Iterable[StepRecord], now: Micros) -> Overview:
     """Return a study at a glance. The steps are read once, in any order."""
     templates: dict[str, TemplateCounts] = {}
     attention: dict[str, list[str]] = defaultdict(list)
-    starts, ends, running = [], [], []
+    began, ends, running = now, array("q"), []
     for step in steps:
         template = templates.get(step.template)
         if template is None:
@@ -92,7 +93,7 @@ def overview(steps: Iterable[StepRecord], now: Micros) -> Overview:
         template.row = min(template.row, step.row)
         template.counts[group_of(step.state)] += 1
         if step.started_at:
-            starts.append(step.started_at)
+            began = min(began, step.started_at)
         if step.started_at and step.ended_at:
             ends.append(step.ended_at)
             if step.state is State.FINISHED:
@@ -106,21 +107,21 @@ def overview(steps: Iterable[StepRecord], now: Micros) -> Overview:
     is_over = not any(one.remaining for one in in_order)
     return Overview(
         in_order,
-        None if is_over else _rate(starts, ends, now),
-        _time_left(in_order, running, starts, now),
+        None if is_over else _rate(began, ends, now),
+        _time_left(in_order, running, began, now),
         dict(attention),
     )
 
 
-def _rate(starts: Sequence[Micros], ends: Sequence[Micros], now: Micros) -> float | None:
+def _rate(began: Micros, ends: Iterable[Micros], now: Micros) -> float | None:
     """Return how many steps end per hour, or None if too few have ended."""
-    begin = max(now - _RECENT, min(starts, default=now))
+    begin = max(now - _RECENT, began)
     recent = sum(at > begin for at in ends)
     return recent / ((now - begin) / _SECOND / 3600) if recent > 1 and now > begin else None
 
 
 def _time_left(
-    templates: Sequence[TemplateCounts], running: Sequence[tuple[str, float]], starts: Sequence[Micros], now: Micros
+    templates: Sequence[TemplateCounts], running: Sequence[tuple[str, float]], began: Micros, now: Micros
 ) -> TimeLeft | None:
     """Estimate the time left: the run time that remains, divided by the number of steps that run at once.
 
@@ -131,7 +132,6 @@ def _time_left(
     if not any(name in quartiles for name in remaining):
         return None
     passed = sum(sum(one.run_times) for one in templates) + sum(elapsed for _, elapsed in running)
-    began = min(starts, default=now)
     at_once = max(passed / max((now - began) / _SECOND, 1), len(running), 0.01)
     bounds = []
     for index in range(2):

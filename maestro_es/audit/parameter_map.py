@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -77,13 +77,14 @@ class ParameterMap(NamedTuple):
     others: Counter[str]
 
 
-def parameter_map(steps: Iterable[StepRecord], parameters: Sequence[str], quantity: str, now: Micros) -> ParameterMap:
+def parameter_map(
+    steps: Collection[StepRecord], parameters: Sequence[str], quantity: str, now: Micros
+) -> ParameterMap:
     """Return a map over one or two parameters. By default, these are the first two that have several values.
 
     RequestRefused if no step has the parameters.
     """
-    chosen = list(steps)
-    values = _values(chosen)
+    values = _values(steps, parameters)
     names = tuple(parameters) or tuple(name for name in values if len(values[name]) > 1)[:2] or tuple(values)[:1]
     unknown = [name for name in names if name not in values]
     if unknown or not names:
@@ -91,7 +92,7 @@ def parameter_map(steps: Iterable[StepRecord], parameters: Sequence[str], quanti
         raise RequestRefused(f"{unknown[0]!r} is not a parameter of the study; {known}" if unknown else known)
     cells: dict[tuple[str, str], MapCell] = {}
     others: Counter[str] = Counter()
-    for step in chosen:
+    for step in steps:
         own = {param.key: str(param.value) for param in step.params}
         group = group_of(step.state)
         if not all(name in own for name in names):
@@ -105,12 +106,14 @@ def parameter_map(steps: Iterable[StepRecord], parameters: Sequence[str], quanti
     return ParameterMap(names, quantity, axes[0], axes[1], cells, others)
 
 
-def _values(steps: Iterable[StepRecord]) -> dict[str, dict[str, None]]:
-    """Return the values of each parameter, in the order of the steps."""
+def _values(steps: Iterable[StepRecord], named: Sequence[str]) -> dict[str, dict[str, None]]:
+    """Return the values of each parameter, in the order of the steps; if any are named, only the values of those."""
     values: dict[str, dict[str, None]] = {}
     for step in steps:
         for param in step.params:
-            values.setdefault(param.key, {})[str(param.value)] = None
+            own = values.setdefault(param.key, {})
+            if not named or param.key in named:
+                own[str(param.value)] = None
     return values
 
 

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -16,8 +16,9 @@ from maestro_es.audit.times import iso
 from maestro_es.audit.usage import usage_data
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Cause, Micros, Phase, State, StepRecord, StudyStatus
-from maestro_es.core.requests import match_steps
-from maestro_es.store.status_rows import StatusRow, all_rows, numbers_with_remarks
+from maestro_es.core.requests import match_by_row
+from maestro_es.spool import Spool
+from maestro_es.store.status_rows import StatusRow, explained_rows
 from maestro_es.study import last_tick as last_tick_note
 from maestro_es.study.invocation import Driver
 from maestro_es.study.session import Session
@@ -142,15 +143,25 @@ def select_steps(
     patterns: Sequence[str] = (),
     states: Collection[State] = (),
     params: Sequence[tuple[str, str]] = (),
-) -> list[StepRecord]:
-    """Return the steps that match a pattern, are in one of the states and have the parameters, in Maestro's order.
+) -> Iterator[StepRecord]:
+    """Yield the steps that match a pattern, are in one of the states and have the parameters, in Maestro's order.
 
     Each parameter is a name and a glob for its value or label. An empty filter lets all steps through. RequestRefused
     if a pattern matches no step.
     """
-    steps = match_steps(graph, patterns) if patterns else graph.steps()
-    chosen = (step for step in steps if (not states or step.state in states) and _has_params(step, params))
-    return sorted(chosen, key=lambda s: (s.row, s.number))
+    steps = match_by_row(graph, patterns) if patterns else graph.by_row()
+    return (step for step in steps if (not states or step.state in states) and _has_params(step, params))
+
+
+def listed_steps(study: Session, past: Past | None, *choice: Any) -> Spool[StepRecord]:  # noqa: ANN401 - of any kind
+    """Return the steps that `select_steps` chooses, all of the same moment."""
+    from maestro_es.store.past_graph import StoredStep  # noqa: PLC0415 - most questions are about few steps
+
+    def read() -> Spool[StepRecord]:
+        graph = past.graph if past else study.graph
+        return Spool(map(StoredStep.of, select_steps(graph, *choice)), StoredStep)
+
+    return read() if past else study.log.at_once(read)
 
 
 def _has_params(step: StepRecord, params: Sequence[tuple[str, str]]) -> bool:
@@ -168,27 +179,14 @@ def _has_params(step: StepRecord, params: Sequence[tuple[str, str]]) -> bool:
     )
 
 
-class StatusTable(NamedTuple):
-    """A row for each step, in Maestro's order, and the reasons why some did not succeed, by step number."""
-
-    rows: Sequence[StatusRow]
-    reasons: Mapping[int, str]
-
-
-def status_table(study: Session) -> StatusTable:
+def status_table(study: Session) -> Spool[StatusRow]:
     """Return the table of an open study. It is read straight from SQL: records would take four times as long."""
 
-    def read() -> StatusTable:
+    def read() -> Spool[StatusRow]:
         with study.log.snapshot() as connection:
-            rows, numbers = list(all_rows(connection)), numbers_with_remarks(connection)
-            return StatusTable(rows, reasons_of(map(study.graph.step, numbers)))
+            return Spool(explained_rows(connection, reason), StatusRow)
 
     return study.log.at_once(read)
-
-
-def reasons_of(steps: Iterable[StepRecord]) -> dict[int, str]:
-    """Return the reasons why steps did not succeed or are not submitted yet, by step number. Others are left out."""
-    return {step.number: text for step in steps if (text := reason(step))}
 
 
 def reason(step: StepRecord) -> str:

@@ -8,7 +8,6 @@ import shutil
 import click
 
 from maestro_es.audit.parameter_map import QUANTITIES, map_data, parameter_map
-from maestro_es.audit.status import select_steps
 from maestro_es.audit.times import When
 from maestro_es.cli.common import Assignment, at_option, example, open_graph, split_arguments
 from maestro_es.cli.completed_words import studies_and_steps
@@ -62,8 +61,8 @@ def command(
         raise click.UsageError("Give one STUDY and at most two PARAMETERs.")
     with open_graph(AuditableGraph, roots[0]) as graph:
         past = graph.as_of(when) if when else None
-        state, now = (past.graph, past.at) if past else (graph.state, graph.runtime.now())
-        space = parameter_map(select_steps(state, patterns, params=params), parameters, by, now)
+        steps = graph.select(patterns, params=params, at=past)
+        space = parameter_map(steps, parameters, by, past.at if past else graph.runtime.now())
     if as_json:
         write_json([map_data(space)])
         return

@@ -117,9 +117,19 @@ def write_data(text: str) -> None:
 
 def write_lines(lines: Iterable[str], do: Callable[[str], None] = write) -> None:
     """Print lines in blocks, so that even the longest log needs little memory."""
-    rest = iter(lines)
+    write_parts((f"{line}\n" for line in lines), do)
+
+
+def write_parts(parts: Iterable[str], do: Callable[[str], None] = write) -> None:
+    """Print the parts of a text in blocks."""
+    rest = iter(parts)
     while some := list(itertools.islice(rest, _SOME)):
-        do("".join(f"{line}\n" for line in some))
+        do("".join(some))
+
+
+def separated(texts: Iterable[str], separator: str) -> Iterator[str]:
+    """Yield texts, each after the first one behind a separator."""
+    return (f"{separator if index else ''}{text}" for index, text in enumerate(texts))
 
 
 def write_drawn(text: str) -> None:
@@ -127,17 +137,17 @@ def write_drawn(text: str) -> None:
     write(text, exact=True)
 
 
-def write_pages(text: str) -> None:
+def write_pages(lines: Iterable[str]) -> None:
     """Show a drawn table in the user's pager, with colours if the pager supports them. Without a terminal, print it.
 
     As in git, the pager `less` exits at once if the text fits the terminal, unless the user has configured it
     otherwise.
     """
     if not (on_terminal() and sys.stdin.isatty()):
-        write_drawn(text)
+        write_lines(lines, write_drawn)
         return
     os.environ["LESS"] = os.environ.get("LESS") or "-FRX"
-    click.echo_via_pager(text.removesuffix("\n"))
+    click.echo_via_pager(separated(lines, "\n"))
 
 
 def write_json(objects: Iterable[Any]) -> None:

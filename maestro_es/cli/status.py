@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import msgspec
 
-from maestro_es.audit.status import Summary, counts, reasons_of, select_steps, step_data, summary_data
+from maestro_es.audit.status import Summary, counts, reason, step_data, summary_data
 from maestro_es.audit.times import When, show_ago, show_time
 from maestro_es.cli.common import Assignment, Fields, at_option, each, example, open_graph, split_arguments
 from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import (
+    json_line,
     json_option,
     on_terminal,
     page_width,
+    separated,
     write_data,
     write_drawn,
-    write_json,
     write_lines,
     write_pages,
+    write_parts,
 )
 from maestro_es.core.model import NO_SCHEDULER, Micros, State, StepRecord, StudyStatus
 from maestro_es.errors import EXIT_OK
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.step_table import COLUMNS, DEFAULT, check_columns, sorted_steps, step_lines
 from maestro_es.report.table import clean, counted, labelled, visible, wrap
-from maestro_es.study.status_csv import ShownStep, status_text
+from maestro_es.spool import Spool
+from maestro_es.study.status_csv import status_lines
 
 if TYPE_CHECKING:
     from maestro_es.audit.overview import Overview
     from maestro_es.audit.why.failures import FailureGroup
+    from maestro_es.store.status_rows import StatusRow
 
 #: The width of a study at a glance if there is no terminal.
 _PAGE = 80
 
 #: The exit code of --json if ticks are overdue. A monitoring system calls it critical.
 _OVERDUE = 2
+
+_NO_STEPS = Spool[StepRecord]((), StepRecord)
 
 _STATES = click.Choice([state.name for state in State], case_sensitive=False)
 
@@ -84,16 +92,14 @@ class Form(NamedTuple):
 class Standing(NamedTuple):
     """The status of one study: its summary, the selected steps, and how many more there are.
 
-    `rows` are these steps for Maestro's layouts, and `reasons` says why some did not succeed, by step number. `seen`
-    and `failures` describe the whole study.
+    `rows` are all steps for Maestro's layouts. `seen` and `failures` describe the whole study.
     """
 
     summary: Summary
     past: bool
-    steps: Sequence[StepRecord] = ()
+    steps: Spool[StepRecord] = _NO_STEPS
     more: int = 0
-    rows: Sequence[ShownStep] = ()
-    reasons: Mapping[int, str] = {}
+    rows: Spool[StatusRow] | None = None
     seen: Overview | None = None
     failures: Sequence[FailureGroup] = ()
 
@@ -171,16 +177,19 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     studies: list[Standing] = []
     failed = each(roots, lambda _, root: studies.append(_read(root, selection, when, shown)))
     if as_json:
-        write_json(_as_json(standing) for standing in studies)
+        write_parts((part for standing in studies for part in _as_json(standing)), write_data)
     elif as_csv:
-        write_data("\n".join(status_text(standing.rows, standing.summary.at) for standing in studies))
+        for standing in studies:
+            lines = status_lines(standing.rows or standing.steps, standing.summary.at)
+            write_parts(separated(lines, "\n"), write_data)
     elif only_summary:
         write_lines(line for standing in studies for line in _summary_lines(standing))
     else:
         colour = on_terminal() and not disable_theme and "NO_COLOR" not in os.environ
         form = Form(layout, columns or DEFAULT, colour)
-        text = "\n".join(_drawn(standing, form) for standing in studies)
-        (write_drawn if disable_pager else write_pages)(text)
+        pages = (itertools.chain([""] * bool(index), _drawn(one, form)) for index, one in enumerate(studies))
+        lines = itertools.chain.from_iterable(pages)
+        write_lines(lines, write_drawn) if disable_pager else write_pages(lines)
     sys.exit(failed or (as_json and any(standing.summary.overdue for standing in studies) and _OVERDUE) or EXIT_OK)
 
 
@@ -199,45 +208,40 @@ def _read(root: Path, choice: StepChoice, when: When | None, shown: Shown) -> St
             case Shown.SUMMARY:
                 return Standing(summary, past is not None)
             case Shown.GLANCE:
-                from maestro_es.audit.overview import overview  # noqa: PLC0415 - only needed here
-
                 failures = () if past else graph.failures()
-                return Standing(summary, past is not None, seen=overview(state.steps(), summary.at), failures=failures)
+                return Standing(summary, past is not None, seen=graph.overview(past), failures=failures)
             case Shown.ROWS if not past:
-                table = graph.status_table()
-                return Standing(summary, past=False, rows=table.rows, reasons=table.reasons)
+                return Standing(summary, past=False, rows=graph.status_table())
         check_columns(filter(None, (*choice.columns, (choice.sort or "").removeprefix("-"))), state.steps())
-        steps = select_steps(state, choice.patterns, choice.states, choice.params)
-        if choice.sort:
-            steps = sorted_steps(steps, choice.sort, summary.at)
-        chosen = steps[: choice.limit]
-        more, reasons = len(steps) - len(chosen), reasons_of(chosen)
+        steps = graph.select(choice.patterns, choice.states, choice.params, past)
+        ordered = sorted_steps(steps, choice.sort, summary.at) if choice.sort else steps
+        chosen = steps.like(itertools.islice(ordered, choice.limit)) if choice.sort or choice.limit else steps
         failures = graph.failures() if shown is Shown.DATA and not past else ()
-        return Standing(summary, past is not None, chosen, more, chosen, reasons, failures=failures)
+        return Standing(summary, past is not None, chosen, len(steps) - len(chosen), failures=failures)
 
 
-def _as_json(standing: Standing) -> dict[str, object]:
-    steps = [step_data(step, standing.summary.at) for step in standing.steps]
+def _as_json(standing: Standing) -> Iterator[str]:
+    """Yield the parts of a line, because the steps may be many."""
     failures = None if standing.past else [msgspec.to_builtins(group) for group in standing.failures]
-    return {"study": summary_data(standing.summary), "failures": failures, "steps": steps}
+    study = json_line({"study": summary_data(standing.summary), "failures": failures})
+    yield f'{study[:-1]}, "steps": ['
+    yield from separated((json_line(step_data(step, standing.summary.at)) for step in standing.steps), ", ")
+    yield "]}\n"
 
 
-def _drawn(standing: Standing, form: Form) -> str:
-    """Return a study for users."""
-    if form.layout:
-        return _in_layout_of_maestro(standing, form)
+def _drawn(standing: Standing, form: Form) -> Iterator[str]:
+    """Yield the lines of a study for users."""
     page = page_width() or int(os.environ.get("COLUMNS") or 0) or None
-    if standing.seen is None:
-        lines = (
-            [*step_lines(standing.steps, form.columns, standing.summary.at, page)]
-            if standing.steps
-            else ["No steps match."]
-        )
+    if form.layout:
+        yield from _in_layout_of_maestro(standing, form.layout, form)
+    elif standing.seen is not None:
+        yield from _at_a_glance(standing, standing.seen, page or _PAGE, colour=form.colour)
+    elif standing.steps:
+        yield from step_lines(standing.steps, form.columns, standing.summary.at, page)
         if standing.more:
-            lines.append(f"and {counted(standing.more, 'more step')}")
+            yield f"and {counted(standing.more, 'more step')}"
     else:
-        lines = [*_at_a_glance(standing, standing.seen, page or _PAGE, colour=form.colour)]
-    return "".join(f"{line}\n" for line in lines)
+        yield "No steps match."
 
 
 def _at_a_glance(standing: Standing, seen: Overview, page: int, *, colour: bool) -> Iterator[str]:
@@ -267,17 +271,19 @@ def _at_a_glance(standing: Standing, seen: Overview, page: int, *, colour: bool)
         yield from (part for line in warnings for part in wrap(visible(line), page))
 
 
-def _in_layout_of_maestro(standing: Standing, form: Form) -> str:
-    """Return the summary, and the steps in one of Maestro's layouts."""
+def _in_layout_of_maestro(standing: Standing, layout: str, form: Form) -> Iterator[str]:
+    """Yield the summary, and the steps in one of Maestro's layouts."""
     from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, StatusView  # noqa: PLC0415 - seldom needed
 
-    summary, steps = standing.summary, standing.rows
-    text = visible("".join(f"{line}\n" for line in _summary_lines(standing)))
+    summary, why = standing.summary, reason if standing.rows is None else attrgetter("why")
+    steps = standing.steps if standing.rows is None else standing.rows
+    yield from map(visible, _summary_lines(standing))
     if not steps:
-        return f"{text}No steps match.\n" if summary.steps else text
-    view = StatusView(summary.path, steps, summary.at, standing.reasons)
+        yield from ["No steps match."] if summary.steps else []
+        return
+    yield ""
     page = Page(page_width() or UNLIMITED, form.colour, sys.stdout.encoding or "utf-8")
-    return f"{text}\n{LAYOUTS[form.layout or ''](view, page)}"
+    yield from LAYOUTS[layout](StatusView(summary.path, steps, summary.at, why), page)
 
 
 def _summary_lines(standing: Standing) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import heapq
 import os
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import click
 
 from maestro_es.audit.history import Entry, Query
-from maestro_es.audit.overview import Overview, overview
+from maestro_es.audit.overview import Overview
 from maestro_es.audit.status import Summary, reason
 from maestro_es.audit.step_output import STREAMS, last_lines, output_files
 from maestro_es.audit.times import clock, show_ago, show_time, time_of
@@ -147,12 +148,12 @@ class _View:
                 return before._replace(summary=summary)
             state = graph.state
             running = [step for step in state.in_flight() if step.state is State.RUNNING]
-            ended = [step for step in state.steps() if step.state in BAD_ENDS and step.blocker is None]
+            ended = (step for step in state.steps() if step.state in BAD_ENDS and step.blocker is None)
             watched = Watched(
                 summary,
-                overview(state.steps(), summary.at),
+                graph.overview(),
                 sorted(running, key=lambda step: step.started_at or 0)[:_STEPS],
-                sorted(ended, key=lambda step: -(step.ended_at or 0))[:_STEPS],
+                heapq.nlargest(_STEPS, ended, key=lambda step: step.ended_at or 0),
                 list(graph.search(Query(limit=_EVENTS))),
                 {step.template: _walltime(graph, step) for step in running},
             )

@@ -39,8 +39,8 @@ class Graph(Protocol):
     def instances(self, template: str) -> list[int]:
         """Return the numbers of the steps of a template, in ascending order."""
 
-    def names(self) -> Iterable[tuple[int, str, str]]:
-        """Return the number, name and template of every step, ordered by number, without loading the records."""
+    def names(self) -> Iterator[tuple[int, str, str]]:
+        """Yield the number, name and template of every step, ordered by number, without loading the records."""
 
     def save(self, step: StepRecord) -> None:
         """Note that a record was changed."""
@@ -139,6 +139,9 @@ class Graph(Protocol):
     def steps(self) -> Iterator[StepRecord]:
         """Return all steps by number."""
 
+    def by_row(self) -> Iterator[StepRecord]:
+        """Return all steps in the order of their rows, for a reader that holds a snapshot of the log."""
+
 
 def may_be_submitted(step: StepRecord) -> bool:
     """Return whether a tick may submit a step, apart from the throttle."""
@@ -198,8 +201,8 @@ class MemoryGraph:
     def instances(self, template: str) -> list[int]:
         return [step.number for step in self.records.values() if step.template == template]
 
-    def names(self) -> list[tuple[int, str, str]]:
-        return [(step.number, step.name, step.template) for step in self.records.values()]
+    def names(self) -> Iterator[tuple[int, str, str]]:
+        return ((step.number, step.name, step.template) for step in self.records.values())
 
     def save(self, step: StepRecord) -> None:
         """Nothing to do: the record is the state."""
@@ -310,3 +313,6 @@ class MemoryGraph:
 
     def steps(self) -> Iterator[StepRecord]:
         return iter(self.records.values())
+
+    def by_row(self) -> Iterator[StepRecord]:
+        return iter(sorted(self.records.values(), key=lambda step: (step.row, step.number)))

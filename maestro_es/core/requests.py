@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.core import arguments
@@ -35,22 +36,34 @@ def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
     return [step for step in graph.steps() if step.number in chosen]
 
 
-def match_numbers(graph: Graph, patterns: Sequence[str]) -> list[int]:
+def match_by_row(graph: Graph, patterns: Sequence[str]) -> Iterator[StepRecord]:
+    """Return the same steps in the order of their rows."""
+    numbers = match_numbers(graph, patterns)
+    if len(numbers) <= _FEW:
+        return iter(sorted(map(graph.step, numbers), key=lambda step: (step.row, step.number)))
+    chosen = bytearray(numbers[-1] + 1)
+    for number in numbers:
+        chosen[number] = True
+    return (step for step in graph.by_row() if step.number < len(chosen) and chosen[step.number])
+
+
+def match_numbers(graph: Graph, patterns: Sequence[str]) -> Sequence[int]:
     """Return the numbers of the steps that `match_steps` returns. RequestRefused if a pattern matches no step."""
-    by_template = {pattern: {*graph.instances(pattern)} for pattern in patterns if graph.has_template(pattern)}
-    for pattern in patterns:
-        number = graph.number_of(pattern)
-        by_template.setdefault(pattern, set()).update([] if number is None else [number])
-    globs = [(pattern, re.compile(fnmatch.translate(pattern))) for pattern in by_template if set(pattern) & set("*?[")]
-    for number, *names in graph.names() if globs else ():
-        for pattern, glob in globs:
-            if any(map(glob.match, names)):
-                by_template[pattern].add(number)
-    missing = sorted(pattern for pattern, numbers in by_template.items() if not numbers)
+    wide = [pattern for pattern in patterns if graph.has_template(pattern) or set(pattern) & set("*?[")]
+    exact = {pattern: graph.number_of(pattern) for pattern in patterns if pattern not in wide}
+    numbers = {number for number in exact.values() if number is not None}
+    missing = {*wide, *(pattern for pattern, number in exact.items() if number is None)}
+    globs = [(pattern, re.compile(fnmatch.translate(pattern)).match) for pattern in wide]
+    chosen = array("I", () if wide else sorted(numbers))
+    for number, *names in graph.names() if wide else ():
+        matching = {pattern for pattern, matches in globs if pattern in names or any(map(matches, names))}
+        missing -= matching
+        if matching or number in numbers:
+            chosen.append(number)
     if missing:
-        called = ", ".join(pattern or "''" for pattern in missing)
+        called = ", ".join(pattern or "''" for pattern in sorted(missing))
         raise RequestRefused(f"no step is called {called}; 'maestro-es status' lists the steps")
-    return sorted(set().union(*by_template.values()))
+    return chosen
 
 
 def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecord], str]) -> list[StepRecord]:

@@ -18,7 +18,7 @@ from maestro_es.core import arguments
 from maestro_es.core import events as e
 from maestro_es.core.environment import Environment
 from maestro_es.core.graph import Graph, MemoryGraph
-from maestro_es.core.model import BAD_ENDS, Micros, StepRecord
+from maestro_es.core.model import BAD_ENDS, Micros, State, StepRecord
 from maestro_es.core.reducer import replay
 from maestro_es.execution_graph.base import GraphBase, pattern_of, patterns_of
 from maestro_es.store import status_rows
@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from maestro_es.audit.diagram import Diagram
     from maestro_es.audit.diff import Diff
     from maestro_es.audit.history import Entry, Query
-    from maestro_es.audit.status import StatusTable, Summary
+    from maestro_es.audit.overview import Overview
+    from maestro_es.audit.status import Summary
     from maestro_es.audit.step_details import StepDetails
     from maestro_es.audit.why.context import View
     from maestro_es.audit.why.failures import FailureGroup
+    from maestro_es.spool import Spool
+    from maestro_es.store.status_rows import StatusRow
     from maestro_es.store.user_query import QueryResult
 
 #: A moment of a study: a text as for ``--at`` ("2h" ago, "2026-01-31 14:30"), the number of an event, or a result
@@ -174,10 +177,37 @@ class AuditableGraph(GraphBase):
         self._fresh()
         return audit.status.summarise(self._study, past)
 
-    def status_table(self) -> StatusTable:
-        """Return a row for each step, in Maestro's order, and why some of them did not succeed."""
+    def overview(self, at: Instant | None = None) -> Overview:
+        """Return the study at a glance: the steps of each template by state, the rate, and the time left."""
+        from maestro_es.audit.overview import overview  # noqa: PLC0415 - for this only
+
+        past = self._past(at)
+        if past:
+            return overview(past.graph.steps(), past.at)
+        self._fresh()
+        return self._study.log.at_once(lambda: overview(self._study.graph.steps(), self.runtime.now()))
+
+    def status_table(self) -> Spool[StatusRow]:
+        """Return a row for each step, in Maestro's order. `why` says why the step did not succeed, if it did not."""
         self._fresh()
         return audit.status.status_table(self._study)
+
+    def select(
+        self,
+        patterns: Iterable[str] = (),
+        states: Iterable[State] = (),
+        params: Iterable[tuple[str, str]] = (),
+        at: Instant | None = None,
+    ) -> Spool[StepRecord]:
+        """Return copies of the steps that match a pattern, are in one of the states and have the parameters.
+
+        Each parameter is a name and a glob for its value or label. An empty filter lets all steps through. The steps
+        are in the order of the status table, and take little memory. RequestRefused if a pattern matches no step.
+        """
+        choice = (patterns_of(tuple(patterns)), tuple(states), tuple(params))
+        past = self._past(at)
+        self._fresh()
+        return audit.status.listed_steps(self._study, past, *choice)
 
     def show(self, step: str, at: Instant | None = None, *, utc: bool = False) -> StepDetails:
         """Return the details of the step that matches a name or a pattern. With `at`, its files are left out.

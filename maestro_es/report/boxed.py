@@ -6,17 +6,17 @@ The cells must be clean (`maestro_es.report.table`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from typing import NamedTuple
 
 from maestro_es.report.fitted import fold_cell, narrowed
-from maestro_es.report.table import width
+from maestro_es.report.table import MeasuredRows, width
 
 #: How many columns a frame adds for each cell. The table gets one more.
 FRAME = 3
 
-#: Returns a text in the style of the cell that has this row and column. The row of the header is -1.
-Paint = Callable[[str, int, int], str]
+#: Returns a text in the style of a cell: the text, the cells of its row, and its row and column. The header is row -1.
+Paint = Callable[[str, Sequence[str], int, int], str]
 
 
 class _Frame(NamedTuple):
@@ -41,31 +41,22 @@ def framed_width(sizes: Sequence[int]) -> int:
     return sum(sizes) + FRAME * len(sizes) + 1
 
 
-def is_plain(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether all characters in a table are certainly one column wide. Checking all cells together is quick."""
-    return "".join(chain.from_iterable(rows)).isascii()
-
-
-def column_sizes(header: Sequence[str], rows: Sequence[Sequence[str]], *, plain: bool = False) -> list[int]:
-    """Return the sizes of the columns of a table."""
-    measure = len if plain else width
-    columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    return [max([width(title), *map(measure, column)]) for title, column in zip(header, columns, strict=True)]
-
-
 def boxed(
     title: str,
     header: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    rows: MeasuredRows,
     *,
     size: int,
     unicode: bool = True,
     paint: Paint | None = None,
 ) -> Iterator[str]:
-    """Yield the lines of a table that is at most `size` columns wide, if possible. Wider cells are folded."""
+    """Yield the lines of a table that is at most `size` columns wide, if possible. Wider cells are folded.
+
+    Only as many columns of the rows are shown as the header has.
+    """
     frame = _HEAVY if unicode else _ASCII
-    plain = is_plain(rows)
-    sizes = column_sizes(header, rows, plain=plain)
+    shown = len(header)
+    sizes = [max(width(name), cells) for name, cells in zip(header, rows.sizes, strict=False)]
     fits = framed_width(sizes) <= size
     if not fits:
         sizes = narrowed(sizes, max(size - FRAME - 1, 1), FRAME)
@@ -74,12 +65,12 @@ def boxed(
     yield _line(frame.top, sizes)
     yield from _row_lines(header, sizes, frame.header, -1, paint, fits=fits)
     yield _line(frame.below_header, sizes)
-    if fits and paint is None and plain:
+    if fits and paint is None and rows.plain:
         template = "".join(f"{frame.body} %-{each}s " for each in sizes) + frame.body
-        yield from (template % tuple(row) for row in rows)
+        yield from (template % row[:shown] for row in rows)
     else:
         for number, row in enumerate(rows):
-            yield from _row_lines(row, sizes, frame.body, number, paint, fits=fits)
+            yield from _row_lines(row[:shown], sizes, frame.body, number, paint, fits=fits)
     yield _line(frame.bottom, sizes)
 
 
@@ -100,5 +91,5 @@ def _row_lines(
     parts = [[cell] if fits else fold_cell(cell, size) for cell, size in zip(row, sizes, strict=True)]
     for line in zip_longest(*parts, fillvalue=""):
         cells = (f"{cell}{' ' * (size - width(cell))}" for cell, size in zip(line, sizes, strict=True))
-        painted = cells if paint is None else (paint(cell, number, column) for column, cell in enumerate(cells))
+        painted = cells if paint is None else (paint(cell, row, number, column) for column, cell in enumerate(cells))
         yield f"{bar} " + f" {bar} ".join(painted) + f" {bar}"

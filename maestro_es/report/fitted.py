@@ -5,10 +5,10 @@ The commands in `maestro_es.cli` decide which values a table has.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, zip_longest
 
-from maestro_es.report.table import clean, columns, fold, width
+from maestro_es.report.table import MeasuredRows, aligned, clean, columns, fold, width
 
 _GAP = 2
 
@@ -20,27 +20,28 @@ _ROOM, _INDENT = 24, 4
 
 
 def fitted(
-    header: Sequence[str], rows: Sequence[Sequence[str]], size: int | None, numbers: Collection[int] = ()
+    header: Sequence[str], rows: Iterable[Sequence[str]], size: int | None, numbers: Collection[int] = ()
 ) -> Iterator[str]:
     """Yield the lines of a table that is at most `size` terminal columns wide (None: any width).
 
     `numbers` holds the indices of the columns with numbers, which are aligned on the right.
     """
-    header, *cells = [[clean(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(map(width, column)) for column in zip(header, *cells, strict=True)]
+    header = [clean(cell) for cell in header]
+    cells = MeasuredRows(rows, len(header))
+    widths = [max(width(title), each) for title, each in zip(header, cells.sizes, strict=True)]
     is_narrow = size is None or _total(widths) <= size
     if size is not None and not is_narrow:
         if _total([min(each, _NARROWEST) for each in widths]) > size:
             yield from _lists(header, cells, size)
             return
         widths = narrowed(widths, size, _GAP)
-    lines = [
+    lines: Iterator[Sequence[str]] = (
         [cell.rjust(widths[index]) if index in numbers else cell for index, cell in enumerate(row)]
-        for row in (header, *cells)
-    ]
+        for row in chain([header], cells)
+    )
     if not is_narrow:
-        lines = list(_folded(lines, widths))
-    yield from columns(lines[0], lines[1:])
+        lines = _folded(lines, widths)
+    yield from aligned(next(lines), lines)
 
 
 def hanging(header: Sequence[str], rows: Sequence[Sequence[str]], page: int | None) -> list[str]:
@@ -91,7 +92,7 @@ def narrowed(natural: Sequence[int], size: int, gap: int) -> list[int]:
     return [min(each, limit) for each in natural]
 
 
-def _folded(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[list[str]]:
+def _folded(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[list[str]]:
     """Yield rows whose cells have at most these widths. A row with a long cell becomes several rows."""
     for row in rows:
         parts = [fold_cell(cell, size) for cell, size in zip(row, widths, strict=True)]
@@ -111,7 +112,7 @@ def fold_cell(cell: str, size: int) -> list[str]:
     return [*parts, cell]
 
 
-def _lists(header: Sequence[str], rows: Sequence[Sequence[str]], size: int) -> Iterator[str]:
+def _lists(header: Sequence[str], rows: Iterable[Sequence[str]], size: int) -> Iterator[str]:
     """Yield a line for each value of each row. An empty line separates two rows."""
     label = min(max(map(width, header)) + _GAP, size // 2)
     for number, row in enumerate(rows):

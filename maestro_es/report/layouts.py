@@ -9,14 +9,13 @@ study files. Such texts are never interpreted as markup, and control characters 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maestro_es.core.model import Micros
 from maestro_es.report.boxed import boxed
-from maestro_es.report.table import clean, columns, fold, width
+from maestro_es.report.table import MeasuredRows, aligned, clean, fold, width
 from maestro_es.study.status_csv import HEADER, ShownStep, status_cells, status_row
 
 #: The width of a table if there is no terminal. It is so large that each step has one line.
@@ -64,67 +63,62 @@ class Page:
 
 
 class StatusView(NamedTuple):
-    """The contents: the directory of a study, the steps in the order of lines, and the reasons by step number."""
+    """The contents: the directory of a study, its steps in the order of lines, and why they did not succeed.
+
+    The steps are read only once.
+    """
 
     path: str
-    steps: Sequence[ShownStep]
+    steps: Iterable[ShownStep]
     now: Micros
-    reasons: Mapping[int, str]
+    why: Callable[[Any], str]
 
 
-def flat(view: StatusView, page: Page) -> str:
-    """Return one table with a line for each step."""
-    header, rows = _rows(view)
+def flat(view: StatusView, page: Page) -> Iterator[str]:
+    """Yield the lines of one table with a line for each step."""
     unicode = page.encoding.lower().startswith("utf")
+    cells: Iterator[list[str]] = ([*status_cells(step, view.now), view.why(step)] for step in view.steps)
     if not unicode:
-        rows = [[_encodable(cell, page.encoding) for cell in row] for row in rows]
+        cells = ([_encodable(clean(cell), page.encoding) for cell in row] for row in cells)
+    rows = MeasuredRows(cells, len(_COLUMNS) + 1)
+    header = [*_COLUMNS, _WHY] if rows.filled[-1] else _COLUMNS
     pen = _Pen(page)
 
-    def paint(text: str, row: int, column: int) -> str:
+    def paint(text: str, cells: Sequence[str], row: int, column: int) -> str:
         if row < 0:
             return pen.text(text, "bold")
         dim = "" if row % 2 else "dim "
-        state = _STATE_STYLES.get(rows[row][_STATE], "") if column == _STATE else ""
+        state = _STATE_STYLES.get(cells[_STATE], "") if column == _STATE else ""
         return pen.text(text, dim + (state or _STYLES.get(header[column], "")))
 
     title = _encodable(clean(f"Study: {view.path}"), page.encoding)
-    lines = boxed(title, header, rows, size=page.width, unicode=unicode, paint=paint if pen.colour else None)
-    return "\n".join(lines) + "\n"
+    return boxed(title, header, rows, size=page.width, unicode=unicode, paint=paint if pen.colour else None)
 
 
-def narrow(view: StatusView, page: Page) -> str:
-    """Return a block for each step, with its parameters. This does not use rich, which takes 7 ms per step."""
+def narrow(view: StatusView, page: Page) -> Iterator[str]:
+    """Yield the lines of a block for each step, with its parameters. rich would take 7 ms per step."""
     pen = _Pen(page)
     size = min(page.width, _BLOCK)
-    lines = [f"STUDY: {clean(view.path)}".center(size).rstrip(), ""]
+    yield from (f"STUDY: {clean(view.path)}".center(size).rstrip(), "")
     for index, step in enumerate(view.steps):
         if index:
-            lines += ["", pen.thick * size, ""]
-        lines += _block(step, view, pen)
-    return "\n".join(lines) + "\n"
+            yield from ("", pen.thick * size, "")
+        yield from _block(step, view, pen)
 
 
-def legacy(view: StatusView, page: Page) -> str:  # noqa: ARG001 - called like the other layouts
-    """Return Maestro's oldest layout, unchanged, because scripts parse it."""
-    lines = columns(_COLUMNS, [status_cells(step, view.now) for step in view.steps], ruler=True)
-    ruler = "=" * max(map(len, lines))
-    return "\n".join((ruler, clean(view.path), ruler, *lines, ruler)) + "\n"
+def legacy(view: StatusView, page: Page) -> Iterator[str]:  # noqa: ARG001 - called like the other layouts
+    """Yield the lines of Maestro's oldest layout, unchanged, because scripts parse it."""
+    lines = aligned(_COLUMNS, (status_cells(step, view.now) for step in view.steps), ruler=True)
+    header, dashes = next(lines), next(lines)
+    ruler = "=" * len(dashes)
+    yield from (ruler, clean(view.path), ruler, header, dashes)
+    yield from lines
+    yield ruler
 
 
-LAYOUTS: dict[str, Callable[[StatusView, Page], str]] = {"flat": flat, "narrow": narrow, "legacy": legacy}
+LAYOUTS: dict[str, Callable[[StatusView, Page], Iterator[str]]] = {"flat": flat, "narrow": narrow, "legacy": legacy}
 
 _STATE = _COLUMNS.index("State")
-
-
-def _rows(view: StatusView) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the lines of the flat layout. Their cells are clean."""
-    rows = [status_cells(step, view.now) for step in view.steps]
-    if not "".join(chain.from_iterable(rows)).isprintable():
-        rows = [list(map(clean, row)) for row in rows]
-    if not view.reasons:
-        return list(_COLUMNS), rows
-    reasons = [clean(view.reasons.get(step.number, "")) for step in view.steps]
-    return [*_COLUMNS, _WHY], [[*row, why] for row, why in zip(rows, reasons, strict=True)]
 
 
 def _encodable(text: str, encoding: str) -> str:
@@ -164,7 +158,7 @@ class _Pen:
 def _block(step: ShownStep, view: StatusView, pen: _Pen) -> list[str]:
     """Return the lines of one step of the narrow layout."""
     values = dict(zip(HEADER, status_row(step, view.now), strict=True))
-    why = view.reasons.get(step.number)
+    why = view.why(step)
     lines = [
         *pen.labelled("STEP:", step.name, "bold"),
         *pen.labelled("WORKSPACE:", values["Workspace"], "blue"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 from maestro_es.audit.status import reason
 from maestro_es.audit.times import clock, show_time
@@ -12,6 +11,7 @@ from maestro_es.core.model import Micros, Param, State, StepRecord
 from maestro_es.core.usage import node_hours
 from maestro_es.errors import RequestRefused
 from maestro_es.report.fitted import fitted
+from maestro_es.spool import Spool
 
 #: The columns that are printed if a user chooses none.
 DEFAULT = ("step", "state", "job", "run", "why")
@@ -115,21 +115,23 @@ def _parameter(param: Param) -> _Cell:
         return text, (1, 0.0, text)
 
 
-def sorted_steps(steps: Sequence[StepRecord], column: str, now: Micros) -> list[StepRecord]:
-    """Return steps in the order of a column; with a minus before its name, in the reverse order."""
-    name = column.removeprefix("-")
-    filled = [step for step in steps if cell(step, name, now)[0]]
-    empty = [step for step in steps if not cell(step, name, now)[0]]
+def sorted_steps(steps: Spool[StepRecord], column: str, now: Micros) -> Iterator[StepRecord]:
+    """Yield steps in the order of a column; with a minus before its name, in the reverse order.
 
-    def key(step: StepRecord) -> Any:  # noqa: ANN401 - all values of a column have one type
-        return cell(step, name, now)[1]
+    Steps for which the column is empty come last.
+    """
+    name, reverse = column.removeprefix("-"), column.startswith("-")
 
-    return [*sorted(filled, key=key, reverse=column.startswith("-")), *empty]
+    def key(step: StepRecord) -> tuple[object, ...]:
+        text, value = cell(step, name, now)
+        return (reverse, value) if text else (not reverse,)  # all values of a column have one type
+
+    return steps.in_order(key, reverse=reverse)
 
 
-def step_lines(steps: Sequence[StepRecord], columns: Sequence[str], now: Micros, page: int | None) -> Iterator[str]:
+def step_lines(steps: Iterable[StepRecord], columns: Sequence[str], now: Micros, page: int | None) -> Iterator[str]:
     """Yield the lines of a table of steps that fits a page (None: any width)."""
-    rows = [[cell(step, column, now)[0] for column in columns] for step in steps]
+    rows = ([cell(step, column, now)[0] for column in columns] for step in steps)
     numbers = [index for index, column in enumerate(columns) if column in _NUMBERS]
     yield from fitted(
         [column.capitalize() if column in COLUMNS else column for column in columns], rows, page, numbers

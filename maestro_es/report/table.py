@@ -5,10 +5,16 @@ The commands in `maestro_es.cli` decide which values a table has.
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
+from maestro_es.spool import Spool
+
 _GAP = "  "
+
+#: How many rows of a long table are checked together.
+_SOME = 1000
 
 #: Unicode categories: control characters, format characters, lone surrogates, and line and paragraph separators.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -27,46 +33,86 @@ def visible(text: str) -> str:
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else f"{c!a}"[1:-1] for c in text)
 
 
-def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, ruler: bool = False) -> list[str]:
-    """Return lines of aligned columns. Numbers are aligned on the right, except in the last column.
+class MeasuredRows:
+    """The rows of a table, which may be many, with clean cells. They are drawn once, and can be read again and again.
+
+    For each column, `sizes` has the width of its widest cell, `numeric` is true if all cells are numbers, and
+    `filled` is true if any cell is not empty. `plain` means that all characters are certainly one column wide.
+    """
+
+    def __init__(self, rows: Iterable[Sequence[str]], columns: int) -> None:
+        self.sizes = [0] * columns
+        self.numeric = [True] * columns
+        self.filled = [False] * columns
+        self.plain = True
+        self._rows = Spool(self._measured(rows), tuple[str, ...])
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def columns(self) -> Iterator[list[tuple[str, ...]]]:
+        """Yield the columns of some rows at a time, because checking many cells together is quick."""
+        return _transposed(self._rows)
+
+    def _measured(self, rows: Iterable[Sequence[str]]) -> Iterator[tuple[str, ...]]:
+        for some in _transposed(rows):
+            columns = [_cleaned(cells) for cells in some]
+            for index, cells in enumerate(columns):
+                text = "".join(cells)
+                is_ascii = text.isascii()
+                self.plain = self.plain and is_ascii
+                self.filled[index] = self.filled[index] or text != ""
+                self.numeric[index] = self.numeric[index] and is_ascii and text.isdigit() and all(cells)
+                self.sizes[index] = max(self.sizes[index], *map(len if is_ascii else width, cells))
+            yield from zip(*columns, strict=True)
+
+
+def _transposed(rows: Iterable[Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
+    rest = iter(rows)
+    while some := list(itertools.islice(rest, _SOME)):
+        yield list(zip(*some, strict=True))
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[str]], *, ruler: bool = False) -> list[str]:
+    """Return the lines of `aligned`."""
+    return list(aligned(header, rows, ruler=ruler))
+
+
+def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], *, ruler: bool = False) -> Iterator[str]:
+    """Yield lines of aligned columns. Numbers are aligned on the right, except in the last column.
 
     With `ruler`, the lines are those of the `tabulate` package with its defaults, as in Maestro's status: a line of
     dashes follows the header, and titles are padded by two spaces.
     """
+    table = MeasuredRows(rows, len(header))
+    sizes = [max(width(title) + 2 * ruler, size) for title, size in zip(header, table.sizes, strict=True)]
     last = len(header) - 1
-    shown: list[list[str]] = []
-    for index, title in enumerate(header):
-        cells = _cleaned([row[index] for row in rows])
-        right = bool(cells) and (ruler or index < last) and _are_numbers(cells)
-        size = max([width(title) + 2 * ruler, *_widths(cells)])
-        shown.append(_padded([title, *cells], size, right=right))
-    texts = [_GAP.join(line).rstrip() for line in zip(*shown, strict=True)]
+    right = [len(table) > 0 and numeric and (ruler or index < last) for index, numeric in enumerate(table.numeric)]
+    yield from _padded([(title,) for title in header], sizes, right)
     if ruler:
-        texts.insert(1, _GAP.join("-" * width(column[0]) for column in shown))
-    return texts
+        yield _GAP.join("-" * size for size in sizes)
+    for some in table.columns():
+        yield from _padded(some, sizes, right)
 
 
-# Tables may be long, so these functions check all cells of a column together if possible.
+def _padded(columns: Sequence[Sequence[str]], sizes: Sequence[int], right: Sequence[bool]) -> Iterator[str]:
+    """Yield the lines of some rows, given as columns."""
+    shown = [_justified(*column) for column in zip(columns, sizes, right, strict=True)]
+    return (_GAP.join(line).rstrip() for line in zip(*shown, strict=True))
 
 
-def _cleaned(cells: list[str]) -> list[str]:
-    return cells if "".join(cells).isprintable() else list(map(clean, cells))
-
-
-def _widths(cells: list[str]) -> Iterable[int]:
-    return map(len if "".join(cells).isascii() else width, cells)
-
-
-def _padded(cells: list[str], size: int, *, right: bool) -> list[str]:
+def _justified(cells: Sequence[str], size: int, right: bool) -> list[str]:  # noqa: FBT001 - of a column
     if "".join(cells).isascii():
         return [cell.rjust(size) for cell in cells] if right else [cell.ljust(size) for cell in cells]
     blanks = (" " * (size - width(cell)) for cell in cells)
     return [blank + cell if right else cell + blank for blank, cell in zip(blanks, cells, strict=True)]
 
 
-def _are_numbers(cells: list[str]) -> bool:
-    text = "".join(cells)
-    return text.isascii() and text.isdigit() and all(cells)
+def _cleaned(cells: Sequence[str]) -> Sequence[str]:
+    return cells if "".join(cells).isprintable() else [clean(cell) for cell in cells]
 
 
 def labelled(pairs: Iterable[tuple[str, str]], page: int | None = None) -> list[str]:

@@ -21,6 +21,11 @@ CHILDREN = "SELECT parent, child FROM edge WHERE parent IN (SELECT value FROM js
 #: How many steps are loaded at a time if a query returns many.
 PAGE = 500
 
+#: All steps by number, in pages. The parameter is the last number of the previous page. Then all in the order of rows.
+EACH = f"{SELECT} WHERE number > ? ORDER BY number LIMIT {PAGE}"
+NAMES = f"SELECT number, name, template FROM step WHERE number > ? ORDER BY number LIMIT {PAGE}"
+IN_ROWS = f"{SELECT} ORDER BY row, number"
+
 #: The steps that are blocked or ready, in pages. The parameter is the last number of the previous page.
 WAITING = f"WHERE phase IN (0, 1) AND number > ? ORDER BY number LIMIT {PAGE}"
 #: The steps that a user has cancelled and that are not done, in pages.

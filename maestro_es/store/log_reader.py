@@ -169,6 +169,11 @@ class LogReader:
         """How long a statement may take before SQLite interrupts it, in seconds."""
         return self._connection.watch.seconds
 
+    def drawn(self, sql: str, values: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
+        """Yield the rows of a reading query, which may be many. Writers wait until the last one is drawn."""
+        with explained(self.path):
+            yield from self._connection.execute(sql, values)
+
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Return the rows of a reading query."""
         with explained(self.path):

@@ -6,11 +6,7 @@ are in a temporary file. The parts of a step or a template that never change are
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import itertools
-import os
-import tempfile
 import weakref
 from array import array
 from collections.abc import Callable, Iterator
@@ -22,7 +18,8 @@ from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import IN_FLIGHT, RELEASED, Phase, StepRecord
 from maestro_es.core.reducer import replay_all
-from maestro_es.errors import LogUnavailable
+from maestro_es.spool import UnnamedFile, room_for
+from maestro_es.store import graph_queries
 from maestro_es.store.log_reader import LogReader
 from maestro_es.store.step_rows import LoadedRecords, template_of
 
@@ -35,31 +32,26 @@ _NO_STEP = 7
 _PHASE = 7
 
 
-class _Stored(StepRecord, array_like=True, gc=False):
+class StoredStep(StepRecord, array_like=True, gc=False):
     """A record without the names of its fields, as it is stored."""
+
+    @classmethod
+    def of(cls, step: StepRecord) -> StoredStep:
+        """Return a record in this form."""
+        return step if isinstance(step, cls) else cls(*msgspec.structs.astuple(step))
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Stored).decode
+_decode = msgspec.msgpack.Decoder(StoredStep).decode
 
 
 def replay_past(log: LogReader, upto: int) -> PastGraph:
     """Return the graph as it was after an event. The tables of the log must contain at least this event."""
-    with room_for_steps():
+    with room_for("the steps of a past moment"):
         graph = PastGraph(log)
         replay_all(log.blocks(upto=upto), graph)
         graph.store()
     return graph
-
-
-@contextlib.contextmanager
-def room_for_steps() -> Iterator[None]:
-    """Say what to do if there is no room for the temporary file."""
-    try:
-        yield
-    except OSError as error:
-        message = f"{tempfile.gettempdir()}: can't hold the steps of a past moment ({error.strerror})"
-        raise LogUnavailable(f"{message}; make room there, or set TMPDIR to another directory") from None
 
 
 class PastGraph(MemoryGraph):
@@ -74,10 +66,7 @@ class PastGraph(MemoryGraph):
 
         self.records = LoadedRecords(load)
         self._log = log
-        with tempfile.TemporaryFile(buffering=0) as file:
-            self._file = os.dup(file.fileno())
-        weakref.finalize(self, os.close, self._file)
-        self._end = 0
+        self._file = UnnamedFile()
         self._begins = array("Q", [0])
         self._sizes = array("I", [0])
         self._flags = bytearray([_NO_STEP])
@@ -93,16 +82,14 @@ class PastGraph(MemoryGraph):
         self._is_replayed = True
 
     def _write(self) -> None:
-        written = []
+        written, end = [], self._file.size
         for number, step in self.records.items():
-            data = _encode(step if isinstance(step, _Stored) else _Stored(*msgspec.structs.astuple(step)))
-            self._begins[number or 0], self._sizes[number or 0] = self._end, len(data)
+            data = _encode(StoredStep.of(step))
+            self._begins[number or 0], self._sizes[number or 0] = end, len(data)
             self._flags[number or 0] = _flags(step)
-            self._end += len(data)
+            end += len(data)
             written.append(data)
-        data = b"".join(written)
-        if os.pwrite(self._file, data, self._end - len(data)) < len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._file.append(b"".join(written))
         self.records.clear()
 
     def load(self, number: int | None) -> StepRecord:
@@ -115,7 +102,7 @@ class PastGraph(MemoryGraph):
         return step
 
     def _read(self, number: int) -> StepRecord:
-        return _decode(os.pread(self._file, self._sizes[number], self._begins[number]))
+        return _decode(self._file.read(self._sizes[number], self._begins[number]))
 
     def _chosen(self, choose: Callable[[int], bool], after: int = 0) -> Iterator[StepRecord]:
         """Yield the steps for whose flags `choose` returns true, by number.
@@ -143,6 +130,11 @@ class PastGraph(MemoryGraph):
     def steps(self) -> Iterator[StepRecord]:
         self._write()
         return map(self._read, range(1, len(self._begins)))
+
+    def by_row(self) -> Iterator[StepRecord]:
+        self._write()
+        sql = "SELECT number FROM step WHERE number <= ? ORDER BY row, number"
+        return map(self._read, array("I", (int(str(row[0])) for row in self._log.drawn(sql, (self.study.steps,)))))
 
     def in_flight(self) -> list[StepRecord]:
         return list(self._chosen(lambda flags: flags & _PHASE in IN_FLIGHT))
@@ -184,9 +176,11 @@ class PastGraph(MemoryGraph):
         sql = "SELECT number FROM step WHERE template = ? AND number <= ? ORDER BY number"
         return [int(str(number)) for (number,) in self._log.query(sql, (template, self.study.steps))]
 
-    def names(self) -> list[tuple[int, str, str]]:
-        sql = "SELECT number, name, template FROM step WHERE number <= ? ORDER BY number"
-        return cast("list[tuple[int, str, str]]", self._log.query(sql, (self.study.steps,)))
+    def names(self) -> Iterator[tuple[int, str, str]]:
+        after = 0
+        while page := cast("list[tuple[int, str, str]]", self._log.query(graph_queries.NAMES, (after,))):
+            after = page[-1][0]
+            yield from (names for names in page if names[0] <= self.study.steps)
 
     def add_template(self, template: StepTemplateAdded) -> None:
         self._unfinished[template.name] = 0

@@ -18,7 +18,7 @@ from maestro_es.core.model import Phase, StepRecord, StudyRecord
 from maestro_es.core.reducer import REDUCER_VERSION, Block, apply_all
 from maestro_es.errors import DamagedLog
 from maestro_es.store import graph_queries
-from maestro_es.store.log_file import explain
+from maestro_es.store.log_file import explain, explained
 from maestro_es.store.step_rows import (
     LoadedRecords,
     NoSuchStep,
@@ -144,6 +144,13 @@ class ProjectedGraph(StepSelection):
         if step is None:
             step = self.records[row[0]] = from_row(row)
         return step
+
+    def _made(self, row: Sequence[Any]) -> StepRecord:
+        return self.records.get(row[0]) or from_row(row)
+
+    def _drawn(self, query: str) -> Iterator[Any]:
+        with explained(self._path):
+            yield from self._connection.execute(query)
 
     def _column(self, query: str, value: object) -> list[Any]:
         self._write_structure()

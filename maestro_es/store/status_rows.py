@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from maestro_es.core.model import Micros, Param, State
+from maestro_es.core.model import Micros, Param, State, StepRecord
+from maestro_es.store.graph_queries import SELECT
 from maestro_es.store.log_reader import LogReader
-from maestro_es.store.step_rows import as_json, damaged, params_of
+from maestro_es.store.step_rows import as_json, damaged, from_row, params_of
 
 _COLUMNS = "row, number, name, job_id, workspace, state, started_at, submitted_at, ended_at, restarts, params"
 _LINES = "row, number"
@@ -37,7 +38,10 @@ _known: set[tuple[type, ...]] = set()
 
 
 class StatusRow(NamedTuple):
-    """The fields of a step that the file shows. They have the names of the fields of `StepRecord`."""
+    """The fields of a step that the file shows. They have the names of the fields of `StepRecord`.
+
+    `why` says why a step did not succeed. It is not in the file, and empty unless it was added.
+    """
 
     row: int
     number: int
@@ -50,6 +54,7 @@ class StatusRow(NamedTuple):
     ended_at: Micros | None
     restarts: int
     params: tuple[Param, ...]
+    why: str = ""
 
 
 def all_rows(connection: sqlite3.Connection) -> Iterator[StatusRow]:
@@ -89,9 +94,19 @@ def outlines(log: LogReader, numbers: Iterable[int]) -> Iterator[tuple[int, str,
             yield int(str(number)), str(name), _state(number, state)
 
 
-def numbers_with_remarks(connection: sqlite3.Connection) -> list[int]:
-    """Return the numbers of all steps about which a status may have a remark, such as why they failed."""
-    return [number for (number,) in connection.execute(f"SELECT number FROM step WHERE {_REMARKABLE} ORDER BY number")]
+def explained_rows(connection: sqlite3.Connection, reason: Callable[[StepRecord], str]) -> Iterator[StatusRow]:
+    """Yield all rows in the order of their lines, with the reasons why some steps did not succeed.
+
+    Only the steps about which there may be something to say are read as records.
+    """
+    remarkable = map(from_row, connection.execute(f"{SELECT} WHERE {_REMARKABLE} ORDER BY {_LINES}"))
+    next_one = next(remarkable, None)
+    for row in all_rows(connection):
+        if next_one and next_one.number == row.number:
+            yield row._replace(why=reason(next_one))
+            next_one = next(remarkable, None)
+        else:
+            yield row
 
 
 def _select(connection: sqlite3.Connection, which: str, *values: int) -> Iterator[StatusRow]:

@@ -34,9 +34,20 @@ class StepSelection:
         """Return the rows of a reading query, and explain errors of SQLite."""
         raise NotImplementedError
 
-    def names(self) -> list[tuple[int, str, str]]:
+    def _drawn(self, query: str) -> Iterator[Any]:
+        """Yield the rows of a reading query, without keeping them."""
+        raise NotImplementedError
+
+    def _made(self, row: Sequence[Any]) -> StepRecord:
+        """Return the record in memory or, if there is none, make one that is not kept."""
+        raise NotImplementedError
+
+    def names(self) -> Iterator[tuple[int, str, str]]:
         self._write()
-        return self._rows("SELECT number, name, template FROM step ORDER BY number")
+        after = 0
+        while page := self._rows(graph_queries.NAMES, after):
+            after = page[-1][0]
+            yield from page
 
     def params(self) -> Iterator[tuple[int, tuple[Param, ...]]]:
         """Yield the number and the parameters of each step, without loading its record."""
@@ -78,10 +89,10 @@ class StepSelection:
         self._write()
         return dict(self._rows(graph_queries.DEPENDENTS))
 
-    def values(self) -> list[tuple[str, str, str, int]]:
-        """Return how many steps of each template have each value of each parameter, without loading their records."""
+    def values(self) -> Iterator[tuple[str, str, str, int]]:
+        """Yield how many steps of each template have each value of each parameter, without loading their records."""
         self._write()
-        return self._rows(graph_queries.VALUES)
+        return self._drawn(graph_queries.VALUES)
 
     def in_flight(self) -> list[StepRecord]:
         return self._select("WHERE phase IN (2, 3) ORDER BY number")
@@ -113,4 +124,12 @@ class StepSelection:
         return self._select("WHERE doubted = 1 ORDER BY number")
 
     def steps(self) -> Iterator[StepRecord]:
-        return iter(self._select("ORDER BY number"))
+        self._write()
+        after = 0
+        while page := self._rows(graph_queries.EACH, after):
+            after = page[-1][0]
+            yield from map(self._made, page)
+
+    def by_row(self) -> Iterator[StepRecord]:
+        self._write()
+        return map(self._made, self._drawn(graph_queries.IN_ROWS))

@@ -20,10 +20,11 @@ from maestro_es.core.events import InvocationStarted, Recorded, StepTemplateAdde
 from maestro_es.core.model import Micros, StudyRecord
 from maestro_es.core.reducer import AnyGraph, apply, apply_all, uncollected
 from maestro_es.errors import DamagedLog, InvalidTransition, NewerLog, RequestRefused
+from maestro_es.spool import room_for
 from maestro_es.store import corrections, event_log, migrations
 from maestro_es.store.event_blocks import SealedBlock
 from maestro_es.store.log_file import RESTORE
-from maestro_es.store.past_graph import PastGraph, room_for_steps
+from maestro_es.store.past_graph import PastGraph
 from maestro_es.store.step_rows import FIELDS, to_row
 from maestro_es.store.study_log import StudyLog
 
@@ -60,7 +61,7 @@ def verify(log: StudyLog) -> Verification:
 
     Other processes may append meanwhile. They wait only during the comparison with the projection at the end.
     """
-    with room_for_steps():
+    with room_for("the steps of the log"):
         fold = Fold(VerifiedGraph(log))
         if not fold.take_in_bulk(log):
             fold = Fold(VerifiedGraph(log))

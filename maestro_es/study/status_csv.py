@@ -8,7 +8,6 @@ replaced by a similar character, and a line break by a space.
 from __future__ import annotations
 
 import functools
-import io
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
@@ -57,13 +56,21 @@ class ShownStep(Protocol):
     def params(self) -> tuple[Param, ...]: ...
 
 
-def status_text(steps: Iterable[ShownStep], now: Micros) -> str:
-    """Return the table as CSV with unchanged values, in Maestro's order, without a newline at the end."""
+def status_lines(steps: Iterable[ShownStep], now: Micros) -> Iterator[str]:
+    """Yield the lines of the table as CSV with unchanged values. The steps must be in Maestro's order."""
     import csv  # noqa: PLC0415 - a tick does not need it: `maestro_text` writes another format
 
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(_table(steps, now))
-    return out.getvalue()[:-1]
+    writer = csv.writer(_Echo(), lineterminator="")
+    yield str(writer.writerow(HEADER))
+    yield from (str(writer.writerow(status_row(step, now))) for step in steps)
+
+
+class _Echo:
+    """A file that returns what is written."""
+
+    def write(self, text: str) -> str:
+        """Return the text."""
+        return text
 
 
 def maestro_text(steps: Iterable[StepRecord], now: Micros) -> str:

@@ -47,7 +47,7 @@ CHANGING = {
 
 #: Which methods a command calls that only reads a study.
 READING = {
-    "status": {"summary", "as_of", "status_table"},
+    "status": {"summary", "as_of", "overview", "select", "status_table"},
     "history": {"search", "count_by", "follow"},
     "show": {"show", "as_of"},
     "logs": {"show"},
@@ -60,9 +60,9 @@ READING = {
     "wait": {"summary"},
     "doctor": {"checkup"},
     "graph": {"diagram"},
-    "map": {"as_of"},
+    "map": {"as_of", "select"},
     "report": {"chronicle", "diagram", "failures", "show", "summary"},
-    "watch": {"summary", "search", "show", "why", "follow"},
+    "watch": {"summary", "overview", "search", "show", "why", "follow"},
 }
 
 #: Commands for no study, or for all of a user.

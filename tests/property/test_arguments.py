@@ -128,6 +128,8 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "at": {"seq": COUNTS, "time": st.one_of(st.none(), ODD)},
     "as_of": {"when": MOMENTS},
     "summary": {"at": MOMENTS},
+    "overview": {"at": MOMENTS},
+    "select": {"patterns": st.lists(NAMES, max_size=2), "states": ODD, "params": ODD, "at": MOMENTS},
     "show": {"step": NAMES, "at": MOMENTS},
     "why": {"step": st.one_of(st.none(), NAMES), "at": MOMENTS, "utc": FLAGS},
     "blame": {"step": NAMES},

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from maestro_es.report.boxed import boxed, column_sizes, framed_width
-from maestro_es.report.table import clean, width
+from maestro_es.report.boxed import boxed, framed_width
+from maestro_es.report.table import MeasuredRows, clean, width
 
 CELLS = st.text(alphabet="ab_-. é漢[]", max_size=12).map(lambda text: clean(text).strip())
 HEADERS = st.lists(st.sampled_from(["Step Name", "Job ID", "State"]), min_size=2, max_size=4)
@@ -34,15 +34,17 @@ def test_a_table_that_fits_is_drawn_as_rich_draws_it(encoding, data):
     Console(file=out, width=200, highlight=False).print(table)
     out.seek(0)
 
-    assert "\n".join(boxed("Study", header, rows, size=200, unicode=encoding == "utf-8")) + "\n" == out.read()
+    lines = boxed("Study", header, MeasuredRows(rows, len(header)), size=200, unicode=encoding == "utf-8")
+    assert "\n".join(lines) + "\n" == out.read()
 
 
 @given(st.lists(st.lists(st.text(alphabet="ab 漢-", max_size=40), min_size=3, max_size=3), max_size=4), st.data())
 def test_a_table_that_does_not_fit_is_folded_and_loses_nothing(rows, data):
     header = ["Step Name", "Job ID", "State"]
-    size = data.draw(st.integers(30, max(30, framed_width(column_sizes(header, rows)))))
+    table = MeasuredRows(rows, len(header))
+    size = data.draw(st.integers(30, max(30, framed_width([max(9, cells) for cells in table.sizes]))))
 
-    lines = list(boxed("Study", header, rows, size=size))
+    lines = list(boxed("Study", header, table, size=size))
 
     assert max(map(width, lines)) <= max(size, 24)
     drawn = sorted("".join(lines))

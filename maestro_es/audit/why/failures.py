@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -64,20 +64,21 @@ def group_failures(graph: ProjectedGraph, last_error: Callable[[StepRecord], str
         error = last_error(step) if read < _MESSAGES else ""
         groups[step.template, _outcome(step), re.sub(r"\d+", "0", error)].append((step, error))
     dependents = graph.dependents() if groups else {}
-    values = _values(graph, {template for template, _, _ in groups})
+    few = {key: _few([step for step, _ in members]) for key, members in groups.items()}
+    values = _values(graph, ((key[0], name, own) for key, names in few.items() for name, own in names.items()))
     failed = [step for members in groups.values() for step, _ in members]
     by_size = sorted(groups.items(), key=lambda item: (-len(item[1]), item[1][0][0].number))
     return [
         FailureGroup(
-            template,
-            outcome,
+            key[0],
+            key[1],
             members[0][1],
             [step.name for step, _ in members],
-            _shared([step for step, _ in members], values[template]),
+            [*_shared(few[key], {name: values[key[0], name] for name in few[key]})],
             sum(dependents.get(step.number, 0) for step, _ in members),
             _selection([step for step, _ in members], failed),
         )
-        for (template, outcome, _), members in by_size
+        for key, members in by_size
     ]
 
 
@@ -90,28 +91,46 @@ def _outcome(step: StepRecord) -> str:
     return step.message + (f": {means}" if means else "")
 
 
-#: How many steps of a template have each value of each parameter.
-_Values = Mapping[str, Counter[str]]
+class _ValueCounts(msgspec.Struct):
+    """The values of a parameter in a template: how many there are, and how many steps have those that matter here."""
+
+    number: int = 0
+    steps: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-def _values(graph: ProjectedGraph, templates: set[str]) -> dict[str, _Values]:
-    """Count the values of the parameters in these templates."""
-    counts: dict[str, dict[str, Counter[str]]] = {template: defaultdict(Counter) for template in templates}
-    for template, key, value, count in graph.values() if templates else ():
-        if template in templates:
-            counts[template][key][value] = count
-    return {**counts}
+def _few(steps: Sequence[StepRecord]) -> dict[str, Counter[str]]:
+    """Return the parameters with few values among several steps, and how many steps have each value."""
+    own: dict[str, Counter[str]] = defaultdict(Counter)
+    for step in steps if len(steps) > 1 else ():
+        for param in step.params:
+            own[param.key][str(param.value)] += 1
+    return {
+        key: values
+        for key, values in own.items()
+        if len(values) == 1 or (len(values) <= _VALUES and 2 * len(values) <= len(steps))
+    }
 
 
-def _shared(steps: Sequence[StepRecord], values: _Values) -> list[SharedValues]:
-    """Return the parameters that distinguish these steps from others of their template. A single step has none."""
-    shared = []
-    for key, all_values in values.items() if len(steps) > 1 else ():
-        own = Counter(str(param.value) for step in steps for param in step.params if param.key == key)
-        few = len(own) == 1 or (len(own) <= _VALUES and 2 * len(own) <= len(steps))
-        if few and len(own) < len(all_values):
-            shared.append(SharedValues(key, list(own), own.total(), sum(all_values[value] for value in own)))
-    return shared
+def _values(
+    graph: ProjectedGraph, few: Iterable[tuple[str, str, Iterable[str]]]
+) -> dict[tuple[str, str], _ValueCounts]:
+    """Count the steps with these values. Each list is for one parameter of one template, which may have others."""
+    counts: dict[tuple[str, str], _ValueCounts] = defaultdict(_ValueCounts)
+    for template, key, values in few:
+        counts[template, key].steps.update(dict.fromkeys(values, 0))
+    for template, key, value, count in graph.values() if counts else ():
+        if known := counts.get((template, key)):
+            known.number += 1
+            if value in known.steps:
+                known.steps[value] = count
+    return counts
+
+
+def _shared(few: Mapping[str, Counter[str]], values: Mapping[str, _ValueCounts]) -> Iterator[SharedValues]:
+    """Yield the parameters that distinguish the steps of a group from others of their template."""
+    for key, own in few.items():
+        if len(own) < values[key].number:
+            yield SharedValues(key, list(own), own.total(), sum(values[key].steps[value] for value in own))
 
 
 def _selection(steps: Sequence[StepRecord], failed: Iterable[StepRecord]) -> list[str]:

@@ -13,7 +13,7 @@ from maestro_es.core import events as e
 from maestro_es.creation.create import create_log, make_directory
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
-from maestro_es.study.status_csv import status_text
+from maestro_es.study.status_csv import status_lines
 from tests.integration.cli.conftest import NOON, SECOND
 
 
@@ -132,8 +132,8 @@ def test_csv_is_the_text_of_status_csv_however_stale_the_file_is(run, study):
     (study / "status.csv").write_text("stale")
     ran = run("status", study, "--csv", "a_N.1", "a_N.2", "b_N.2", "z")
     with Session(study) as opened:
-        text = status_text((step for step in opened.graph.steps() if step.name != "b_N.1"), 0)
-    assert ran.out == text
+        lines = status_lines((step for step in opened.graph.by_row() if step.name != "b_N.1"), 0)
+        assert ran.out == "\n".join(lines)
     assert run("status", study, "--csv").out.startswith("Step Name,Job ID,Workspace,State,Run Time,")
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from maestro_es.core.model import Param, Phase, State, StepRecord
-from maestro_es.report.layouts import Page, StatusView, flat, legacy, narrow
+from maestro_es.report import layouts
+from maestro_es.report.layouts import Page, StatusView
 
 SECOND = 1_000_000
 
@@ -33,8 +35,23 @@ FAILED = record(3, "[red]three[/red]\x1b[2J", state=State.FAILED, phase=Phase.DO
 
 
 def view(*steps: StepRecord, **why: str) -> StatusView:
-    reasons = {step.number: why[step.name] for step in steps if step.name in why}
-    return StatusView("/studies/[bold]pi", steps, 3610 * SECOND, reasons)
+    return StatusView("/studies/[bold]pi", steps, 3610 * SECOND, lambda step: why.get(step.name, ""))
+
+
+def flat(shown: StatusView, page: Page) -> str:
+    return text(layouts.flat(shown, page))
+
+
+def narrow(shown: StatusView, page: Page) -> str:
+    return text(layouts.narrow(shown, page))
+
+
+def legacy(shown: StatusView, page: Page) -> str:
+    return text(layouts.legacy(shown, page))
+
+
+def text(lines: Iterator[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def test_flat_shows_maestros_columns_without_the_parameters():

@@ -68,7 +68,7 @@ def test_with_one_parameter_each_value_has_a_line_with_the_number_of_its_steps()
 @pytest.mark.parametrize("by", QUANTITIES)
 @pytest.mark.parametrize("failed", [(0, 0), (30, 45), (52, 89)])
 def test_many_values_are_folded_and_the_failure_is_still_there(by: str, failed: tuple[int, int]):
-    found = parameter_map(grid(53, 90, failed), [], by, 0)
+    found = parameter_map(list(grid(53, 90, failed)), [], by, 0)
     for page in (40, 80, 120):
         lines = list(map_lines(found, page, colour=False))
 

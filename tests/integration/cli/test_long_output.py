@@ -1,0 +1,106 @@
+"""Commands that print all steps keep few in memory, and print the same whether or not all steps fit there."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maestro_es import spool
+from maestro_es.cli import map as map_command
+from maestro_es.cli import output, status
+from maestro_es.core import events as e
+from maestro_es.core.events import NewEvent
+from maestro_es.core.model import Cause, Param
+from maestro_es.creation.create import create_log, make_directory
+from maestro_es.report import table
+from maestro_es.study.invocation import Runtime
+
+#: What is printed, by the name of the command.
+COMMANDS = (
+    "status", "status --csv", "status --json", "status --layout flat", "status --layout narrow",
+    "status --layout legacy", "status --sort=-SEED", "status sim* --columns step,SEED,why", "status --csv --at 300",
+    "map T",
+)  # fmt: skip
+
+
+class Sink(io.StringIO):
+    """An output that forgets what is written."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def events(count: int) -> Iterator[NewEvent]:
+    yield None, e.StudyCreated(study_id="cafe0123", root="/s")
+    yield None, e.StepTemplateAdded(name="sim", description="", run={"cmd": "run"})
+    for number in range(1, count + 1):
+        values = {"SEED": str(number * 7919 % count), "T": str(number % 3)}
+        params = tuple(Param(key=key, value=value, label=f"{key}.{value}", name=key) for key, value in values.items())
+        name = "_".join(["sim", *(param.label for param in params)])
+        yield (
+            number,
+            e.StepAdded(name=name, template="sim", workspace=f"sim/{name}", params=params, row=count - number),
+        )
+    for number in range(1, count + 1, 50):
+        yield number, e.StepFailed(at=number, cause=Cause.SCRIPT, message="no room")
+
+
+def study(root: Path, count: int) -> Path:
+    create_log(make_directory(root), events(count), Runtime())
+    return root
+
+
+def show(command: str, root: Path, out: io.StringIO) -> None:
+    name, *words = command.split()
+    called = {"status": status.command, "map": map_command.command}[name]
+    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        called.main([str(root), *words], standalone_mode=False)
+
+
+@pytest.fixture
+def few_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_IN_MEMORY", 100)
+    for module in (table, output):
+        monkeypatch.setattr(module, "_SOME", 100)
+    monkeypatch.setattr(spool, "_BLOCK", 50)
+    monkeypatch.setattr(spool, "_SMALL_BLOCK", 2)
+
+
+def test_steps_that_do_not_fit_into_memory_are_printed_as_those_that_do(
+    tmp_path: Path, request: pytest.FixtureRequest
+):
+    root = study(tmp_path / "study", 330)
+    before = {command: io.StringIO() for command in COMMANDS}
+    after = {command: io.StringIO() for command in COMMANDS}
+    for command, out in before.items():
+        show(command, root, out)
+    request.getfixturevalue("few_in_memory")
+    for command, out in after.items():
+        show(command, root, out)
+
+    def text(out: io.StringIO) -> list[str]:
+        return [line for line in out.getvalue().splitlines() if "ago" not in line]
+
+    assert all(text(out) for out in after.values())
+    del before["status --json"]  # it contains the present time
+    assert {command: text(out) for command, out in before.items()} == {c: text(after[c]) for c in before}
+
+
+@pytest.mark.usefixtures("few_in_memory")
+def test_no_command_keeps_all_steps_in_memory(tmp_path: Path):
+    small, large = study(tmp_path / "small", 1000), study(tmp_path / "large", 3000)
+    peaks: dict[str, list[int]] = {command: [] for command in COMMANDS}
+    for command in COMMANDS:
+        show(command, small, Sink())  # imports what it needs
+        for root in (small, large):
+            tracemalloc.start()
+            show(command, root, Sink())
+            peaks[command].append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+
+    assert not {command: peak for command, peak in peaks.items() if peak[1] > 1.5 * peak[0]}, peaks
