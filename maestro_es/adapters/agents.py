@@ -22,11 +22,12 @@ from maestro_es.core.environment import Environment
 #: what launchers have started under a name. A trap that does nothing keeps TERM from ending the agent; its runners get
 #: the signal, too. Without cgroups, runners survive an agent that was killed. The node's next agent ends them. That
 #: agent leaves alone what agents of other nodes have started on this node, such as tasks of a step on several nodes.
-#: If a runner exits with 1, it has ended its step by force. If a runner is killed, the agent ends the processes of its
-#: step, and reports that the runner is lost. A line gives the GPUs of a step as numbers from 0 on.
+#: If the scheduler's process is killed while runners run, the agent tells them to end. If a runner exits with 1, it
+#: has ended its step by force. If a runner is killed, the agent ends the processes of its step, and reports that the
+#: runner is lost. A line gives the GPUs of a step as numbers from 0 on.
 _AGENT = r"""
 trap : TERM
-name=$1 runner=$2 job=$3 node=$4 inbox=$5 devices=$6
+name=$1 runner=$2 job=$3 node=$4 inbox=$5 devices=${6:-${CUDA_VISIBLE_DEVICES:-${ROCR_VISIBLE_DEVICES-}}}
 host=$(uname -n) place=$job/$node
 PREAMBLE
 exec 2>/dev/null
@@ -47,6 +48,10 @@ visible() {
     done
     echo "$list"
 }
+is_orphan() { # whether the parent is gone, which is the scheduler's process
+    read -r stat <"/proc/$$/stat" && set -- ${stat##*) } && [ "$2" != "$PPID" ]
+}
+started=
 echo "ready $step $host"
 tab='	'
 while IFS=$tab read -r verb token workspace script study seconds output gpus options; do
@@ -73,6 +78,7 @@ while IFS=$tab read -r verb token workspace script study seconds output gpus opt
                 echo "lost $token"
             }
         ) </dev/null &
+        started="$started $!"
         jobs >/dev/null
         ;;
     end)
@@ -82,7 +88,12 @@ while IFS=$tab read -r verb token workspace script study seconds output gpus opt
         ;;
     esac
 done
-until wait; do :; done
+for pid in $started; do
+    while jobs >/dev/null && kill -0 "$pid"; do
+        ! is_orphan || kill -TERM $(grep -alF "$name" /proc/[0-9]*/cmdline | cut -d / -f 3)
+        sleep 1
+    done
+done
 """
 
 #: How long a new agent may take until it is ready, in seconds.

@@ -20,7 +20,7 @@ from maestro_es.adapters.schedulers import job_around, outside_of
 from maestro_es.core import file_names
 from maestro_es.core.attempt_token import Placement, placement_of
 from maestro_es.core.environment import Environment, for_node, for_runner
-from maestro_es.core.grace import INSIDE_GRACE
+from maestro_es.core.grace import INSIDE_GRACE, JOB_GRACE_SECONDS
 from maestro_es.core.model import JobState, State, StepRecord
 from maestro_es.core.observations import Claim, ClaimState
 from maestro_es.core.step_keys import Allocation, Need, need_of
@@ -221,6 +221,13 @@ def job_of(token: str) -> str:
     """Return the job in which an attempt was placed, as in its token (empty: it runs in none)."""
     placement = placement_of(token)
     return placement.job if placement else ""
+
+
+def was_absent(step: StepRecord) -> bool:
+    """Return whether the job of a step has been missing for the grace time of a job."""
+    if step.missed_at is None:
+        return False
+    return not 0 <= time.time_ns() // 1000 - step.missed_at < JOB_GRACE_SECONDS * 1_000_000
 
 
 def state_of(step: StepRecord, claim: Claim, *, is_over: bool, runs: bool) -> JobInfo:

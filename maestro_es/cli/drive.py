@@ -36,7 +36,7 @@ from maestro_es.study.invocation import Driver, Runtime
     "script",
     type=click.Path(path_type=Path),
     metavar="SCRIPT",
-    help="First submit SCRIPT again, to run after this batch job. Only in Slurm jobs.",
+    help="First submit SCRIPT again, to run after this batch job.",
 )
 def command(studies: tuple[Path, ...], stop_before: float, script: Path | None) -> None:
     """Run ticks for each STUDY until all of them have ended.

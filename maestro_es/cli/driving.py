@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import page_width, say, say_done
 from maestro_es.cli.progress import Progress
 from maestro_es.core.model import StudyStatus
+from maestro_es.drivers.children import on_stop
 from maestro_es.errors import EXIT_INTERRUPTED, EXIT_TRY_AGAIN
 from maestro_es.execution_graph import ExecutionGraph
 from maestro_es.study.invocation import Driver, Runtime
@@ -53,7 +53,7 @@ def stay(graph: ExecutionGraph, on_tick: Callable[[], None] = lambda: None, insi
     if inside is None:
         return drive_to_end(graph, on_tick)
     signals: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _frame: signals.append(number))
+    on_stop(lambda number, _frame: signals.append(number))
     time_is_over = clock(inside).is_over
     code = drive_to_end(graph, on_tick, lambda: bool(signals) or time_is_over(), inside=inside)
     if code == EXIT_TRY_AGAIN and (signals or time_is_over()):

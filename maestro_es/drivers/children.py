@@ -20,6 +20,13 @@ from maestro_es.errors import EXIT_OK, EXIT_TRY_AGAIN
 _LOOK_SECONDS = 0.2
 
 
+def on_stop(note: Callable[[int, FrameType | None], None]) -> None:
+    """Call a function for the signals by which a scheduler tells a driver to stop. Some send HUP with TERM."""
+    signal.signal(signal.SIGTERM, note)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, note)
+
+
 class Children:
     """The processes of a driver. The driver itself stops them after SIGTERM, or if its own time is over."""
 
@@ -28,7 +35,7 @@ class Children:
         self.stopping = False
         self._running: dict[int, Path] = {}
         self._driver = os.getpid()
-        signal.signal(signal.SIGTERM, self._note)
+        on_stop(self._note)
 
     def start(self, root: Path) -> bool:
         """Start a process for a study. Returns whether this is the new process."""

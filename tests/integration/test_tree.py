@@ -210,7 +210,6 @@ SCHEDULER = (
 
 #: The modules outside of `adapters` that mention a scheduler, and why they may.
 MENTIONS = {
-    "cli/drive.py": "help: which jobs can be submitted again",
     "drivers/batch_job.py": "docstring: what a follow-up job waits for",
     "drivers/scrontab.py": "it is a part of Slurm",
     "drivers/tick_sources.py": "docstring: what a scrontab is",

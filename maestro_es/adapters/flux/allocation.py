@@ -12,14 +12,15 @@ import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import JobInfo
 from maestro_es.adapters.flux.client import FluxJobs
 from maestro_es.adapters.flux.output import plain_id
-from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, job_of, state_of
+from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, job_of, state_of, was_absent
 from maestro_es.adapters.schedulers import has_ended
-from maestro_es.core.model import StepRecord
+from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
 from maestro_es.core.step_keys import Need
 from maestro_es.errors import RequestRefused, Unreachable
@@ -140,7 +141,10 @@ class Endings:
             job = job_of(step.token)
             runs = step.token in running if job == mine else True
             is_over = job != mine and self._has_ended(job)
-            infos[step.token] = state_of(step, claims.get(step.token, Claim()), is_over=is_over, runs=runs)
+            info = state_of(step, claims.get(step.token, Claim()), is_over=is_over, runs=runs)
+            # Without cgroups, agents notice the end of their broker, and then end the runners.
+            is_ending = info.state is JobState.GONE_WITH_JOB and not was_absent(step)
+            infos[step.token] = structs.replace(info, may_reappear=is_ending)
         return infos
 
     def _has_ended(self, job: str) -> bool:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import structs
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
-from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, job_of, shown, state_of
+from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, job_of, shown, state_of, was_absent
 from maestro_es.adapters.queue_entries import LIVE
 from maestro_es.adapters.slurm.client import SlurmJobs
-from maestro_es.core.grace import JOB_GRACE_SECONDS
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
 from maestro_es.core.step_keys import Need
@@ -112,7 +110,7 @@ def states(
         runs = runs or (entry is not None and entry.raw_state.startswith("COMPLETING"))
         is_over = not entry or (not runs and _was_requeued(jobs, job_of(step.token), restarts))
         info = state_of(step, claim, is_over=is_over, runs=runs)
-        if info.state is JobState.GONE_WITH_JOB and not around[step.token] and not _was_absent(step):
+        if info.state is JobState.GONE_WITH_JOB and not around[step.token] and not was_absent(step):
             info = structs.replace(info, raw_state="its job is not in the queue", may_reappear=True)
         infos[step.token] = info
     return infos
@@ -129,13 +127,6 @@ def _was_requeued(jobs: SlurmJobs, job: str, restarts: dict[str, int]) -> bool:
         match = _RESTARTS.search(_answer(jobs, "scontrol", "show", "job", "-o", job_id))
         restarts[job_id] = int(match[1]) if match else 0
     return restarts[job_id] > int(start or 0)
-
-
-def _was_absent(step: StepRecord) -> bool:
-    """Return whether the job of a step has been missing from the queue for the grace time of a job."""
-    if step.missed_at is None:
-        return False
-    return not 0 <= time.time_ns() // 1000 - step.missed_at < JOB_GRACE_SECONDS * 1_000_000
 
 
 def _job_steps(jobs: SlurmJobs, alive: Iterable[str]) -> set[tuple[str, str]]:

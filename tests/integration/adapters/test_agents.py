@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,14 +12,18 @@ from pathlib import Path
 import pytest
 
 from maestro_es.adapters import agents
+from maestro_es.adapters.agents import Agent
 from maestro_es.adapters.base import Job
 from maestro_es.adapters.inside import Inside
 from maestro_es.adapters.slurm.allocation import SlurmJob
 from maestro_es.adapters.slurm.client import SlurmJobs
 from maestro_es.core.attempt_token import Placement, placed_suffix
+from maestro_es.core.environment import Environment
 from maestro_es.core.model import Phase, StepRecord
+from maestro_es.core.step_keys import Need
 from maestro_es.core.submission import InDoubt
 from maestro_es.errors import Unreachable
+from tools.testbed.processes import wait_for
 
 AT = Placement("18", 0)
 COMMANDS = {
@@ -75,3 +80,53 @@ def test_only_the_first_step_waits_for_an_srun_that_hangs(
 
     assert all(isinstance(outcome, InDoubt) for outcome in outcomes)
     assert time.monotonic() - before < len(outcomes)
+
+
+def test_after_three_agents_that_can_t_start_a_node_gets_no_steps(
+    inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "srun").write_text("#!/bin/sh\necho 'srun: error: unrecognized option --overlap' >&2\nexit 1\n")
+    monkeypatch.setattr("maestro_es.adapters.inside._PAUSE", 0.0)
+    outcome = None
+    for number in range(3):
+        assert inside.allocation().trouble == ""
+        outcome = inside.start(Job(token(number), "s", tmp_path, "./s", tmp_path, lambda *_: True), AT)
+
+    assert isinstance(outcome, InDoubt)
+    assert outcome.message.endswith("does not answer: srun: error: unrecognized option --overlap")
+    allocation = inside.allocation()
+    assert allocation.trouble == "no agent can be started on n1: srun: error: unrecognized option --overlap"
+    assert allocation.nodes == (Need(0),)
+
+
+@pytest.mark.parametrize(("visible", "gpus", "expected"), [("4,7", "1", "7"), ("4,7", "0,1", "4,7"), ("", "1", "1")])
+def test_a_step_sees_the_gpus_of_its_job_by_their_own_names(tmp_path: Path, visible: str, gpus: str, expected: str):
+    seen = tmp_path / "seen"
+    (tmp_path / "runner").write_text(f"echo $CUDA_VISIBLE_DEVICES >{seen}.new; mv {seen}.new {seen}\n")
+    environment = {"PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": visible}
+    arguments = ("maestro-es-cccc", str(tmp_path / "runner"), "18", "n1", str(tmp_path), "")
+    agent = Agent(("/usr/bin/env",), "step=0", arguments, environment, Environment())
+    try:
+        assert agent.wait_until_ready()
+        assert agent.send("start", "t", str(tmp_path), "./s", str(tmp_path), "0", "s", gpus, "--exact")
+        wait_for((tmp_path / "seen").exists)
+    finally:
+        agent.close()
+        os.waitpid(agent.pid, 0)
+    assert (tmp_path / "seen").read_text().strip() == expected
+
+
+def test_runners_end_if_the_process_of_the_scheduler_that_started_their_agent_is_killed(tmp_path: Path):
+    """Without cgroups, the end of a job may leave them behind."""
+    script = f"trap 'touch {tmp_path}/ended; exit' TERM; touch {tmp_path}/runs; sleep 60 & wait\n"
+    (tmp_path / "runner").write_text(script)
+    arguments = ("maestro-es-dddd", str(tmp_path / "runner"), "18", "n1", str(tmp_path), "")
+    path = {"PATH": os.environ["PATH"]}
+    agent = Agent(("/bin/sh", "-c", '"$@"; :', "sh"), "step=0", arguments, path, Environment())
+    assert agent.wait_until_ready()
+    assert agent.send("start", "t", str(tmp_path), "./s", str(tmp_path), "0", "s", "-", "--exact")
+    wait_for((tmp_path / "runs").exists)
+    os.kill(agent.pid, signal.SIGKILL)
+    os.waitpid(agent.pid, 0)
+    agent.close()
+    wait_for((tmp_path / "ended").exists)

@@ -1,0 +1,141 @@
+"""A study whose steps run inside one Flux job, through the agents on its nodes."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from maestro_es.core import events as e
+from maestro_es.core.model import StudyStatus
+from maestro_es.study.session import Session
+from tests.e2e.command import maestro_es
+from tools.kill_matrix.instance import Instance
+from tools.testbed.processes import running_under, wait_for
+
+Start = Callable[..., Instance]
+
+HEAD = """
+description: {name: inner, description: d}
+batch: {type: flux, host: here, bank: mine, queue: debug}
+study:
+"""
+ALONE = "echo $MAESTRO_ES_TOKEN >>../ledger; exec 9>lock; flock -n 9 || touch ../two-at-once; touch ready"
+
+
+def step(name: str, cmd: str, more: str = "procs: 1, nodes: 1") -> str:
+    return f"- {{name: {name}, description: d, run: {{cmd: '{cmd}', {more}}}}}\n"
+
+
+def flux(*words: str | Path) -> str:
+    return subprocess.run(["flux", *map(str, words)], check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def allocate(root: Path, *options: str, loop: str = "", more: str = "") -> str:
+    """Submit a job whose driver runs the study in `root`, or creates it. Returns the job's id."""
+    study = f"'{root}'" if (root / "events.db").exists() else f"-y -o '{root}' '{root}.yaml'"
+    program = f"'{sys.executable}' -m maestro_es run --in-allocation {more} {study}"
+    script = root.parent / "job.sh"
+    script.write_text(f"#!/bin/bash\n{loop or program}\n".replace("PROGRAM", program))
+    script.chmod(0o755)
+    return flux("batch", "-N2", "-n2", "-c4", *options, f"--output={root}.log", script).strip()
+
+
+def is_over(job: str) -> bool:
+    return flux("jobs", "-no", "{state}", job).strip() == "INACTIVE"
+
+
+def ends(root: Path) -> list[tuple[int, bool]]:
+    """Return of each hardware failure its number, and whether it counts."""
+    with Session(root) as study:
+        events = [one.event for one in study.log.events()]
+    failures = [event for event in events if isinstance(event, e.HardwareFailed)]
+    return [(event.number, "does not count" not in event.reason) for event in failures]
+
+
+def status(root: Path) -> StudyStatus:
+    wait_for(lambda: maestro_es("tick", root).returncode == 0)
+    with Session(root) as study:
+        return study.status
+
+
+def test_steps_of_all_kinds_run_inside_the_job(start_instance: Start, tmp_path: Path):
+    start_instance(nodes=2)
+    root = tmp_path / "study"
+    (tmp_path / "study.yaml").write_text(
+        HEAD
+        + step("one", "flux getattr rank; sleep 1", "procs: 4, nodes: 1")
+        + step("two", "flux getattr rank; sleep 1", "procs: 4, nodes: 1")
+        + step("mpi", "$(LAUNCHER) flux getattr rank", "procs: 4, nodes: 2")
+        + step("here", "flux getattr rank", "depends: [one, two, mpi]")
+        + step("large", "true", "procs: 99, nodes: 1")
+        + step("long", "true", 'procs: 1, nodes: 1, walltime: "01:00:00"')
+    )
+    job = allocate(root, "-t", "10m")
+    wait_for(lambda: is_over(job))
+
+    text = Path(f"{root}.log").read_text()
+    assert f"the walltime of long is longer than the time that job f{job[1:]} has left" in text, text
+    assert len({(root / name / f"{name}.out").read_text().split()[0] for name in ("one", "two")}) == 2
+    assert sorted((root / "mpi/mpi.out").read_text().split()) == ["0", "0", "1", "1"]
+    assert next(root.glob("here/*.out")).read_text() == "0\n"
+    assert not list(root.glob("long/*.out"))
+    assert ends(root) == []
+
+
+def test_after_a_cancel_nothing_has_failed_and_the_next_job_goes_on(start_instance: Start, tmp_path: Path):
+    start_instance(nodes=2)
+    root = tmp_path / "study"
+    (tmp_path / "study.yaml").write_text(
+        HEAD
+        + step("a", f"{ALONE}; [ -e ../go ] || sleep 120", "procs: 2, nodes: 1")
+        + step("b", f"{ALONE}; [ -e ../go ] || sleep 120 || exit 1", "procs: 3, nodes: 1")
+        + step("m", f"{ALONE}; [ -e ../go ] || $(LAUNCHER) sleep 120", "procs: 2, nodes: 2")
+        + step("next", ALONE, "procs: 1, nodes: 1, depends: [a, b, m]")
+    )
+    job = allocate(root)
+    for name in "abm":
+        wait_for((root / name / "ready").exists)
+    flux("cancel", job)
+    wait_for(lambda: is_over(job))
+    wait_for(lambda: not running_under(root))
+    assert len((root / "ledger").read_text().split()) == 3
+
+    (root / "go").touch()
+    second = allocate(root)
+    wait_for(lambda: is_over(second))
+    assert "Study ended: FINISHED" in Path(f"{root}.log").read_text()
+    assert ends(root) == [(0, False)] * 3
+    assert not (root / "two-at-once").exists()
+
+
+def test_a_study_finishes_in_two_jobs_that_are_too_short_while_its_driver_is_killed(
+    start_instance: Start, tmp_path: Path
+):
+    start_instance(nodes=2)
+    root = tmp_path / "study"
+    parameters = f"global.parameters: {{I: {{values: {[*range(60)]}, label: I.%%}}}}\n"
+    (tmp_path / "study.yaml").write_text(HEAD + step("a", f"{ALONE} $(I); sleep 3") + parameters)
+    again = f"'{sys.executable}' -m maestro_es run --in-allocation --stop-before 10 '{root}'"
+    loop = (
+        "PROGRAM & driver=$!; sleep 5\n"
+        "while :; do sleep $((RANDOM % 6 + 4)); kill -9 $driver || { wait $driver; exit; }\n"
+        f"echo killed >>../kills; wait $driver; {again} & driver=$!; done"
+    )
+    jobs = 0
+    while jobs < 5:
+        jobs += 1
+        job = allocate(root, "-t", "40s", loop=loop, more="--stop-before 10")
+        wait_for(functools.partial(is_over, job), 120)
+        if "Study ended" in Path(f"{root}.log").read_text():
+            break
+    assert jobs > 1
+    assert status(root) is StudyStatus.FINISHED
+    tokens = (root / "a/ledger" if (root / "a/ledger").exists() else root / "ledger").read_text().split()
+    assert len({token.split("-")[1] for token in tokens}) == 60
+    assert len(tokens) == len(set(tokens))
+    assert not (root / "a/two-at-once").exists()
+    assert not any(counts for _, counts in ends(root))
+    assert maestro_es("verify", root).returncode == 0
