@@ -191,7 +191,7 @@ class Trial:
         for step in (name, *waiting_for(self.steps, name)):
             self.expected[step] = state
 
-    def settle(self, seconds: float = 30) -> None:
+    def settle(self, seconds: float = 120) -> None:
         """Wait until no job of the study is in the queue and no process runs, so that late starts are seen, too."""
         end = time.monotonic() + seconds
         while self._remains():

@@ -85,8 +85,9 @@ def make_study(
 
 
 def _template(name: str, step: Step) -> e.StepTemplateAdded:
-    run = {"cmd": step.cmd, "restart": step.restart, "walltime": step.walltime, **step.keys}
-    return e.StepTemplateAdded(name=name, description="", run={key: value for key, value in run.items() if value})
+    run = {"cmd": step.cmd, "restart": step.restart, "walltime": step.walltime}
+    kept = {key: value for key, value in run.items() if value}
+    return e.StepTemplateAdded(name=name, description="", run=kept | dict(step.keys))
 
 
 def _added(step: Step, numbers: Mapping[str, int]) -> e.StepAdded:
