@@ -69,17 +69,20 @@ def test_a_job_that_exits_with_3_has_failed(cluster, tmp_path):
     _wait_for_state(_submit(tmp_path, "exit 3"), "FAILED")
 
 
-def test_a_job_is_seen_by_its_argument_while_it_waits_and_runs_and_when_it_has_ended(cluster, tmp_path):
-    _submit(tmp_path, "true", "--hold", argument="waits")
-    runs = _submit(tmp_path, "sleep 100", argument="runs")
-    ended = _submit(tmp_path, "true", argument="ended")
+def test_a_job_is_seen_by_its_script_while_it_waits_and_runs_and_when_it_has_ended(cluster, tmp_path):
+    """Before 23.02, squeue also shows the arguments of the script."""
+    waits = _submit(tmp_path, "true", "--hold", argument="token")
+    runs = _submit(tmp_path, "sleep 100", argument="token")
+    ended = _submit(tmp_path, "true", argument="token")
     _wait_for_state(runs, "RUNNING")
     _wait_for_state(ended, "COMPLETED")
 
-    script = tmp_path / "script.sh"
-    assert {
-        f"PENDING {script} waits", f"RUNNING {script} runs", f"COMPLETED {script} ended"
-    } <= set(_squeue("%T %o").splitlines())  # fmt: skip
+    shown = _squeue("%i %T %o", f"--jobs={waits},{runs},{ended}").replace("script.sh token", "script.sh")
+    assert sorted(shown.splitlines()) == [
+        f"{waits} PENDING {tmp_path}/script.sh",
+        f"{runs} RUNNING {tmp_path}/script.sh",
+        f"{ended} COMPLETED {tmp_path}/script.sh",
+    ]
 
 
 def test_what_a_test_does_to_a_cluster_is_undone(cluster, tmp_path):
@@ -214,7 +217,7 @@ def test_the_command_line_starts_shows_breaks_mends_and_stops_a_cluster(tmp_path
 
 def test_a_cluster_that_does_not_start_says_why_and_leaves_no_process(tmp_path):
     with pytest.raises(ClusterError, match=r"slurmctld ended at once:\n(.*\n)*.*NoSuchPlugin"):
-        Cluster.start(tmp_path, Options(conf=("SelectType=select/NoSuchPlugin",)))
+        Cluster.start(tmp_path, Options(conf=("SchedulerType=sched/NoSuchPlugin",)))
     assert running_under(tmp_path) == []
 
 

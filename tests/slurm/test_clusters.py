@@ -67,7 +67,7 @@ def test_a_study_names_its_cluster_and_equal_ids_are_told_apart(
 
     studies = {name: launch(tmp_path, name, name) for name in ("tests", "second")}
     for name, study in studies.items():
-        wait_for((study / "where").exists)
+        wait_for(lambda study=study: (study / "where").exists() and (study / "where").read_text())
         assert (study / "where").read_text().split() == [name]
     assert job_of(studies["tests"]) == job_of(studies["second"])  # both clusters begin with 1
 

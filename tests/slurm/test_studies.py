@@ -416,14 +416,6 @@ def test_a_job_that_its_node_cancels_after_it_was_put_back_in_the_queue_is_submi
     assert len(ledger(root)) == 2
 
 
-def test_a_waiting_job_that_a_person_cancels_is_a_cancelled_step(cluster, launch):
-    root = launch(step("wide", nodes="3"), step("after", "", ["wide"]))  # of two
-    wait_for(lambda: "PENDING" in cluster.run("squeue", "-h", "--name=wide", "-o", "%T").stdout)
-    cluster.run("scancel", "--name=wide")
-    assert finish(root) is StudyStatus.CANCELLED
-    assert events(root, e.HardwareFailed) == []
-
-
 def test_after_a_reboot_of_the_login_node_the_jobs_in_the_queue_are_gone_on_with(cluster, launch, tmp_path):
     root = launch(step("long", until("go")), step("after", "", ["long"]))
     wait_for_states(root, long=State.RUNNING)
