@@ -83,9 +83,10 @@ class Array(msgspec.Struct, frozen=True):
 class JobInfo(msgspec.Struct, frozen=True):
     """A scheduler's answer about one job: its state, the scheduler's name for that state, and the identity of the job.
 
-    `delay` is the scheduler's reason why the job is pending (empty: it is just waiting its turn). `ended_at` is the
-    time of its end, if the scheduler reports it, and `usage` is what an ended job has used. `may_reappear` is true if
-    the job that contains a step is missing from the queue, but its grace time is not over.
+    `delay` is the scheduler's reason why the job is pending (empty: it is just waiting its turn). `began_at` and
+    `ended_at` are the times of its last start and of its end, if it has ended and the scheduler reports them. `usage`
+    is what an ended job has used. `may_reappear` is true if the job that contains a step is missing from the queue,
+    but its grace time is not over.
     """
 
     state: JobState
@@ -95,6 +96,7 @@ class JobInfo(msgspec.Struct, frozen=True):
     host: str = ""
     instance: str = ""
     delay: str = ""
+    began_at: Micros | None = None
     ended_at: Micros | None = None
     usage: Usage | None = None
     may_reappear: bool = False
@@ -111,6 +113,7 @@ class QueueEntry(msgspec.Struct, frozen=True):
     raw_state: str
     command: str
     delay: str = ""
+    began_at: Micros | None = None
     ended_at: Micros | None = None
     exit_code: int | None = None
     index: int | None = None

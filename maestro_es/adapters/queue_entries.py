@@ -114,8 +114,9 @@ def believed(rows: Sequence[QueueEntry], job_id: str) -> JobInfo:
         return JobInfo(JobState.GONE, "not in the queue")
     row = min(rows, key=lambda row: (preference(row.state), row.job_id != job_id))
     return JobInfo(
-        row.state, row.raw_state, row.exit_code, row.job_id, delay=row.delay, ended_at=row.ended_at, usage=row.usage
-    )
+        row.state, row.raw_state, row.exit_code, row.job_id,
+        delay=row.delay, began_at=row.began_at, ended_at=row.ended_at, usage=row.usage,
+    )  # fmt: skip
 
 
 def preference(state: JobState) -> int:

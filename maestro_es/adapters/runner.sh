@@ -124,7 +124,7 @@ else
     fi
     # A requeued job can get the same process id again within a second. In a container it usually does.
     { read -r nonce </proc/sys/kernel/random/uuid; } 2>/dev/null || nonce=$$.$(date +%s)
-    owner="$job $host $boot $nonce"
+    owner="$job $host $boot $nonce${SLURM_JOB_START_TIME:+ $SLURM_JOB_START_TIME}"
     if ! { cd "$workspace" && can_write && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
         case $(readlink ".claim.$token" 2>/dev/null) in
             "$owner") ;; # the file system sent our own call twice

@@ -31,12 +31,16 @@ class ClaimState(enum.Enum):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The claim of an attempt. If a job owns the claim, the fields have its id, its host and its process instance."""
+    """The claim of an attempt. If a job owns the claim, the fields have its id, its host and its process instance.
+
+    `began_at` is the start of that job by the clock of the scheduler, if the scheduler tells it to its jobs.
+    """
 
     state: ClaimState = ClaimState.NOT_READ
     job_id: str = ""
     host: str = ""
     instance: str = ""
+    began_at: Micros | None = None
 
 
 class ReportKind(enum.Enum):
@@ -80,13 +84,14 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     """Everything that one tick has seen of one attempt.
 
     `raw_state` is the scheduler's name for the state, for the log. `delay` is the scheduler's reason why the job is
-    pending. `job_id`, `host` and `instance` belong to a job that was found by its token. `ended_at` is the time of the
-    end, as the scheduler reports it. `within_grace` is true while the grace time of a missing attempt lasts
-    (`grace.within_grace`). `start_recorded` is true if the start was recorded before the queue was queried. Then an
-    end in the queue can't belong to an earlier start. `may_run` is true if the scheduler no longer watches the job,
-    but its processes may still run. `may_run_until` is the latest time of their end, if known. `is_fragile` is true if
-    the output of the step goes through the scheduler. Then the step may fail because the scheduler has crashed.
-    `usage` is what the attempt used, if the attempt has ended and this is known.
+    pending. `job_id`, `host` and `instance` belong to a job that was found by its token. `began_at` and `ended_at` are
+    the times of the last start and of the end of an ended job, as the scheduler reports them. `within_grace` is true
+    while the grace time of a missing attempt lasts (`grace.within_grace`). `start_recorded` is true if the start was
+    recorded before the queue was queried. Then an end in the queue can't belong to an earlier start. `may_run` is true
+    if the scheduler no longer watches the job, but its processes may still run. `may_run_until` is the latest time of
+    their end, if known. `is_fragile` is true if the output of the step goes through the scheduler. Then the step may
+    fail because the scheduler has crashed. `usage` is what the attempt used, if the attempt has ended and this is
+    known.
     """
 
     claim: Claim = Claim()
@@ -99,6 +104,7 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     host: str = ""
     instance: str = ""
     delay: str = ""
+    began_at: Micros | None = None
     ended_at: Micros | None = None
     within_grace: bool = False
     start_recorded: bool = False
@@ -125,6 +131,12 @@ class AttemptObservation(msgspec.Struct, frozen=True):
         if end is None:
             return False
         return end.kind is ReportKind.STOPPED or (end.code or 0) > (0 if self.is_fragile else _SIGNALLED)
+
+    @property
+    def was_started_again(self) -> bool:
+        """Whether the end that the queue shows is that of a later start of the job than the one that ran the step."""
+        first = self.claim.began_at
+        return first is not None and self.began_at is not None and self.began_at > first
 
     @property
     def is_gone(self) -> bool:

@@ -271,7 +271,7 @@ class Observer:
         if isinstance(seen, JobInfo) and seen.may_reappear and not observed.end:
             observed = structs.replace(observed, queue=JobState.GONE, within_grace=True)
         begins = observed.queue is JobState.RUNNING and not (known or observed.has_started)
-        if claim is None and not observed.end and (begins or observed.queue in _ENDED):
+        if claim is None and (not observed.end or observed.interrupted) and (begins or observed.queue in _ENDED):
             claim = self._claim(step)
             observed = structs.replace(observed, claim=claim)
         if placement_of(step.token):
@@ -294,7 +294,8 @@ class Observer:
             return structs.replace(
                 observed, queue=seen.state, raw_state=seen.raw_state, exit_code=seen.exit_code,
                 job_id=seen.job_id, host=seen.host, instance=seen.instance, delay=seen.delay,
-                ended_at=end_of(step, seen.ended_at, self._inputs.now), usage=seen.usage or observed.usage,
+                began_at=seen.began_at, ended_at=end_of(step, seen.ended_at, self._inputs.now),
+                usage=seen.usage or observed.usage,
             )  # fmt: skip
         if seen is None:
             return observed

@@ -1,9 +1,10 @@
 """Creates and reads claims: symbolic links in the workspace of a step. Each token has at most one claim.
 
 The text of the link names the owner. The link of a runner has the text ``JOB HOST INSTANCE NONCE``. The link of a tick
-has the text ``abandoned``. INSTANCE distinguishes boots and containers of one host. Only this module and ``runner.sh``
-write and parse the text. The runner of a scheduler's job creates its claim itself. `make_claim` creates the claim for
-the runner of a local step. Creating a link together with its text is atomic and exclusive, on NFS and Lustre too.
+has the text ``abandoned``. INSTANCE distinguishes boots and containers of one host. A fifth word is the time at which
+the job started, in seconds, if the scheduler tells it to the job. Only this module and ``runner.sh`` write and parse
+the text. The runner of a scheduler's job creates its claim itself. `make_claim` creates the claim for the runner of a
+local step. Creating a link together with its text is atomic and exclusive, on NFS and Lustre too.
 
 `maestro_es.core.verdict` decides what a claim proves about an attempt.
 """
@@ -20,6 +21,7 @@ _PREFIX = ".claim."
 _ABANDONED = "abandoned"
 _WORKSPACE_MODE = 0o775
 _JOB_WORDS = 4
+_WITH_START = 5
 
 
 def claim_path(workspace: Path, token: str) -> Path:
@@ -39,9 +41,10 @@ def read_claim(workspace: Path, token: str) -> Claim:
     if owner == _ABANDONED:
         return Claim(ClaimState.ABANDONED)
     fields = owner.split(" ")
+    began_at = int(fields.pop()) * 1_000_000 if len(fields) == _WITH_START and fields[-1].isdecimal() else None
     if len(fields) != _JOB_WORDS:
         return Claim(ClaimState.JOB)
-    return Claim(ClaimState.JOB, job_id=fields[0], host=fields[1], instance=fields[2])
+    return Claim(ClaimState.JOB, job_id=fields[0], host=fields[1], instance=fields[2], began_at=began_at)
 
 
 def tokens_claimed(workspace: Path) -> list[str]:

@@ -223,7 +223,7 @@ MENTIONS = {
     "study_file/placeholders.py": "message: an example of a batch type",
     "compat/modules.py": "the names of Maestro's modules",
     "compat/script_adapters.py": "the names of Maestro's adapters",
-    "adapters/runner.sh": "comment: an example",
+    "adapters/runner.sh": "the variable with the start of a job; comment: an example",
     "adapters/script.py": "docstring: how text in quotes is read",
 }
 

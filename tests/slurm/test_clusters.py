@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -44,6 +45,10 @@ def launch(folder: Path, name: str, cluster: str) -> Path:
     return folder / name
 
 
+def has_text(file: Path) -> bool:
+    return file.exists() and bool(file.read_text())
+
+
 def has_ended(study: Path) -> bool:
     maestro_es("tick", study)
     return maestro_es("wait", study, "--timeout", "0").returncode != 75
@@ -67,7 +72,7 @@ def test_a_study_names_its_cluster_and_equal_ids_are_told_apart(
 
     studies = {name: launch(tmp_path, name, name) for name in ("tests", "second")}
     for name, study in studies.items():
-        wait_for(lambda study=study: (study / "where").exists() and (study / "where").read_text())
+        wait_for(functools.partial(has_text, study / "where"))
         assert (study / "where").read_text().split() == [name]
     assert job_of(studies["tests"]) == job_of(studies["second"])  # both clusters begin with 1
 

@@ -127,7 +127,7 @@ def test_a_node_that_slurm_gives_up_while_its_job_runs_is_the_one_case_of_two_at
 
 
 def test_a_job_whose_controller_died_while_it_ran_does_not_run_again_under_its_token(start_cluster, launch, tmp_path):
-    """The controller remembers it as one that waits, and starts it again."""
+    """The controller remembers it as one that waits, and starts it again. 24.11 and 25.05 also end the first start."""
     cluster = start_cluster(Options(cred_expire=5))
     cluster.run("scontrol", "update", "nodename=ALL", "state=drain", "reason=test")
     alone = "exec 9>$(SPECROOT)/lock; flock -n 9 || touch $(SPECROOT)/met"
@@ -142,7 +142,8 @@ def test_a_job_whose_controller_died_while_it_ran_does_not_run_again_under_its_t
 
     assert finish(root) is StudyStatus.FINISHED
     [failure] = events(root, e.HardwareFailed)
-    assert any("refused" in said.detail for said in failure.evidence)
+    details = " ".join(said.detail for said in failure.evidence)
+    assert any(sign in details for sign in ("refused", "FAILED", "CANCELLED"))  # by the runner, or by the slurmd
     assert [token.split("-")[2] for token in ledger(root)] == ["1", "2"]
     assert not (tmp_path / "met").exists()
 

@@ -17,9 +17,9 @@ from maestro_es.adapters.slurm.arrays import index_of, indexes_of
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
 
-#: One job per line, with its id, state, nodes, (expected) end, reason, and command with arguments. The command may
-#: contain any character except a line break.
-QUEUE_FORMAT = "%i|%T %N %e|%r|%o"
+#: One job per line, with its id, state, nodes, (expected) end, start, reason, and command with arguments. The command
+#: may contain any character except a line break.
+QUEUE_FORMAT = "%i|%T %N %e %S|%r|%o"
 
 #: One job per line, and how many times it was restarted. ``--format`` has no letter for that.
 RESTARTS_FORMAT = "JobArrayID:40,RestartCnt:20"
@@ -179,15 +179,16 @@ def read_queue(text: str) -> list[QueueEntry]:
         parts = line.split("|", COLUMNS - 1)
         if len(parts) == COLUMNS and not line.startswith(QUEUE_HEADER):
             job_id, state, reason, command = parts
-            word, nodes, end = (*state.split(" "), "", "")[:3]
+            word, nodes, end, start = (*state.split(" "), "", "", "")[:4]
             raw_state = word if reason in {"", "None"} else f"{word} ({reason})"
             queue_state = _failed_at_launch(reason, _ended_on(nodes, job_state(word)))
-            ended_at = None if queue_state in LIVE else _time(end)
+            began_at, ended_at = (None, None) if queue_state in LIVE else (_time(start), _time(end))
             rows.append(
                 QueueEntry(
-                    job_id, queue_state, raw_state, command, _delay(word, reason), ended_at, index=index_of(job_id)
+                    job_id, queue_state, raw_state, command, _delay(word, reason), began_at, ended_at,
+                    index=index_of(job_id),
                 )
-            )
+            )  # fmt: skip
     return rows
 
 

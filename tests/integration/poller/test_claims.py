@@ -27,6 +27,11 @@ def test_a_claim_names_the_job_its_host_and_its_boot(tmp_path: Path):
     assert read_claim(tmp_path, TOKEN) == Claim(ClaimState.JOB, "77", "host-a", "boot-a")
 
 
+def test_a_claim_may_name_the_start_of_its_job(tmp_path: Path):
+    claim_path(tmp_path, TOKEN).symlink_to("77 host-a boot-a 123.4 1796064802")
+    assert read_claim(tmp_path, TOKEN).began_at == 1_796_064_802_000_000
+
+
 def test_a_claim_can_be_made_once_and_by_its_owner_again(tmp_path: Path):
     assert make_claim(tmp_path, TOKEN, "1", "h", "b", "1")
     assert make_claim(tmp_path, TOKEN, "1", "h", "b", "1")

@@ -58,6 +58,18 @@ def observed(
     return AttemptObservation(Claim(claim), said, queue, accounting, within_grace=within_grace, start_recorded=known)
 
 
+@pytest.mark.parametrize("reports", [none, ((STOPPED, 143),), ((EXIT, 137),)])
+@pytest.mark.parametrize("queue", [J.FAILED, J.CANCELLED_ON_NODE])
+def test_the_end_of_a_later_start_is_no_end_of_the_step(reports: Reports, queue: JobState):
+    """The controller has lost its newest state, started a running job again, and so ended both starts."""
+    seen = structs.replace(observed(K.JOB, reports, queue, S.NOT_ASKED), claim=Claim(K.JOB, began_at=1_000_000))
+
+    assert judge(structs.replace(seen, began_at=2_000_000)).conclusion is C.NODE_FAILED
+    for began_at in (1_000_000, None):
+        same = judge(structs.replace(seen, began_at=began_at)).conclusion
+        assert same is judge(observed(K.JOB, reports, queue, S.NOT_ASKED)).conclusion is not C.NODE_FAILED
+
+
 @pytest.mark.parametrize(
     ("claim", "reports", "queue", "accounting", "conclusion"),
     [
