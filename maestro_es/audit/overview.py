@@ -16,9 +16,10 @@ import msgspec
 from maestro_es.audit.status import reason
 from maestro_es.core.model import Micros, Phase, State, StepRecord
 
-#: The groups of states, in the order in which a step goes through them. Any other state is "failed".
+#: The groups of states, in the order in which a step goes through them. Any other state is "failed". A step with the
+#: state HWFAILURE runs again; after the limit, its state is FAILED.
 GROUPS = {
-    "to submit": (State.INITIALIZED,),
+    "to submit": (State.INITIALIZED, State.HWFAILURE),
     "queued": (State.PENDING, State.WAITING, State.QUEUED),
     "running": (State.RUNNING, State.FINISHING),
     "finished": (State.FINISHED, State.DRYRUN),

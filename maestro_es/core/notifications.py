@@ -16,13 +16,17 @@ import msgspec
 from maestro_es.core import events as e
 from maestro_es.core.events import Notice, Recorded
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import ENVIRONMENT, FAILED_STATES, Micros, StudyStatus
+from maestro_es.core.model import ENVIRONMENT, FAILED_STATES, Micros, State, StudyStatus
 
 #: A notification without an outcome is requested again after this time, in microseconds, and at most this many times.
 _LOST, _TRIES = 180 * 1_000_000, 3
 
 #: If a scheduler has not answered for this time, in microseconds, the study counts as stalled.
 _SILENCE = 3600 * 1_000_000
+
+
+#: The states of steps that have failed and do not run again by themselves.
+_FAILED = tuple(state for state in FAILED_STATES if state is not State.HWFAILURE)
 
 
 class NotificationLog(msgspec.Struct, frozen=True):
@@ -77,10 +81,10 @@ def _news(graph: Graph, past: NotificationLog, now: Micros) -> Notice | None:
 
 
 def _has_failed(graph: Graph, since: Micros) -> bool:
-    """Return whether a step has failed since the study was continued."""
-    if not any(graph.study.states.get(state.name) for state in FAILED_STATES):
+    """Return whether a step has failed since the study was continued. A step with a hardware failure runs again."""
+    if not any(graph.study.states.get(state.name) for state in _FAILED):
         return False
-    return not since or any((step.ended_at or 0) > since for step in graph.steps() if step.state in FAILED_STATES)
+    return not since or any((step.ended_at or 0) > since for step in graph.steps() if step.state in _FAILED)
 
 
 def _is_stalled(graph: Graph) -> bool:

@@ -7,6 +7,7 @@ from maestro_es.core.events import Notice, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import StudyStatus
 from maestro_es.core.notifications import NotificationLog, due
+from tests.unit.core.making import Study
 
 HOUR = 3600 * 1_000_000
 
@@ -40,3 +41,15 @@ def test_a_scheduler_that_is_silent_for_an_hour_is_told_once_also_with_jobs_in_f
     assert due(graph, past, HOUR // 2) is None
     told = NotificationLog(requested(Notice.STALL, 2 * HOUR), sent(), silent_since=1, has_moved=True)
     assert due(graph, told, 3 * HOUR) is None
+
+
+def test_a_step_that_will_run_again_after_a_hardware_failure_has_not_failed():
+    study = Study()
+    number = study.add("a")
+    token = study.start(number)
+    study.do(e.HardwareFailed(token=token, at=9_000, number=0, limit=3, reason="its job has ended"), number)
+    assert due(study.graph, NotificationLog(), 8000) is None
+    study.fail(number)
+    request = due(study.graph, NotificationLog(), 8000)
+    assert request is not None
+    assert request.about is Notice.FAILURE
