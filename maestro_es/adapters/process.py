@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from maestro_es.adapters import proc
@@ -202,6 +203,11 @@ def reap() -> int:
             cpu = int((used.ru_utime + used.ru_stime) * 1e6)
             _ended.append(Used(_spawned.pop(pid), cpu, _memory_of(used.ru_maxrss)))
     return before - len(_spawned)
+
+
+def unreaped(words: AbstractSet[str]) -> int:
+    """Return how many processes that `spawn` started were not reaped, and have none of these words as arguments."""
+    return sum(words.isdisjoint(argv) for argv in _spawned.values())
 
 
 def _memory_of(largest: int) -> int | None:

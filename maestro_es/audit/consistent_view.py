@@ -67,6 +67,7 @@ def _view(study: Session, past: Past | None, show: Callable[[Micros], str]) -> V
         location=_location(study),
         runs=lambda step: True if past else _runs(study, step),
         namesake=lambda step: is_namesakes(step, study.runtime.host),
+        others=tuple if past else study.others,
     )
 
 

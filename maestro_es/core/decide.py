@@ -40,7 +40,7 @@ from maestro_es.core.observations import Observations
 from maestro_es.core.packing import inside, local_steps
 from maestro_es.core.reconcile import reconcile_attempts
 from maestro_es.core.step_keys import Allocation
-from maestro_es.core.throttle import ROUND_STEPS, count_slots
+from maestro_es.core.throttle import ROUND_STEPS, Slots, count_slots
 from maestro_es.core.usage import Usage
 
 if TYPE_CHECKING:
@@ -227,18 +227,42 @@ def start_ready(
     if seen.allocation:
         return [*_start_inside(graph, seen, seen.allocation)]
     local, scheduled = count_slots(graph, seen.cores, seen.now, seen.submitted)
+    if scheduled.available is not None and not seen.scheduler_down and any(graph.ready(scheduled=True, limit=1)):
+        scheduled = _in_turn(graph, seen, scheduled)
     new_events: list[NewEvent] = []
     most = study_record.open_steps
     jobs = 0 if seen.scheduler_down else min(scheduled.requests(most), ROUND_STEPS)
     elsewhere = seen.brief or (study_record.environment.job and not seen.job)
-    if not elsewhere:
-        room = seen.room(study_record.settings.local_slots)
-        starting = local_steps(graph, room, local.requests(most), seen.ahead)
+    if not elsewhere and any(graph.ready(scheduled=False, limit=1)):
+        starting = _local_steps(graph, seen, local, most)
         new_events.extend((step.number, _request(study_record.study_id, step, seen.token_suffix)) for step in starting)
     ready = [*graph.ready(scheduled=True, limit=jobs)] if jobs else []
     if ready and not any(placement_of(step.token) for step in graph.in_flight()):
         new_events.extend(_request_jobs(graph, seen, ready, arrays))
     return new_events
+
+
+def _local_steps(graph: Graph, seen: Observations, local: Slots, most: int) -> list[StepRecord]:
+    """Return the local steps that start. If other studies run on this host, they share its slots with this one."""
+    room, free = seen.room(graph.study.settings.local_slots), local.requests(most)
+    others = seen.others()
+    if others:
+        from maestro_es.core.fair_share import local_share  # noqa: PLC0415 - most studies are alone
+
+        share = local_share(graph, seen.cores, others, seen.now)
+        room, free = room._replace(cpus=min(room.cpus, share)), min(free, max(share - local.in_use, 0))
+    return local_steps(graph, room, free, seen.ahead)
+
+
+def _in_turn(graph: Graph, seen: Observations, scheduled: Slots) -> Slots:
+    """Let other studies go first that wait for room in the same queue and have fewer jobs there."""
+    others = seen.others()
+    if not others or scheduled.available is None:
+        return scheduled
+    from maestro_es.core.fair_share import jobs_in_turn  # noqa: PLC0415 - most studies are alone
+
+    turn = jobs_in_turn(graph.study, scheduled.in_use, scheduled.available, others, seen.now)
+    return scheduled._replace(available=turn)
 
 
 def _start_inside(graph: Graph, seen: Observations, allocation: Allocation) -> Iterator[NewEvent]:

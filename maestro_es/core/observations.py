@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import structs
@@ -169,6 +169,22 @@ class LastBoot(msgspec.Struct, frozen=True):
     window: Micros = 0
 
 
+class OtherStudy(msgspec.Struct, frozen=True):
+    """Another study of this user, as a tick sees it. All numbers of CPUs are about the host of the tick.
+
+    Its local steps use `running` CPUs now. It asks for `asks` CPUs in all, and may use at most `slots`. `jobs` of its
+    steps are in flight, and if it `waits`, the queue `queue` of its scheduler had no room for more.
+    """
+
+    study_id: str
+    running: int = 0
+    asks: int = 0
+    slots: int = 0
+    jobs: int = 0
+    waits: bool = False
+    queue: tuple[str, ...] = ()
+
+
 class Observations(msgspec.Struct, frozen=True):
     """All observations of one tick. `attempts` maps tokens to observations.
 
@@ -184,7 +200,10 @@ class Observations(msgspec.Struct, frozen=True):
     running on another host with the same name. If `later_round`, the tick has already submitted steps, and requests
     more. `submitted` holds the tokens of requests that count as submitted, because a preview assumes this. If
     `leaving`, the job around the tick is about to end, and the driver has ended its local steps. If `brief`, that job
-    ends with the tick, so no local step starts. `usages` maps tokens of ended attempts to what they used.
+    ends with the tick, so no local step starts.
+
+    `usages` maps tokens of ended attempts to what they used. `others` returns the other studies that share this host,
+    or a queue. It is called only if steps may start.
     """
 
     now: Micros
@@ -212,6 +231,7 @@ class Observations(msgspec.Struct, frozen=True):
     gpus: int = 0
     usages: Mapping[str, Usage] = msgspec.field(default_factory=dict)
     allocation: Allocation | None = None
+    others: Callable[[], Sequence[OtherStudy]] = tuple
 
     def room(self, local_slots: int) -> Need:
         """Return what this host has for local steps. `local_slots` is the setting of the study."""

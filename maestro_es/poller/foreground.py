@@ -22,6 +22,7 @@ from maestro_es.adapters.base import RunsInside
 from maestro_es.adapters.schedulers import still_running
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.events import NewEvent, SubmissionWithdrawn
+from maestro_es.core.fair_share import local_share
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import SUBMITTED, Phase, StepRecord, StudyStatus
 from maestro_es.core.observations import ClaimState
@@ -42,6 +43,9 @@ _PASS_SECONDS, _PASS_MOST, _PASS_TIMES = 0.1, 0.5, 5
 
 #: The interval between checks of the inbox for steps that other processes have started, in seconds.
 _LOOK_SECONDS = 0.25
+
+#: The longest time between two passes while local steps wait on a host that other studies use, in seconds.
+_SHARED_SECONDS = 2.0
 
 #: Steps are requested ahead for all slots that become free before the next pass, but at most this number.
 _AHEAD_MOST = 64
@@ -153,23 +157,33 @@ class ForegroundRun:
         # A pass that came too late has withdrawn the requests of the previous pass, and requests these steps again.
         self._reserved = deque([*(number for number in self._reserved if number not in requested), *requested])
         reserved = set(self._reserved)
-        local = (step for step in study.graph.in_flight() if not step.scheduled)
-        self._busy = sum(step.number not in reserved for step in local)
+        local = [step for step in study.graph.in_flight() if not step.scheduled]
+        # A runner that has reported its end, and has not ended yet, is subtracted only when it has ended.
+        ending = process.unreaped({step.token for step in local})
+        self._busy = sum(step.number not in reserved for step in local) + ending
         self._fill()
 
     def _fill(self) -> None:
         """Start the steps that were requested ahead, in the free slots."""
-        settings = self._study.graph.study.settings
-        slots = settings.local_slots or self._study.runtime.host.cores
+        slots = self._slots() if self._reserved else 0
         while self._reserved and self._busy < slots:
             submit_and_defer(self._study, [self._reserved.popleft()])
             self._busy += 1
+
+    def _slots(self) -> int:
+        """Return how many local steps may run now."""
+        study = self._study
+        cores, others = study.runtime.host.cores, study.others()
+        slots = study.graph.study.settings.local_slots or cores
+        return min(slots, local_share(study.graph, cores, others, study.runtime.now())) if others else slots
 
     def _rest(self, inbox: int) -> None:
         """Until the next pass, start a step that was requested ahead whenever another step ends."""
         if self._study.graph.study.cascading:
             return
         pause = min(max(self._study.graph.study.settings.sleep_seconds, _LOOK_SECONDS), self.pause)
+        if any(self._study.graph.ready(scheduled=False, limit=1)) and self._study.others():
+            pause = min(pause, _SHARED_SECONDS)
         end = self._passed + (pause if not self._reserved else _HELD_SECONDS)
         low = len(self._reserved) // 2
         while time.monotonic() < end and not self._must_stop():

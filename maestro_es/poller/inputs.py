@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,15 +15,18 @@ from maestro_es.poller.performers import Performer
 from maestro_es.poller.usage import known_usages
 from maestro_es.study.session import Session
 
+if TYPE_CHECKING:
+    from maestro_es.core.observations import OtherStudy
+
 
 class TickInputs(msgspec.Struct, frozen=True):
     """The time, the host and the options of a tick.
 
     `token_suffix` makes the tick's tokens unique. `ahead` is how many steps the tick requests ahead of free slots.
     `last_tick` is the time of the previous tick, if it is known. `no_environment` says why no step can start (empty:
-    steps can start,
-    None: this was not checked). `ended` contains the tokens of attempts whose processes count as ended without a
-    check. For `leaving` see `Session`, and for `brief`, `usages` and `allocation` see `Observations`.
+    steps can start, None: this was not checked). `ended` contains the tokens of attempts whose processes count as
+    ended without a check. For `leaving` see `Session`, and for `brief`, `usages`, `allocation` and `others` see
+    `Observations`.
     """
 
     now: Micros
@@ -36,6 +40,7 @@ class TickInputs(msgspec.Struct, frozen=True):
     brief: bool = False
     usages: Mapping[str, Usage] = {}
     allocation: Allocation | None = None
+    others: Callable[[], Sequence[OtherStudy]] = tuple
 
 
 def inputs_of(study: Session, performer: Performer, ahead: int) -> TickInputs:
@@ -53,6 +58,7 @@ def inputs_of(study: Session, performer: Performer, ahead: int) -> TickInputs:
         brief=runtime.brief,
         usages=known_usages(study),
         allocation=study.allocation() if study.allocation else None,
+        others=study.others,
     )
 
 

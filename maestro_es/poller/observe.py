@@ -164,6 +164,7 @@ class Observer:
             gpus=host.gpus,
             usages=self._usages,
             allocation=inputs.allocation,
+            others=inputs.others,
         )
 
     def _claim(self, step: StepRecord) -> Claim:

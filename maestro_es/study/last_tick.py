@@ -26,9 +26,9 @@ from maestro_es.study.sharing import group_reads
 
 
 class Note(NamedTuple):
-    """The note of a tick: the last event that it has seen, its host, and the name of its `Driver`.
+    """The note of a tick: the last event that it has seen, its host, the name of its `Driver`, and the job around it.
 
-    `shown` says whether ``status.csv`` shows the event.
+    `shown` says whether ``status.csv`` shows the event. If there is no job around the tick, `job` is empty.
     """
 
     seq: int
@@ -36,6 +36,7 @@ class Note(NamedTuple):
     shown: bool
     host: str
     driver: str
+    job: str = ""
 
 
 #: The number of bytes of a digest: SHA-256.
@@ -43,8 +44,10 @@ _DIGEST = 32
 #: If ``status.csv`` has more than `_LARGE` bytes, it is written again only after its size divided by
 #: `_BYTES_A_SECOND`, in seconds. Writing a megabyte takes half a millisecond.
 _LARGE, _BYTES_A_SECOND = 5_000_000, 10_000_000
-#: The longest possible name of a host, and of a driver.
-_HOST, _DRIVER = 255, 16
+#: The longest possible name of a host, of a driver and of a job.
+_HOST, _DRIVER, _JOB = 255, 16, 64
+#: Stands for no job.
+_NO_JOB = "-"
 #: The words for whether ``status.csv`` shows the last event.
 _SHOWN, _LATE = "shown", "late"
 
@@ -59,8 +62,9 @@ def note(study_dir: StudyDir, noted: Note) -> None:
         try:
             if group_reads(study_dir):
                 os.fchmod(handle, 0o640)
-            seq, digest, shown, host, driver = noted
-            text = f"{seq:20} {digest.hex()} {_SHOWN if shown else _LATE:5} {host:{_HOST}} {driver:{_DRIVER}}\n"
+            seq, digest, shown, host, driver, job = noted
+            who = f"{host:{_HOST}} {driver:{_DRIVER}} {job or _NO_JOB:{_JOB}}"
+            text = f"{seq:20} {digest.hex()} {_SHOWN if shown else _LATE:5} {who}\n"
             os.pwrite(handle, text.encode(), 0)
         finally:
             os.close(handle)
@@ -111,8 +115,8 @@ def _was_corrected(log: StudyLog, digest: bytes) -> bool:
 def read(study_dir: StudyDir) -> Note | None:
     """Return the note of the last tick (None: there is no valid note)."""
     try:
-        seq, digest, shown, host, driver = read_file(study_dir.last_tick).decode().split()
-        noted = Note(int(seq), bytes.fromhex(digest), shown == _SHOWN, host, driver)
+        seq, digest, shown, host, driver, job = read_file(study_dir.last_tick).decode().split()
+        noted = Note(int(seq), bytes.fromhex(digest), shown == _SHOWN, host, driver, job.strip(_NO_JOB))
     except (FileNotFoundError, ValueError):
         return None
     return noted if len(noted.digest) == _DIGEST else None

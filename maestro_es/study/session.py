@@ -7,10 +7,10 @@ a study directory is a copy. It decides nothing about steps.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_es.adapters.base import Adapters, JobInfo
 from maestro_es.adapters.local import ask_host
@@ -28,6 +28,12 @@ from maestro_es.store.projection import ProjectedGraph
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study.invocation import Runtime, identity, study_id_at
 from maestro_es.study.layout import StudyDir
+
+if TYPE_CHECKING:
+    from maestro_es.core.observations import OtherStudy
+
+#: How long an observation of the other studies can be used, in microseconds.
+_FRESH = 1_000_000
 
 #: How many times a request is tried if other processes append at the same time.
 _TRIES = 20
@@ -70,6 +76,7 @@ class Session:
         self.allocation: Callable[[], Allocation] | None = None
         self._environment: Environment | None = None
         self._digest = ""
+        self._others: tuple[Micros, Sequence[OtherStudy]] | None = None
 
     @classmethod
     def ours(cls, root: Path, runtime: Runtime | None = None) -> Session:
@@ -124,6 +131,15 @@ class Session:
         if before not in (None, self.environment):
             self.__dict__.pop("adapters", None)
         return self.environment.problem
+
+    def others(self) -> Sequence[OtherStudy]:
+        """Return the other studies of this user that share this host, or a queue. The answer may be a second old."""
+        now = self.runtime.now()
+        if self._others is None or not 0 <= now - self._others[0] < _FRESH:
+            from maestro_es.study.other_studies import other_studies  # noqa: PLC0415 - needed only to start steps
+
+            self._others = now, other_studies(self.graph.study.study_id, self.runtime)
+        return self._others[1]
 
     def ask_host(self, step: StepRecord) -> JobInfo | None:
         """Return the state of a local step on this host (None: only another host knows it).

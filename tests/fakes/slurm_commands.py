@@ -7,6 +7,7 @@ Their state is a directory of files::
 
     FOLDER/answers       what the next calls of sbatch come to, one word a line; none left: "accept"
     FOLDER/queue         what squeue and sacct come to: "silent", "garbage" or "cut off"; without it, they answer
+    FOLDER/limit         how many jobs a user may have in the queue; without it, there is no limit
     FOLDER/version       the version of Slurm; without it, 22.05.8
     FOLDER/calls         the commands that were called, with their arguments
     FOLDER/jobs/7/       a job: `runner.sh`, `words` (its arguments), `workspace`, `env`, `line` (as squeue shows it)
@@ -51,6 +52,13 @@ state_of() {{
 _SBATCH = r"""
 answer=$(head -n 1 "$folder/answers" 2>/dev/null)
 [ -n "$answer" ] && sed -i 1d "$folder/answers"
+if [ -e "$folder/limit" ]; then
+    exec 9>"$folder/lock" && flock 9
+    for job in "$folder"/jobs/*; do
+        case $(state_of "$job") in PENDING | RUNNING) live=$((live + 1)) ;; esac
+    done
+    [ "${live:-0}" -lt "$(cat "$folder/limit")" ] || answer=full
+fi
 says() { echo "sbatch: error: Batch job submission failed: $1" >&2; exit 1; }
 
 add() {

@@ -13,6 +13,7 @@ from maestro_es.audit.sentences import assert_never
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord
+from maestro_es.core.observations import OtherStudy
 from maestro_es.core.step_keys import Need
 
 
@@ -43,7 +44,7 @@ class View:
     microseconds. `host` says what the host that runs ticks can give to local steps. `now` is the moment. `ticking`
     returns words about the last tick, which are empty for the past. `runs` returns whether a local step is running
     (None: this host can't see the step). If this host can't, `namesake` returns whether another host with the same
-    name can see the step. `show` formats a time.
+    name can see the step. `others` returns the other studies that share this host, or a queue. `show` formats a time.
     """
 
     graph: Graph
@@ -58,6 +59,7 @@ class View:
     location: Location = UNKNOWN_LOCATION
     runs: Callable[[StepRecord], bool | None] = lambda _: True
     namesake: Callable[[StepRecord], bool] = lambda _: False
+    others: Callable[[], Sequence[OtherStudy]] = tuple
 
     def request_text(self, recorded: e.Recorded) -> str:
         """Return the user, the time and the reason of a request, in words."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from maestro_es.audit.why.context import Explanation, View, again, cancel_of
 from maestro_es.audit.why.in_flight import adapter_of, unreachable_since
 from maestro_es.core import events as e
+from maestro_es.core.fair_share import jobs_in_turn, local_share
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.packing import counts_needs, local_steps, need, needs_running, occupied
@@ -93,6 +94,9 @@ def _crowded(view: View, step: StepRecord) -> list[Explanation]:
     """Return the limit that stops the next tick from submitting a step, and how many ready steps are ahead of it."""
     slots = count_slots(view.graph, view.host.cpus, view.now)[step.scheduled]
     next_tick = slots.requests(_LINE)
+    shared = _shared(view, step, slots) if next_tick else None
+    if shared:
+        return [shared]
     if next_tick >= _LINE:
         return []
     if not step.scheduled and next_tick and counts_needs(view.graph, next_tick):
@@ -110,6 +114,25 @@ def _crowded(view: View, step: StepRecord) -> list[Explanation]:
         f"the throttle is {slots.limit}" if slots.throttled else f"its host has {slots.limit} slots for local steps"
     )
     return [Explanation(f"{limit} (in flight: {slots.in_use}), and {rank}", _limited_by(view, slots))]
+
+
+def _shared(view: View, step: StepRecord, slots: Slots) -> Explanation | None:
+    """If other studies of this user go first, return how the host or the queue is shared (None: none goes first)."""
+    others = view.others()
+    if not others:
+        return None
+    if step.scheduled:
+        is_full = slots.available is not None
+        waits = is_full and not jobs_in_turn(view.graph.study, slots.in_use, slots.available or 0, others, view.now)
+        message = "studies of yours with fewer jobs go first, because the queue was full"
+        return Explanation(f"{message} (in flight: {slots.in_use})") if waits else None
+    share = local_share(view.graph, view.host.cpus, others, view.now)
+    busy = sum(other.running for other in others)
+    message = f"its host is shared with other studies of yours, which use {busy} slots there"
+    explained = f"{message}: this one may use {share} now (in flight: {slots.in_use})"
+    return (
+        Explanation(explained) if share <= slots.in_use and view.location.ticker in {"", view.location.host} else None
+    )
 
 
 def _no_room(view: View, step: StepRecord, next_tick: int) -> list[Explanation]:

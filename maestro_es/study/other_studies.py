@@ -1,0 +1,117 @@
+"""Finds out which other studies of this user run steps on this host, or wait to run some.
+
+The evidence is what exists anyway: the processes of runners, and the logs of the registered studies. A process shows
+that a step runs, whether or not its study is ticked. A log shows how many steps are ready. They count only if a tick
+of the study ran in the last minutes, because otherwise nothing would start them.
+
+`maestro_es.core.fair_share` decides what follows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+
+from maestro_es.adapters import process
+from maestro_es.adapters.process import Host
+from maestro_es.adapters.schedulers import still_running
+from maestro_es.core.attempt_token import step_of, study_part
+from maestro_es.core.fair_share import asks_of, cpus_of, queue_of, slots_of
+from maestro_es.core.file_names import RUNNER
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import ENVIRONMENT, StudyStatus
+from maestro_es.core.observations import OtherStudy
+from maestro_es.core.throttle import count_slots
+from maestro_es.errors import MaestroError
+from maestro_es.store.study_log import StudyLog
+from maestro_es.study import last_tick
+from maestro_es.study.invocation import Driver, Runtime, open_as_it_is
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.registry import registered
+
+#: A study counts as ticked if its last tick ran within this time, in microseconds: three periods of cron.
+_ALIVE = 180 * 1_000_000
+
+#: How long a tick waits for the log of another study, in seconds.
+_PATIENCE = 1.0
+
+#: The arguments of the runner of a local step from the runner on. A job around it may follow.
+_TOKEN, _HOST, _AROUND = 1, 7, 9
+
+
+def other_studies(study_id: str, runtime: Runtime) -> list[OtherStudy]:
+    """Return the other studies of this user that run steps on this host, or have ticked in the last minutes.
+
+    A study whose log can't be read counts with its running steps only.
+    """
+    roots = {other_id: root for other_id, root in registered().items() if other_id != study_id}
+    running = _running(runtime.host) if roots else {}
+    looks = (_look_at(other_id, StudyDir(root), runtime, running) for other_id, root in roots.items())
+    return [other for other in looks if other]
+
+
+def _running(host: Host) -> dict[str, set[str]]:
+    """Return the tokens of the local steps that run on this host, or in the job around this process, by study."""
+    around = still_running(host.job) if host.job else ""
+    tokens: dict[str, set[str]] = {}
+    for running in process.of_this_user():
+        words = running.arguments
+        at = next((index for index, word in enumerate(words[:3]) if os.path.basename(word) == RUNNER), None)
+        of_runner = () if at is None else words[at:]
+        if len(of_runner) >= _AROUND and of_runner[_HOST] == host.name and (*of_runner, "")[_AROUND] == around:
+            tokens.setdefault(of_runner[_TOKEN].partition("-")[0], set()).add(of_runner[_TOKEN])
+    return tokens
+
+
+def _look_at(
+    study_id: str, study_dir: StudyDir, runtime: Runtime, running: Mapping[str, Collection[str]]
+) -> OtherStudy | None:
+    """Return what there is to see of a study. None if it runs nothing here and is not ticked."""
+    tokens = running.get(study_part(study_id), ())
+    try:
+        ticked = study_dir.ticked_at()
+        is_alive = ticked is not None and abs(runtime.now() - ticked) < _ALIVE
+        if not (tokens or is_alive):
+            return None
+        study_dir.check_owner()
+        noted = last_tick.read(study_dir)
+        with open_as_it_is(study_dir.root, runtime, migrate=False) as log:
+            log.wait_for_lock(_PATIENCE)
+            return _read(log, study_id, runtime, tokens, noted if is_alive else None)
+    except (MaestroError, OSError):
+        return OtherStudy(study_id, running=len(tokens), asks=len(tokens)) if tokens else None
+
+
+def _read(
+    log: StudyLog, study_id: str, runtime: Runtime, tokens: Iterable[str], noted: last_tick.Note | None
+) -> OtherStudy:
+    """Read the log of a study. `noted` is the note of its last tick, if that ran in the last minutes."""
+    graph = log.graph
+    study_record, slots = graph.study, slots_of(graph, runtime.host.cores)
+    running = cpus_of(graph, (graph.step(step_of(token)) for token in tokens))
+    goes_on = noted is not None and study_record.status is StudyStatus.RUNNING and _may_start(graph)
+    starts_here = goes_on and noted is not None and _starts_local_steps(graph, noted, runtime.host)
+    scheduled = count_slots(graph, runtime.host.cores, runtime.now())[1]
+    waits = scheduled.available is not None and scheduled.free(1) > 0 and any(graph.ready(scheduled=True, limit=1))
+    return OtherStudy(
+        study_id,
+        running=running,
+        asks=max(asks_of(graph, slots), running) if starts_here else running,
+        slots=slots,
+        jobs=scheduled.in_use,
+        waits=goes_on and waits,
+        queue=queue_of(study_record),
+    )
+
+
+def _may_start(graph: Graph) -> bool:
+    """Return whether ticks of a study start steps at present."""
+    study_record = graph.study
+    stops = study_record.paused or study_record.cancelling or study_record.settings.dry_run
+    return not stops and ENVIRONMENT not in study_record.unreachable
+
+
+def _starts_local_steps(graph: Graph, noted: last_tick.Note, host: Host) -> bool:
+    """Return whether the last tick of a study could start local steps on this host."""
+    needs_job = graph.study.environment.job and not host.job
+    return (noted.host, noted.job) == (host.name, host.job) and noted.driver != Driver.SCRONTAB.name and not needs_job
