@@ -144,21 +144,27 @@ class Soak:
 
     def _kill(self, stop: threading.Event) -> None:
         """Kill processes that tick: some ticks while they run, and each longer process after some seconds."""
-        ends: dict[int, float] = {}
+        seen: set[int] = set()
         while not stop.wait(0.02):
-            now = time.monotonic()
-            ticking = [pid for pid in running_under(self.folder) if _ticks(arguments(pid))]
-            ends = {pid: ends.get(pid) or now + self._life(pid) for pid in ticking}
-            for pid in (pid for pid in ticking if ends[pid] <= now):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, 9)
-                    self.killed += 1
+            ticking = {*running_under(self.folder, _ticks)}
+            for pid in ticking - seen:
+                life = self._life(pid)
+                if life is not None:
+                    threading.Timer(life, self._end, (pid,)).start()
+            seen = ticking
 
-    def _life(self, pid: int) -> float:
-        """Return after how many seconds a process is killed."""
+    def _end(self, pid: int) -> None:
+        """Kill a process, if it still ticks."""
+        if _ticks(arguments(pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+                self.killed += 1
+
+    def _life(self, pid: int) -> float | None:
+        """Return after how many seconds a process is killed (None: it is not)."""
         if b"tick" not in arguments(pid):
             return self.dice.uniform(*_LIFE)
-        return self.dice.uniform(0, _TICK) if self.dice.random() < _SHARE else float("inf")
+        return self.dice.uniform(0, _TICK) if self.dice.random() < _SHARE else None
 
     def _host(self) -> list[str]:
         """Return the beginning of a command that runs on a host with the next name."""

@@ -34,13 +34,14 @@ def wait_for(what: Callable[[], Found | None], seconds: float = DEADLINE) -> Fou
         time.sleep(0.01)
 
 
-def running_under(folder: Path) -> list[int]:
-    """Return the processes with a directory in their arguments, or with a current directory in it."""
-    return [
-        int(entry)
-        for entry in os.listdir("/proc")
-        if entry.isdigit() and int(entry) not in (os.getpid(), os.getppid()) and _mentions(int(entry), str(folder))
-    ]
+def running_under(folder: Path, chosen: Callable[[list[bytes]], bool] = lambda _: True) -> list[int]:
+    """Return the processes with a directory in their arguments or variables, or with a current directory in it.
+
+    With `chosen`, only processes for whose arguments it returns True count.
+    """
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    others = [pid for pid in pids if pid not in (os.getpid(), os.getppid()) and chosen(arguments(pid))]
+    return [pid for pid in others if _mentions(pid, str(folder))]
 
 
 def _mentions(pid: int, folder: str) -> bool:

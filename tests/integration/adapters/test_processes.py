@@ -81,3 +81,12 @@ def test_this_host_has_a_name_an_id_of_its_boot_and_cores():
     assert host.name == os.uname().nodename
     assert len(host.boot_id) == 36
     assert host.cores >= 1
+
+
+def test_a_process_counts_as_unreaped_until_it_is_reaped():
+    pid, gate = process.spawn(["/bin/sh", "-c", "read line", "the word"], {})
+    assert (process.unreaped(set()), process.unreaped({"the word"})) == (1, 0)
+    os.close(gate)
+    assert process.reap_all(60)
+    assert process.unreaped(set()) == 0
+    assert [ended.argv[-1] for ended in process.take_ended()] == ["the word"], pid
