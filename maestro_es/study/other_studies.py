@@ -22,7 +22,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, StudyStatus
 from maestro_es.core.observations import OtherStudy
 from maestro_es.core.throttle import count_slots
-from maestro_es.errors import MaestroError
+from maestro_es.errors import Unreachable
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study import last_tick
 from maestro_es.study.invocation import Driver, Runtime, open_as_it_is
@@ -42,10 +42,14 @@ _TOKEN, _HOST, _AROUND = 1, 7, 9
 def other_studies(study_id: str, runtime: Runtime) -> list[OtherStudy]:
     """Return the other studies of this user that run steps on this host, or have ticked in the last minutes.
 
-    A study whose log can't be read counts with its running steps only.
+    A study whose log can't be read counts with its running steps only. If the list of studies or the processes of this
+    host can't be read, there are no other studies.
     """
-    roots = {other_id: root for other_id, root in registered().items() if other_id != study_id}
-    running = _running(runtime.host) if roots else {}
+    try:
+        roots = {other_id: root for other_id, root in registered().items() if other_id != study_id}
+        running = _running(runtime.host) if roots else {}
+    except (OSError, RuntimeError, Unreachable):  # RuntimeError: this user has no home directory
+        return []
     looks = (_look_at(other_id, StudyDir(root), runtime, running) for other_id, root in roots.items())
     return [other for other in looks if other]
 
@@ -78,7 +82,7 @@ def _look_at(
         with open_as_it_is(study_dir.root, runtime, migrate=False) as log:
             log.wait_for_lock(_PATIENCE)
             return _read(log, study_id, runtime, tokens, noted if is_alive else None)
-    except (MaestroError, OSError):
+    except Exception:  # noqa: BLE001 - a log that is damaged in any way must not stop the ticks of another study
         return OtherStudy(study_id, running=len(tokens), asks=len(tokens)) if tokens else None
 
 

@@ -95,6 +95,16 @@ def test_two_studies_share_the_slots_of_a_host(tmp_path):
         assert maestro_es("cancel", "-y", root).returncode == 0
 
 
+def test_a_damaged_study_does_not_stop_the_ticks_of_others(tmp_path):
+    launch(tmp_path / "damaged", LOCAL, 1)
+    log = tmp_path / "damaged/events.db"
+    log.write_bytes(log.read_bytes()[:5000])
+    other = launch(tmp_path / "other", LOCAL, 1)
+    wait_for(lambda: running(other) == ["0"])
+    for root in (tmp_path / "damaged", other):
+        end(root, "0")
+
+
 def test_two_studies_share_a_limit_on_the_number_of_jobs(tmp_path, monkeypatch: pytest.MonkeyPatch):
     """Under the limit, the study that ticks first would otherwise take all that is free."""
     slurm = SlurmCommands(tmp_path / "slurm")
