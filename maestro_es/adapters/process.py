@@ -205,9 +205,9 @@ def reap() -> int:
     return before - len(_spawned)
 
 
-def unreaped(words: AbstractSet[str]) -> int:
-    """Return how many processes that `spawn` started were not reaped, and have none of these words as arguments."""
-    return sum(words.isdisjoint(argv) for argv in _spawned.values())
+def unreaped(tokens: AbstractSet[str]) -> int:
+    """Return how many processes that `spawn` started were not reaped, and have none of these tokens as arguments."""
+    return sum(tokens.isdisjoint(argv) for argv in _spawned.values())
 
 
 def _memory_of(largest: int) -> int | None:

@@ -59,9 +59,9 @@ def _running(host: Host) -> dict[str, set[str]]:
     around = still_running(host.job) if host.job else ""
     tokens: dict[str, set[str]] = {}
     for running in process.of_this_user():
-        words = running.arguments
-        at = next((index for index, word in enumerate(words[:3]) if os.path.basename(word) == RUNNER), None)
-        of_runner = () if at is None else words[at:]
+        argv = running.arguments
+        at = next((index for index, word in enumerate(argv[:3]) if os.path.basename(word) == RUNNER), None)
+        of_runner = () if at is None else argv[at:]
         if len(of_runner) >= _AROUND and of_runner[_HOST] == host.name and (*of_runner, "")[_AROUND] == around:
             tokens.setdefault(of_runner[_TOKEN].partition("-")[0], set()).add(of_runner[_TOKEN])
     return tokens

@@ -119,7 +119,8 @@ class Soak:
         environment = dict(self.environment)
         if self.driver == "drive":
             environment["SLURM_JOB_ID"] = "999999"  # a study that was started in a job that has ended
-        self._call("run", "-y", "--local-slots", "4", "-o", self.study, self.folder / "soak.yaml", env=environment)
+        few = ("--local-slots", "4", *(("--throttle", "4") if by_jobs else ()))  # so that it takes many ticks
+        self._call("run", "-y", *few, "-o", self.study, self.folder / "soak.yaml", env=environment)
         alone = self.study / ".maestro-es/alone"
         alone.write_text("#!/bin/sh\n")
         alone.chmod(0o700)
