@@ -33,11 +33,16 @@ PREAMBLE
 exec 2>/dev/null
 shell=
 [ ! -x /bin/bash ] || shell='/bin/bash --posix'
+value_of() { tr '\0' '\n' <"$2" | sed -n "s/^$1=//p"; }
+left=
 for file in $(grep -alF "MAESTRO_ES_AGENT=$place/" /proc/[0-9]*/environ); do
-    other=$(tr '\0' '\n' <"$file" | sed -n 's/^MAESTRO_ES_AGENT=//p')
+    other=$(value_of MAESTRO_ES_AGENT "$file") token=$(value_of MAESTRO_ES_TOKEN "$file")
     case $other in "$place/"*) other=${other#"$place/"} ;; *) continue ;; esac
-    grep -aqF "agent:$job/${other%/*}" "/proc/${other##*/}/cmdline" || kill -KILL "$(basename "${file%/environ}")"
+    grep -aqF "agent:$job/${other%/*}" "/proc/${other##*/}/cmdline" && continue
+    kill -KILL "$(basename "${file%/environ}")"
+    case " $left " in *" $token "*) ;; *) left="$left $token" ;; esac
 done
+for token in $left; do end_jobs "$token"; done
 MAESTRO_ES_AGENT=$place/$name/$$
 export MAESTRO_ES_AGENT
 visible() {

@@ -32,6 +32,9 @@ from maestro_es.errors import Unreachable
 #: were ready, it gets none at all.
 _PAUSE, _TRIES = 10.0, 3
 
+#: A runner that is told to end takes at most 10 s. After this many seconds, it was probably not told.
+_ENDS_WITHIN = 15.0
+
 #: A line that begins with one of these says that a runner has ended. The runner or its agent writes it.
 _ENDED = ("ended ", "lost ")
 
@@ -80,6 +83,8 @@ class Inside:
         #: Agents that only end steps of earlier drivers.
         self._enders: dict[int, Agent] = {}
         self._failed: dict[int, float] = {}
+        #: When the end of an attempt was requested first.
+        self._told: dict[str, float] = {}
         #: By node, how many agents in a row never were ready, and what the last one printed.
         self._tries: dict[int, int] = {}
         self._problem = self._own_node = ""
@@ -173,11 +178,17 @@ class Inside:
             raise Unreachable(problems[0])
 
     def _ender(self, step: StepRecord) -> Agent:
-        """Return an agent that can end a step. If there is none, as after an earlier driver, start one."""
+        """Return an agent that can end a step. If there is none, as after an earlier driver, start one.
+
+        If an agent was killed, its runners may keep its connection open. So if a step does not end, another agent is
+        told. At its start, it ends what the killed one has left.
+        """
         at = placement_of(step.token)
         if at is None or at.job != self.job or at.node >= len(self._nodes):
             raise Unreachable(f"{step.name} does not run in job {shown(self.job)}")
-        for agents in (self._agents, self._enders):
+        now = time.monotonic()
+        is_late = now - self._told.setdefault(step.token, now) > _ENDS_WITHIN
+        for agents in (self._enders,) if is_late else (self._agents, self._enders):
             if at.node in agents and agents[at.node].is_alive:
                 return agents[at.node]
         variables = {**outside_of(job_around()), **self.own.variables}

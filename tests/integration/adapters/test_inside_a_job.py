@@ -41,15 +41,20 @@ def test_only_a_complete_answer_of_squeue_says_that_a_job_has_ended(tmp_path: Pa
 def test_a_new_agent_ends_only_what_an_earlier_agent_of_its_own_node_left(tmp_path: Path):
     """A task that an srun on another node started has the variable of that node's agent."""
     job = str(os.getpid())
-    marks = {node: {"MAESTRO_ES_AGENT": f"{job}/{node}/maestro-es-aaaa/999999"} for node in ("one", "two")}
+    marks = {
+        node: {"MAESTRO_ES_AGENT": f"{job}/{node}/maestro-es-aaaa/999999", "MAESTRO_ES_TOKEN": f"token-{node}"}
+        for node in ("one", "two")
+    }
     tasks = {node: subprocess.Popen(["/bin/sleep", "60"], env=mark) for node, mark in marks.items()}
     arguments = ("maestro-es-bbbb", "runner", job, "one", str(tmp_path), "")
-    agent = Agent(("/usr/bin/env",), "step=0", arguments, {"PATH": os.environ["PATH"]}, Environment())
+    preamble = f'step=0; end_jobs() {{ touch "{tmp_path}/$1"; }}'
+    agent = Agent(("/usr/bin/env",), preamble, arguments, {"PATH": os.environ["PATH"]}, Environment())
     try:
         assert agent.wait_until_ready()
         assert tasks["one"].wait(10) == -9
         time.sleep(0.1)
         assert tasks["two"].poll() is None
+        assert [path.name for path in tmp_path.glob("token-*")] == ["token-one"]
     finally:
         agent.close()
         os.waitpid(agent.pid, 0)
