@@ -109,6 +109,8 @@ if [ -n "$output" ] && [ -z "$inside" ]; then
     [ "$go" = go ] || { report dropped; exit "$try_again"; }
     cd "$workspace" || { report dropped; exit "$try_again"; }
 else
+    # The study may have been moved. Then a tick that was slow may have created this workspace again, without its claims.
+    [ -d "$state" ] || exit "$try_again"
     # This may be a job of an earlier study in this directory. It would find neither its claim nor its script here.
     for mark in "$state"/study.*; do
         [ ! -e "$mark" ] || [ "$mark" = "$state/study.${token%%-*}" ] || exit "$try_again"

@@ -95,7 +95,8 @@ class Promises:
             apply(self.graph, recorded)
         except InvalidTransition as error:
             self._ledger.blame(f"event {recorded.seq} can't follow: {error}")
-        if isinstance(event, e.HardwareFailed) and event.limit and event.number > event.limit:
+        by_user = isinstance(event, e.HardwareFailed) and event.evidence and event.evidence[0].source == "user"
+        if isinstance(event, e.HardwareFailed) and event.limit and event.number > event.limit and not by_user:
             self._must_fail = recorded.step
         if isinstance(event, e.SubmissionRequested):
             self._check_throttle(recorded.seq, is_job=self.graph.step(recorded.step or 0).scheduled)

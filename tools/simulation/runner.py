@@ -80,6 +80,9 @@ class Runners:
     def start_job(self, token: str, workspace: Path, owner: tuple[str, str, str, str], study: Path) -> Run | None:
         """Start the runner of a job. Returns the run, or None if it may not start. Its exit code is 75 then."""
         state = study / ".maestro-es"
+        if not state.is_dir():  # the study was moved
+            self._ledger.hurt.add(token)
+            return None
         try:
             is_ours = make_claim(workspace, token, *owner)
         except OSError:

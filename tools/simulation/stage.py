@@ -7,6 +7,7 @@ start and observe processes, the commands of Slurm, and the clock, which each pr
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,9 @@ def staged(
 
     def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Any = None) -> tuple[int, int]:
         effect("starts a runner")
+        runner = next(word for word in argv if word.endswith(".sh"))
+        if not os.path.exists(runner):  # the study was moved
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), runner)
         pid, gate = machines.spawn(argv, env, inherited)
         return pid, gate
 

@@ -288,6 +288,18 @@ def test_a_workspace_that_is_gone_is_reported_as_unclaimed(stage: Stage):
     assert stage.reports == [f"{TOKEN}.unclaimed"]
 
 
+def test_a_job_whose_study_was_moved_starts_nothing_in_a_workspace_that_was_created_again(stage: Stage):
+    """A tick that was slow may create the workspace again. The claims are in the new directory."""
+    script = stage.step("touch ran")
+    spooled = stage.runner.rename(stage.study.with_name("spooled"))
+    stage.state.rename(stage.study.with_name("moved"))
+    arguments = [TOKEN, str(stage.workspace), script, str(stage.study)]
+    done = subprocess.run([*stage.shell, str(spooled), *arguments], capture_output=True, check=False)
+
+    assert done.returncode == 75
+    assert os.listdir(stage.workspace) == [script.removeprefix("./")]
+
+
 # -- the end that others make ---------------------------------------------------------------------------------------
 
 
