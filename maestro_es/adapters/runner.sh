@@ -272,6 +272,8 @@ if [ -n "$signalled" ]; then
     sleep 1 # so that the signal reaches the step, not the shell that will become the step
     [ -z "$stopped" ] || [ -z "$output" ] || end_step
     for name in $early; do pass_on "$name"; done
+    # A scheduler signals all processes of a job. Not every scheduler ends those that were started after the signal.
+    [ -z "$stopped" ] || [ -n "$output" ] || signal_carriers "$stopped"
 fi
 if [ "$limit" -gt 0 ]; then
     trap on_limit USR1

@@ -448,6 +448,25 @@ def test_a_signal_that_comes_while_the_step_is_started_is_for_the_step(
     assert f"{TOKEN}.{'stopped' if name == 'TERM' else 'exit'}.{code}" in stage.reports
 
 
+@pytest.mark.parametrize(("kind", "name"), [("flux", "ALRM"), ("flux", "TERM"), ("lsf", "USR2"), ("slurm", "TERM")])
+def test_a_job_that_is_told_to_end_while_its_step_is_started_leaves_no_process_behind(
+    stage: Stage, kind: str, name: str
+):
+    """As Flux does it: it signals the processes that are there, and the job is over when its first one ends."""
+    place = "child=$!\n"
+    words = runner(jobs_of(kind)).decode()
+    stage.runner.write_text(words.replace(place, f'touch there; until [ -e "$study/go" ]; do :; done\n{place}'))
+    started = stage.start("sleep 60; true", local=False)
+    wait_for((stage.workspace / "there").exists)
+    wait_for(lambda: b"sleep" in b"".join(part for pid in running_under(stage.study) for part in arguments(pid)))
+    started.send_signal(signal.Signals[f"SIG{name}"])
+    (stage.study / "go").touch()
+    started.wait(DEADLINE)
+
+    assert f"{TOKEN}.stopped.{128 + signal.Signals[f'SIG{name}']}" in stage.reports
+    wait_for(lambda: not running_under(stage.study), seconds=20)
+
+
 def test_a_signal_for_which_a_step_is_not_prepared_ends_it_and_not_the_runner(stage: Stage):
     started = stage.start("touch ready; exec sleep 60", local=False)
     wait_for((stage.workspace / "ready").exists)
