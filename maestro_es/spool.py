@@ -65,12 +65,15 @@ class Spool(Collection[_Item]):
     def __init__(self, items: Iterable[_Item], kind: Any, *, is_part: bool = False) -> None:  # noqa: ANN401 - a type
         rest = iter(items)
         self._kind = kind
+        self._block = _SMALL_BLOCK if is_part else _BLOCK
+        self._decode: Callable[[bytes], list[_Item]] | None = None
+        self._last: tuple[int, list[_Item]] = (-1, [])
         self._first = list(itertools.islice(rest, 0 if is_part else _IN_MEMORY))
         self._file: UnnamedFile | None = None
         self._ends = [0]
         self._length = len(self._first)
         with room_for("the steps of the study"):
-            while block := list(itertools.islice(rest, _SMALL_BLOCK if is_part else _BLOCK)):
+            while block := list(itertools.islice(rest, self._block)):
                 self._append(block)
 
     def _append(self, block: list[_Item]) -> None:
@@ -85,11 +88,24 @@ class Spool(Collection[_Item]):
         yield from self._first
         if self._file is None:
             return
+        for block in range(len(self._ends) - 1):
+            yield from self._read(self._file, block)
+
+    def __getitem__(self, index: int) -> _Item:
+        if self._file is None or index < len(self._first):
+            return self._first[index]
+        block, at = divmod(index - len(self._first), self._block)
+        if block != self._last[0]:
+            self._last = (block, self._read(self._file, block))
+        return self._last[1][at]
+
+    def _read(self, file: UnnamedFile, block: int) -> list[_Item]:
         import msgspec.msgpack  # noqa: PLC0415 - likewise
 
-        decode = msgspec.msgpack.Decoder(list[self._kind]).decode  # type: ignore[name-defined] # a type at run time
-        for start, end in itertools.pairwise(self._ends):
-            yield from decode(self._file.read(end - start, start))
+        start, end = self._ends[block : block + 2]
+        if self._decode is None:
+            self._decode = msgspec.msgpack.Decoder(list[self._kind]).decode  # type: ignore[name-defined] # a value
+        return self._decode(file.read(end - start, start))
 
     def __contains__(self, item: object) -> bool:
         return any(item == other for other in self)

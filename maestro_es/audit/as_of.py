@@ -31,18 +31,18 @@ def as_of(log: StudyLog, when: When, now: Micros) -> Past:
     return Past(_replay(log, seq), seq, at)
 
 
-def as_of_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tuple[Past, Past]:
-    """Return a study at two moments. If `last` is None, the second moment is now.
+def two_moments(
+    log: StudyLog, first: When, last: When | None, now: Micros
+) -> tuple[tuple[int, Micros], tuple[int, Micros]]:
+    """Return the last event at two moments, and their times. If `last` is None, the second moment is now.
 
-    `first` may be before the first event.
+    `first` may be before the first event. RequestRefused if it is after `last`.
     """
     upto, until = locate(log, last, now) if last else (log.head.seq, now)
     after, since = locate(log, first, now)
     if (after, since) > (upto, until):
         raise RequestRefused(f"{show_time(since)}, event {after}, is later than {show_time(until)}, event {upto}")
-    graph: Graph = log.graph if upto == log.head.seq else _replay(log, upto)
-    before = graph if after == upto else _replay(log, after)
-    return Past(before, after, since), Past(graph, upto, until)
+    return (after, since), (upto, until)
 
 
 def locate(log: StudyLog, when: When, now: Micros) -> tuple[int, Micros]:

@@ -8,26 +8,32 @@ give the difference from `a` to `c`. `maestro_es.cli.diff` prints a difference.
 
 from __future__ import annotations
 
+import copy
 import os
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from maestro_es.audit.as_of import Past
+from maestro_es.audit.as_of import two_moments
 from maestro_es.audit.status import reason, states_in_order
-from maestro_es.audit.times import iso
+from maestro_es.audit.times import When, iso
 from maestro_es.core import events as e
 from maestro_es.core.file_names import DIFF_SINCE_LAST
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import BAD_ENDS, State, StudyRecord, SubmissionKind
+from maestro_es.core.model import BAD_ENDS, Micros, State, StudyRecord, SubmissionKind
 from maestro_es.core.reducer import Block
 from maestro_es.errors import StudyError
 from maestro_es.files import replace_file
 from maestro_es.sha256 import sha256
+from maestro_es.spool import Spool
+from maestro_es.store import status_rows
+from maestro_es.store.study_log import StudyLog
 from maestro_es.study import registry
 from maestro_es.study.layout import StudyDir
 
@@ -69,12 +75,11 @@ WORDS: dict[type[e.Event], str] = {
 }
 
 
-#: The states by value, and the code for a step that did not exist.
-_STATES, _NOT_THERE = {state.value: state for state in State}, 255
+#: Yields the number, name and state of each step, and why it did not succeed, if it has ended so.
+Outlines = Callable[[Iterable[int]], Iterator[tuple[int, str, State, str]]]
 
-
-#: Yields the number, name and state of each step.
-Outlines = Callable[[Iterable[int]], Iterator[tuple[int, str, State]]]
+#: How many steps are added to a count at a time.
+_MORE = 1000
 
 _RESUBMITTED = WORDS[e.SubmissionRequested]
 
@@ -104,41 +109,22 @@ class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepDiffs(Mapping[int, StepDiff]):
-    """The differences for many steps, in the order of their numbers, stored in little memory."""
+    """The differences for many steps, in the order of their numbers, most of them in a file."""
 
-    def __init__(self) -> None:
-        self._at: dict[int, int] | None = None
+    def __init__(self, pairs: Iterable[tuple[int, StepDiff]]) -> None:
         self._numbers = array("I")
-        self._names = bytearray()
-        self._ends = array("Q", [0])
-        self._states = bytearray()
-        self._happened: list[Mapping[str, int]] = []
-        self._whys: dict[int, str] = {}
+        self._diffs = Spool(self._noted(pairs), StepDiff)
 
-    def append(self, number: int, diff: StepDiff) -> None:
-        """Add the difference for a step, whose number is the highest so far."""
-        if diff.why:
-            self._whys[number] = diff.why
-        self._numbers.append(number)
-        self._names += diff.name.encode(errors="surrogatepass")
-        self._ends.append(len(self._names))
-        self._states += bytes((_NOT_THERE if diff.before is None else diff.before.value, diff.after.value))
-        self._happened.append(diff.happened)
+    def _noted(self, pairs: Iterable[tuple[int, StepDiff]]) -> Iterator[StepDiff]:
+        for number, step in pairs:
+            self._numbers.append(number)
+            yield step
 
     def __getitem__(self, number: int) -> StepDiff:
-        if self._at is None:
-            self._at = {number: at for at, number in enumerate(self._numbers)}
-        return self._made(self._at[number])
-
-    def _made(self, at: int) -> StepDiff:
-        before, after = self._states[2 * at : 2 * at + 2]
-        return StepDiff(
-            name=self._names[self._ends[at] : self._ends[at + 1]].decode(errors="surrogatepass"),
-            before=None if before == _NOT_THERE else _STATES[before],
-            after=_STATES[after],
-            happened=self._happened[at],
-            why=self._whys.get(self._numbers[at], ""),
-        )
+        at = bisect_left(self._numbers, number)
+        if at == len(self._numbers) or self._numbers[at] != number:
+            raise KeyError(number)
+        return self._diffs[at]
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._numbers)
@@ -162,7 +148,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
         changes = dict(self.changes)
         for what, (before, after) in later.changes.items():
             changes[what] = Change(changes[what].before if what in changes else before, after)
-        steps = dict(self.steps)
+        steps = {**self.steps}
         for number, step in later.steps.items():
             steps[number] = steps[number].then(step) if number in steps else step
         return Diff(
@@ -181,13 +167,15 @@ class _Tally:
     Steps to which the same events have happened share one count, so little memory is needed.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self) -> None:
         self._counts: list[dict[str, int]] = [{}, {}]
         self._next: dict[tuple[int, str], int] = {}
-        self._of = array("I", bytes(4 * (steps + 1)))
+        self._of = array("I")
 
     def add(self, number: int, word: str | None) -> None:
         """Count a word for a step (None: an event without a word)."""
+        if number >= len(self._of):
+            self._of.frombytes(bytes(self._of.itemsize * (number + _MORE - len(self._of))))
         kind = self._of[number] or 1
         if word is not None:
             kind = self._next.get((kind, word)) or self._follow(kind, word)
@@ -204,14 +192,65 @@ class _Tally:
         return ((number, self._counts[kind]) for number, kind in enumerate(self._of) if kind)
 
 
-def diff(before: Graph, after: Graph, blocks: Iterable[Block], outlines: Outlines | None = None) -> Diff:
-    """Return the difference between two states, given the events between them.
+class Before(NamedTuple):
+    """What a difference needs of the earlier state: the record of the study, and the state of each step by number."""
+
+    study: StudyRecord
+    states: bytes
+
+    @classmethod
+    def of(cls, graph: Graph) -> Before:
+        """Return what a difference needs of a state that may change afterwards."""
+        states = bytearray([0])
+        for step in graph.steps():
+            states.append(step.state.value)
+        return cls(copy.deepcopy(graph.study), bytes(states))
+
+
+class ComparedMoment(NamedTuple):
+    """The record of the study after event `seq` (0: before the first event), and the time `at` of the moment."""
+
+    study: StudyRecord
+    seq: int
+    at: Micros
+
+
+class Comparison(NamedTuple):
+    """The changes between two moments, the `first` and the `last`."""
+
+    diff: Diff
+    first: ComparedMoment
+    last: ComparedMoment
+
+
+def compare(log: StudyLog, since: When, until: When | None, now: Micros) -> Comparison:
+    """Return the changes between two moments. `until` is None for now. No more than one state is held at a time."""
+    from maestro_es.store.past_graph import replay_on, replay_past  # noqa: PLC0415 - for this only
+
+    (after, began), (upto, ended) = two_moments(log, since, until, now)
+    past, blocks = replay_past(log, after), log.blocks(after, upto)
+    earlier, outlines = Before.of(past), None
+    graph: Graph = past
+    if upto == log.head.seq:
+        del past
+        graph = log.graph
+        outlines = None if log.in_transaction else partial(status_rows.outlines, log, reason)
+    else:
+        blocks = replay_on(past, blocks)
+    changed = diff(earlier, graph, blocks, outlines)
+    return Comparison(
+        changed, ComparedMoment(earlier.study, after, began), ComparedMoment(copy.deepcopy(graph.study), upto, ended)
+    )
+
+
+def diff(before: Before, after: Graph, blocks: Iterable[Block], outlines: Outlines | None = None) -> Diff:
+    """Return the difference between two states, given the events between them. `after` is read after the last event.
 
     Pass `outlines` if there is a faster way to get the names and states of steps in the later state than to read their
     whole records.
     """
     happened: Counter[str] = Counter()
-    tally = _Tally(after.study.steps)
+    tally = _Tally()
     for block in blocks:
         for number, event in zip(block.steps, block.events, strict=True):
             word = WORDS.get(type(event))
@@ -222,32 +261,26 @@ def diff(before: Graph, after: Graph, blocks: Iterable[Block], outlines: Outline
             elif word:
                 happened[word] += 1
     facts, now = _facts(before.study), _facts(after.study)
-    return Diff(
-        changes=_real({what: Change(facts[what], now[what]) for what in now}),
-        happened=dict(happened),
-        steps=_step_diffs(before, after, tally, outlines or (lambda numbers: outlines_of(after, numbers))),
-    )
+    steps = _step_diffs(before.states, tally, outlines or partial(outlines_of, after))
+    changes = _real({what: Change(facts[what], now[what]) for what in now})
+    return Diff(changes=changes, happened=dict(happened), steps=StepDiffs(steps))
 
 
-def outlines_of(graph: Graph, numbers: Iterable[int]) -> Iterator[tuple[int, str, State]]:
-    """Yield the number, name and state of each step."""
+def outlines_of(graph: Graph, numbers: Iterable[int]) -> Iterator[tuple[int, str, State, str]]:
+    """Yield what `Outlines` describes."""
     for number in numbers:
         step = graph.step(number)
-        yield number, step.name, step.state
+        yield number, step.name, step.state, reason(step) if step.state in BAD_ENDS else ""
 
 
-def _step_diffs(before: Graph, after: Graph, tally: _Tally, outlines: Outlines) -> StepDiffs:
-    diffs = StepDiffs()
-    count = before.study.steps
+def _step_diffs(states: bytes, tally: _Tally, outlines: Outlines) -> Iterator[tuple[int, StepDiff]]:
     counted = tally.steps()
-    for number, name, state in outlines(number for number, _ in tally.steps()):
+    for number, name, state, why in outlines(number for number, _ in tally.steps()):
         _, happened = next(counted)
-        was = before.step(number).state if number <= count else None
-        why = reason(after.step(number)) if state in BAD_ENDS else ""
+        was = State(states[number]) if number < len(states) else None
         step = StepDiff(name=name, before=was, after=state, happened=happened, why=why)
         if step:
-            diffs.append(number, step)
-    return diffs
+            yield number, step
 
 
 def _facts(study_record: StudyRecord) -> dict[str, Any]:
@@ -270,25 +303,26 @@ def _added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int
     return dict(Counter(first) + Counter(second))
 
 
-def diff_data(diff: Diff, first: Past, last: Past) -> dict[str, Any]:
-    """Return a difference for JSON. Times are ISO 8601 in UTC, or null before the first event."""
+def diff_data(diff: Diff, first: ComparedMoment, last: ComparedMoment) -> dict[str, Any]:
+    """Return a difference for JSON, without its steps. Times are ISO 8601 in UTC, or null before the first event."""
     return {
-        "id": last.graph.study.study_id,
+        "id": last.study.study_id,
         "from": {"seq": first.seq, "time": iso(first.at) if first.seq else None},
         "to": {"seq": last.seq, "time": iso(last.at)},
         "changes": {what: change._asdict() for what, change in diff.changes.items()},
         "happened": diff.happened,
         "states": {
-            "before": states_in_order(first.graph.study.states),
-            "after": states_in_order(last.graph.study.states),
+            "before": states_in_order(first.study.states),
+            "after": states_in_order(last.study.states),
         },
-        "steps": [{"number": number, **_step_data(step)} for number, step in diff.steps.items()],
     }
 
 
-def _step_data(step: StepDiff) -> dict[str, Any]:
-    before = step.before and step.before.name
-    return {**msgspec.structs.asdict(step), "before": before, "after": step.after.name}
+def steps_data(diff: Diff) -> Iterator[dict[str, Any]]:
+    """Yield the differences for the steps, for JSON."""
+    for number, step in diff.steps.items():
+        states = {"before": step.before and step.before.name, "after": step.after.name}
+        yield {"number": number, **msgspec.structs.asdict(step), **states}
 
 
 # -- which changes a user has seen ------------------------------------------------------------------------------------

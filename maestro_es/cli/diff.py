@@ -10,14 +10,13 @@ from collections.abc import Container, Iterator, Mapping
 
 import click
 
-from maestro_es.audit.as_of import Past
-from maestro_es.audit.diff import WORDS, Diff, diff_data
+from maestro_es.audit.diff import WORDS, ComparedMoment, Comparison, Diff, diff_data, steps_data
 from maestro_es.audit.sentences import NAMED, listed
 from maestro_es.audit.status import counts
 from maestro_es.audit.times import When, parse_when, show_time
 from maestro_es.cli.common import example, open_graph, split_arguments
-from maestro_es.cli.output import json_option, page_width, say, write_json, write_lines
-from maestro_es.execution_graph.auditing import AuditableGraph, Comparison
+from maestro_es.cli.output import json_option, json_parts, page_width, say, write_data, write_lines, write_parts
+from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.table import columns, labelled
 from maestro_es.study.environment_file import differences, show_limit
 
@@ -47,7 +46,8 @@ def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> N
         comparison = graph.diff_since_last() if since_last else graph.diff(*map(_parse, times))
         if comparison.diff or not since_last:
             if as_json:
-                write_json([{"path": str(graph.path), **diff_data(*comparison)}])
+                data = {"path": str(graph.path), **diff_data(*comparison)}
+                write_parts(json_parts(data, "steps", steps_data(comparison.diff)), write_data)
             else:
                 write_lines(diff_lines(str(graph.path), *comparison))
             sys.stdout.flush()
@@ -72,9 +72,9 @@ def _note(graph: AuditableGraph, comparison: Comparison) -> None:
             say(f"maestro-es: {where}: {error.strerror}; the next call will show the same changes again", err=True)
 
 
-def diff_lines(path: str, diff: Diff, first: Past, last: Past) -> Iterator[str]:
+def diff_lines(path: str, diff: Diff, first: ComparedMoment, last: ComparedMoment) -> Iterator[str]:
     """Yield lines about the changes between two moments."""
-    study_record = last.graph.study
+    study_record = last.study
     yield from labelled(
         (
             ("Study", study_record.name or path),

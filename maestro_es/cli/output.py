@@ -7,7 +7,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import click
@@ -160,6 +160,13 @@ def json_line(value: Any) -> str:  # noqa: ANN401 - what JSON can hold
     import json  # noqa: PLC0415 - slow to import
 
     return json.dumps(value)
+
+
+def json_parts(value: Mapping[str, Any], name: str, items: Iterable[Any]) -> Iterator[str]:
+    """Yield the parts of a line with a JSON object. Its last value is a list, which may be long."""
+    yield f'{json_line(value)[:-1]}, "{name}": ['
+    yield from separated(map(json_line, items), ", ")
+    yield "]}\n"
 
 
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -19,8 +19,8 @@ from maestro_es.audit.times import When, show_ago, show_time
 from maestro_es.cli.common import Assignment, Fields, at_option, each, example, open_graph, split_arguments
 from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import (
-    json_line,
     json_option,
+    json_parts,
     on_terminal,
     page_width,
     separated,
@@ -221,12 +221,9 @@ def _read(root: Path, choice: StepChoice, when: When | None, shown: Shown) -> St
 
 
 def _as_json(standing: Standing) -> Iterator[str]:
-    """Yield the parts of a line, because the steps may be many."""
     failures = None if standing.past else [msgspec.to_builtins(group) for group in standing.failures]
-    study = json_line({"study": summary_data(standing.summary), "failures": failures})
-    yield f'{study[:-1]}, "steps": ['
-    yield from separated((json_line(step_data(step, standing.summary.at)) for step in standing.steps), ", ")
-    yield "]}\n"
+    study = {"study": summary_data(standing.summary), "failures": failures}
+    return json_parts(study, "steps", (step_data(step, standing.summary.at) for step in standing.steps))
 
 
 def _drawn(standing: Standing, form: Form) -> Iterator[str]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Union
 
 from maestro_es import audit
-from maestro_es.audit.as_of import Past, as_of, as_of_two
+from maestro_es.audit.as_of import Past, as_of
 from maestro_es.audit.times import When, parse_when, show_time, show_utc
 from maestro_es.core import arguments
 from maestro_es.core import events as e
@@ -21,7 +20,6 @@ from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import BAD_ENDS, Micros, State, StepRecord
 from maestro_es.core.reducer import replay
 from maestro_es.execution_graph.base import GraphBase, pattern_of, patterns_of
-from maestro_es.store import status_rows
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from maestro_es.audit.checkup import CheckResult
     from maestro_es.audit.chronicle import Chronicle
     from maestro_es.audit.diagram import Diagram
-    from maestro_es.audit.diff import Diff
+    from maestro_es.audit.diff import Comparison
     from maestro_es.audit.history import Entry, Query
     from maestro_es.audit.overview import Overview
     from maestro_es.audit.status import Summary
@@ -64,14 +62,6 @@ class Why(NamedTuple):
     errors: Sequence[str] = ()
     written_by: str = ""
     failures: Sequence[FailureGroup] = ()
-
-
-class Comparison(NamedTuple):
-    """The changes between two moments, the `first` and the `last`."""
-
-    diff: Diff
-    first: Past
-    last: Past
 
 
 class AuditableGraph(GraphBase):
@@ -280,13 +270,8 @@ class AuditableGraph(GraphBase):
     def diff(self, since: Instant, until: Instant | None = None) -> Comparison:
         """Return the changes between two moments. By default, the second is now."""
         self._fresh()
-        log, now = self._study.log, self.runtime.now()
         last_moment = None if until is None else self._when(until)
-        first, last = as_of_two(log, self._when(since), last_moment, now)
-        written = last.graph is log.graph and not log.in_transaction
-        outlines = partial(status_rows.outlines, log) if written else None
-        blocks = log.blocks(first.seq, last.seq)
-        return Comparison(audit.diff.diff(first.graph, last.graph, blocks, outlines), first, last)
+        return audit.diff.compare(self._study.log, self._when(since), last_moment, self.runtime.now())
 
     def diff_since_last(self) -> Comparison:
         """Return the changes since the moment that this user last noted with `note_seen`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 import msgspec.msgpack  # the real module: commands that must start quickly use a stand-in
@@ -17,7 +17,7 @@ import msgspec.msgpack  # the real module: commands that must start quickly use 
 from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import IN_FLIGHT, RELEASED, Phase, StepRecord
-from maestro_es.core.reducer import replay_all
+from maestro_es.core.reducer import Block, apply_all, replay_all, uncollected
 from maestro_es.spool import UnnamedFile, room_for
 from maestro_es.store import graph_queries
 from maestro_es.store.log_reader import LogReader
@@ -54,6 +54,16 @@ def replay_past(log: LogReader, upto: int) -> PastGraph:
     return graph
 
 
+def replay_on(graph: PastGraph, blocks: Iterable[Block]) -> Iterator[Block]:
+    """Apply later events to a graph, and yield them."""
+    with room_for("the steps of a past moment"), uncollected():
+        graph.resume()
+        for block in blocks:
+            apply_all(graph, block)
+            yield block
+        graph.store()
+
+
 class PastGraph(MemoryGraph):
     """A graph at a past moment; `maestro_es.core.graph.Graph` documents the methods."""
 
@@ -80,6 +90,11 @@ class PastGraph(MemoryGraph):
         """Write all records in memory to the file, and forget them. After that, none may change any more."""
         self._write()
         self._is_replayed = True
+
+    def resume(self) -> None:
+        """Forget the records in memory, which are all in the file. After that, they may change again."""
+        self.records.clear()
+        self._is_replayed = False
 
     def _write(self) -> None:
         written, end = [], self._file.size

@@ -10,8 +10,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from maestro_es.core.model import Micros, Param, State, StepRecord
-from maestro_es.store.graph_queries import SELECT
+from maestro_es.core.model import BAD_ENDS, Micros, Param, State, StepRecord
+from maestro_es.store.graph_queries import BY_NUMBER, SELECT
 from maestro_es.store.log_reader import LogReader
 from maestro_es.store.step_rows import as_json, damaged, from_row, params_of
 
@@ -86,12 +86,22 @@ def running_rows(connection: sqlite3.Connection) -> list[StatusRow]:
     return list(_select(connection, _RUNNING))
 
 
-def outlines(log: LogReader, numbers: Iterable[int]) -> Iterator[tuple[int, str, State]]:
-    """Yield the number, name and state of each step. The steps must be given in the order of their numbers."""
+def outlines(
+    log: LogReader, reason: Callable[[StepRecord], str], numbers: Iterable[int]
+) -> Iterator[tuple[int, str, State, str]]:
+    """Yield the number, name and state of each step, and why it did not succeed, if it has ended so.
+
+    The steps must be given in the order of their numbers.
+    """
     rest = iter(numbers)
     while some := list(itertools.islice(rest, _PAGE)):
-        for number, name, state in log.query(_OUTLINES, (as_json(some),)):
-            yield int(str(number)), str(name), _state(number, state)
+        rows = [
+            (int(str(row[0])), str(row[1]), _state(row[0], row[2])) for row in log.query(_OUTLINES, (as_json(some),))
+        ]
+        bad = [number for number, _, state in rows if state in BAD_ENDS]
+        records = map(from_row, log.query(BY_NUMBER, (as_json(bad),)) if bad else ())
+        reasons = {step.number: reason(step) for step in records}
+        yield from ((number, name, state, reasons.get(number, "")) for number, name, state in rows)
 
 
 def explained_rows(connection: sqlite3.Connection, reason: Callable[[StepRecord], str]) -> Iterator[StatusRow]:

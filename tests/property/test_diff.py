@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from maestro_es.audit.diff import Diff, diff
+from maestro_es.audit.diff import Before, Diff, diff
 from maestro_es.core.events import NewEvent, Recorded
 from maestro_es.core.reducer import block_of, replay
 from tests.property.studies import dice, history, seeds, shapes
@@ -17,7 +17,7 @@ from tests.property.test_as_of import lived
 
 def between(events: Sequence[Recorded], first: int, last: int) -> Diff:
     between = events[first:last]
-    return diff(replay(events[:first]), replay(events[:last]), [block_of(between)] if between else [])
+    return diff(Before.of(replay(events[:first])), replay(events[:last]), [block_of(between)] if between else [])
 
 
 def check(events: Sequence[Recorded], cuts: Sequence[int]) -> None:

@@ -11,20 +11,21 @@ from pathlib import Path
 import pytest
 
 from maestro_es import spool
+from maestro_es.cli import diff, output, status
 from maestro_es.cli import map as map_command
-from maestro_es.cli import output, status
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param
 from maestro_es.creation.create import create_log, make_directory
 from maestro_es.report import table
+from maestro_es.store import log_reader, past_graph, status_rows
 from maestro_es.study.invocation import Runtime
 
 #: What is printed, by the name of the command.
 COMMANDS = (
     "status", "status --csv", "status --json", "status --layout flat", "status --layout narrow",
     "status --layout legacy", "status --sort=-SEED", "status sim* --columns step,SEED,why", "status --csv --at 300",
-    "map T",
+    "map T", "diff 150", "diff 150 300", "diff 150 300 --json",
 )  # fmt: skip
 
 
@@ -57,18 +58,19 @@ def study(root: Path, count: int) -> Path:
 
 def show(command: str, root: Path, out: io.StringIO) -> None:
     name, *words = command.split()
-    called = {"status": status.command, "map": map_command.command}[name]
+    called = {"status": status.command, "map": map_command.command, "diff": diff.command}[name]
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         called.main([str(root), *words], standalone_mode=False)
 
 
 @pytest.fixture
 def few_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "_IN_MEMORY", 100)
-    for module in (table, output):
-        monkeypatch.setattr(module, "_SOME", 100)
-    monkeypatch.setattr(spool, "_BLOCK", 50)
-    monkeypatch.setattr(spool, "_SMALL_BLOCK", 2)
+    for module, name, number in (
+        (spool, "_IN_MEMORY", 100), (spool, "_BLOCK", 50), (spool, "_SMALL_BLOCK", 2), (table, "_SOME", 100),
+        (output, "_SOME", 100), (past_graph, "_KEEP", 100), (log_reader, "_REPLAYED", 100),
+        (status_rows, "_PAGE", 100),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, number)
 
 
 def test_steps_that_do_not_fit_into_memory_are_printed_as_those_that_do(
@@ -84,7 +86,7 @@ def test_steps_that_do_not_fit_into_memory_are_printed_as_those_that_do(
         show(command, root, out)
 
     def text(out: io.StringIO) -> list[str]:
-        return [line for line in out.getvalue().splitlines() if "ago" not in line]
+        return [line for line in out.getvalue().splitlines() if "ago" not in line and not line.startswith("To:")]
 
     assert all(text(out) for out in after.values())
     del before["status --json"]  # it contains the present time
