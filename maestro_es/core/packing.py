@@ -172,7 +172,7 @@ def obstacle(graph: Graph, allocation: Allocation) -> str:
         return ""
     ready = [step for kind in (True, False) for step in graph.ready(scheduled=kind, limit=_LOOKED_AT)]
     reasons = [_obstacle_of(graph, step, allocation) for step in ready]
-    return "; ".join(filter(None, (reasons[0], allocation.trouble))) if reasons and all(reasons) else ""
+    return allocation.trouble or reasons[0] if reasons and all(reasons) else ""
 
 
 def _obstacle_of(graph: Graph, step: StepRecord, allocation: Allocation) -> str:

@@ -183,7 +183,7 @@ def test_a_node_whose_agent_has_just_ended_is_no_obstacle():
 def test_a_node_where_no_agent_can_be_started_is_an_obstacle_with_its_reason():
     study = scheduled({"procs": 1})
     allocation = JOB._replace(nodes=(Need(0), Need(0)), trouble="no agent can be started on n1, n2: srun: error")
-    assert obstacle(study.graph, allocation).endswith("does not have; no agent can be started on n1, n2: srun: error")
+    assert obstacle(study.graph, allocation) == allocation.trouble
 
 
 def test_local_steps_inside_a_job_take_no_more_than_the_local_slots():
