@@ -8,10 +8,11 @@ through.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from maestro_es.audit.attempts import ENDS
+from maestro_es.audit.columns import NOTHING, Ids, Numbered, Texts
 from maestro_es.audit.sentences import describe
 from maestro_es.audit.shown_states import KINDS, kind_of, state_after
 from maestro_es.core import events as e
@@ -21,13 +22,11 @@ from maestro_es.core.reducer import uncollected
 from maestro_es.store.event_query import writers
 from maestro_es.store.study_log import StudyLog
 
-_Value = TypeVar("_Value", bound=Hashable)
-
 #: Times are in milliseconds since the first event.
 _MILLISECOND = 1000
 
-#: The number that means "no value" in a column.
-NOTHING = -1
+#: The columns with times.
+_TIMES = {"added", "requested", "submitted", "started", "ended", "time"}
 
 #: The fields of an attempt's usage that become columns, if the log has them.
 USAGE = ("cpu", "memory", "nodes", "walltime", "memory_limit")
@@ -36,25 +35,9 @@ KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 _SUBMISSIONS = {kind: number for number, kind in enumerate(SubmissionKind)}
 
 
-class Numbered(Generic[_Value]):
-    """Different values, numbered in the order in which they first appear."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[_Value, int] = {}
-
-    def number(self, value: _Value) -> int:
-        """Return the number of a value."""
-        return self._numbers.setdefault(value, len(self._numbers))
-
-    def __iter__(self) -> Any:  # noqa: ANN401 - an iterator over values
-        return iter(self._numbers)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-
 def _columns(*names: str) -> dict[str, array[int]]:
-    return {name: array("q") for name in names}
+    """Return empty columns. Times have more than 32 bits, and other numbers have fewer."""
+    return {name: array("q" if name in _TIMES else "i") for name in names}
 
 
 class Chronicle:
@@ -72,7 +55,7 @@ class Chronicle:
     def __init__(self, start: Micros) -> None:
         self.start = start
         self.templates: Numbered[str] = Numbered()
-        self.names: list[str] = []
+        self.names = Texts()
         self.steps = _columns("template", "added")
         self.params: dict[str, array[int]] = {}
         self.values: dict[str, Numbered[tuple[str, str]]] = {}
@@ -81,7 +64,7 @@ class Chronicle:
         self.attempts = _columns(
             "step", "number", "requested", "submitted", "started", "ended", "submission", "waits", "end", "host"
         )
-        self.jobs: list[str] = []
+        self.jobs = Ids()
         self.hosts: Numbered[str] = Numbered()
         self.ends: Numbered[tuple[str, str, int, int | None]] = Numbered()
         self.usage: dict[str, array[int]] = {}
@@ -93,7 +76,7 @@ class Chronicle:
         self.states = bytearray()
         self.kinds = bytearray()
         self._changed = array("q")
-        self._attempt = array("q")
+        self._attempt = array("i")
 
     def kind_of_step(self, number: int) -> str:
         """Return the kind of the last state of a step."""
@@ -130,7 +113,7 @@ class Chronicle:
 
     def _add_params(self, params: Iterable[Param], step: int) -> None:
         for param in params:
-            column = self.params.setdefault(param.key, array("q"))
+            column = self.params.setdefault(param.key, array("i"))
             column.extend([NOTHING] * (step - len(column)))
             values = self.values.setdefault(param.key, Numbered())
             column.append(values.number((str(param.value), param.label)))

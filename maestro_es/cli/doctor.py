@@ -26,6 +26,12 @@ from maestro_es.study.layout import has_log
 _TEXT = 23
 
 
+#: The result if nothing was checked.
+_NOTHING = CheckResult(
+    Level.OK, "studies", "you have no studies", "'maestro-es doctor DIRECTORY' checks a place for studies"
+)
+
+
 @example("maestro-es doctor", "maestro-es doctor /scratch/you   # may studies be kept here?")
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY|DIRECTORY]...")
@@ -40,7 +46,7 @@ def command(folders: tuple[Path, ...], *, as_json: bool) -> None:
     The exit code is that of a monitoring plugin: 0 if all is well, 1 after a warning, 2 if something keeps a study
     from advancing or breaks one of its guarantees, 3 if a study can't be read.
     """
-    results = [*_results(Runtime(), [located(folder).absolute() for folder in folders], set())]
+    results = [*_results(Runtime(), [located(folder).absolute() for folder in folders], set())] or [_NOTHING]
     if as_json:
         write_json({**result._asdict(), "level": result.level.name} for result in results)
     else:

@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.audit.chronicle import NOTHING, Chronicle
+from maestro_es.audit.chronicle import Chronicle
+from maestro_es.audit.columns import NOTHING
 from maestro_es.report.table import clean
 
 #: How many numbers are written at a time.

@@ -129,10 +129,12 @@ def sorted_steps(steps: Spool[StepRecord], column: str, now: Micros) -> Iterator
     return steps.in_order(key, reverse=reverse)
 
 
+def _title(column: str) -> str:
+    return "CPU" if column == "cpu" else column.capitalize()
+
+
 def step_lines(steps: Iterable[StepRecord], columns: Sequence[str], now: Micros, page: int | None) -> Iterator[str]:
     """Yield the lines of a table of steps that fits a page (None: any width)."""
     rows = ([cell(step, column, now)[0] for column in columns] for step in steps)
     numbers = [index for index, column in enumerate(columns) if column in _NUMBERS]
-    yield from fitted(
-        [column.capitalize() if column in COLUMNS else column for column in columns], rows, page, numbers
-    )
+    yield from fitted([_title(column) if column in COLUMNS else column for column in columns], rows, page, numbers)

@@ -112,6 +112,6 @@ def photograph() -> Callable[[Page, str], None]:
 
     def keep(page: Page, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
-        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True, caret="initial")
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
     return keep

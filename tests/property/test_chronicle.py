@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_es.audit.attempts import ENDS, attempts
-from maestro_es.audit.chronicle import NOTHING, Chronicle, chronicle
+from maestro_es.audit.chronicle import Chronicle, chronicle
+from maestro_es.audit.columns import NOTHING
 from maestro_es.audit.shown_states import kind_of, state_after
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent

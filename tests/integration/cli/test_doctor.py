@@ -44,6 +44,7 @@ def note_driver(name: str, seconds: float) -> None:
 
 
 def test_without_studies_all_is_well(run):
+    assert "you have no studies; 'maestro-es doctor DIRECTORY' checks a place for studies" in run("doctor").out
     assert (run("doctor").code, run("cron", "check", "--all").out) == (0, "OK: 0 of 0 running studies overdue\n")
 
 
