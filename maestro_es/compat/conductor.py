@@ -130,7 +130,7 @@ class Conductor:
 
     @classmethod
     def mark_cancelled(cls, output_path: PathText) -> None:
-        """Request that a study is cancelled. The next tick cancels it."""
+        """Request that a study be cancelled. The next tick cancels it."""
         (Path(output_path) / CANCEL).touch()
 
     @classmethod

@@ -1,8 +1,8 @@
-"""Maestro's classes for the layouts of a status.
+"""Maestro's classes that lay out the status of a study.
 
 They convert the columns of ``status.csv`` to a table on the terminal.
 
-`maestro_es.report.layouts` has the layouts of ``maestro-es status``.
+`maestro_es.report.layouts` contains the layouts of ``maestro-es status``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 class BaseStatusRenderer(ABC):
-    """Lays out a status and prints it. `_theme_dict` has the styles by the names that the layout uses."""
+    """Lays out a status and prints it. `_theme_dict` maps the names that the layout uses to styles."""
 
     layout_type: ClassVar[str] = ""
     #: The styles that an object begins with.
@@ -44,7 +44,7 @@ class BaseStatusRenderer(ABC):
 
     @abstractmethod
     def layout(self, status_data: Columns, study_title: str | None = None, data_filters: Any = None) -> None:  # noqa: ANN401 - unused, as in Maestro
-        """Make the table from columns by title. ValueError if there are no columns."""
+        """Make the table from a mapping of titles to columns. ValueError if there are no columns."""
 
     def render(self, theme: Mapping[str, str] | None = None) -> None:
         """Print the table, in a pager unless it is disabled. `theme` replaces styles."""
@@ -59,7 +59,7 @@ class BaseStatusRenderer(ABC):
                 console.print(self._status_table)
 
     def render_to_str(self, theme: Mapping[str, str] | None = None, width: int = 200) -> str:
-        """Return the table as a text without colours."""
+        """Return the table as plain text, without colours."""
         self._theme_dict.update(theme or {})
         out = io.StringIO()
         Console(theme=Theme(self._theme_dict), file=out, width=width).print(self._status_table)
@@ -68,7 +68,7 @@ class BaseStatusRenderer(ABC):
     def _take(self, status_data: Columns) -> Columns:
         """Check the columns of a status, and return them. ValueError if there are none."""
         if not isinstance(status_data, dict) or not status_data:
-            raise ValueError("there is no status to lay out: give it columns by their titles")
+            raise ValueError("there is no status to lay out: pass a dictionary that maps titles to columns")
         self._status_data = status_data
         return status_data
 
@@ -83,14 +83,14 @@ class LegacyStatusRenderer(BaseStatusRenderer):
     layout_type = "legacy"
 
     def layout(self, status_data: Columns, study_title: str | None = None, data_filters: Any = None) -> None:  # noqa: ANN401, ARG002 - likewise
-        """Make a text."""
+        """Lay out the status as plain text."""
         data = {title: cells for title, cells in self._take(status_data).items() if title != _PARAMETERS}
         self._status_data = data
         lines = columns(list(data), [[str(cells[row]) for cells in data.values()] for row in _rows(data)], ruler=True)
         ruler = "=" * max(map(len, lines))
         self._status_table = "\n".join((ruler, study_title or "", ruler, *lines, ruler, ""))
 
-    def render(self, theme: Mapping[str, str] | None = None) -> None:  # noqa: ARG002 - it has no styles
+    def render(self, theme: Mapping[str, str] | None = None) -> None:  # noqa: ARG002 - this layout has no styles
         """Print the text."""
         Console(soft_wrap=True, highlight=False, markup=False, emoji=False).print(self._status_table)
 
@@ -155,7 +155,7 @@ class NarrowStatusRenderer(BaseStatusRenderer):
         self._status_table = blocks
 
     def render_to_str(self, theme: Mapping[str, str] | None = None, width: int = 120) -> str:
-        """Return the blocks as a text without colours."""
+        """Return the blocks as plain text, without colours."""
         return super().render_to_str(theme, width)
 
     def _block(self, step: Mapping[str, str]) -> Table:
@@ -190,7 +190,7 @@ def _pairs(title: str, names: Sequence[str], step: Mapping[str, str]) -> Table:
 
 
 def _two_in_a_line(title: str, pairs: Sequence[str]) -> Table:
-    """Return a table of texts ``name:value``. A value may contain colons."""
+    """Return a table of ``name:value`` strings. A value may contain colons."""
     table = _small(title)
     for _ in range(2):
         table.add_column()
@@ -216,7 +216,7 @@ class StatusRendererFactory:
     def get_renderer(self, layout: str, disable_theme: bool, disable_pager: bool) -> BaseStatusRenderer:  # noqa: FBT001 - Maestro's signature
         """Return an object that draws a layout. ValueError if no layout has this name."""
         if layout not in self._layouts:
-            raise ValueError(f"there is no layout {layout!r}; known are: {', '.join(self._layouts)}")
+            raise ValueError(f"there is no layout {layout!r}; the layouts are: {', '.join(self._layouts)}")
         return self._layouts[layout](disable_theme=disable_theme, disable_pager=disable_pager)
 
     def get_layouts(self) -> Collection[str]:

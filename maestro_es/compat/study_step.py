@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from maestro_es.study_file.pgen_tools import apply_function
 
-#: The keys of every step. A key without a value is empty.
+#: The keys of every step.
 _KEYS = (
     "cmd", "depends", "pre", "post", "restart", "nodes", "procs", "gpus", "cores per task", "walltime", "reservation",
 )  # fmt: skip
@@ -18,11 +18,11 @@ _KEYS = (
 
 class _Combination(Protocol):
     def apply(self, item: str, /) -> str:
-        """Return a text with the placeholders of parameters replaced."""
+        """Return the string with the placeholders of parameters replaced."""
 
 
 class StudyStep:
-    """A step. `run` has the keys of a study file. A key without a value has an empty text."""
+    """A step. `run` holds the keys of a study file. The value of an unset key is an empty string."""
 
     def __init__(self) -> None:
         self._name = ""

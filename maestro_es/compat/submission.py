@@ -19,7 +19,7 @@ class SubmissionRecord(Record):
             self._info["jobid"] = jobid
 
     @property
-    def job_identifier(self) -> Any:  # noqa: ANN401 - a text or a number
+    def job_identifier(self) -> Any:  # noqa: ANN401 - a string or a number
         """The job's id; None if the submission has failed."""
         return self._info.get("jobid")
 

@@ -165,13 +165,13 @@ def remarks(choice: Choice) -> list[str]:
         )
     if choice.protocol:
         lines.append(
-            f"the steps do not get {', '.join(choice.protocol)}: that would change how many times a step runs, "
-            "where its job is or what it sees"
+            f"the steps do not get {', '.join(choice.protocol)}, because such variables would change how many times a "
+            "step runs, where its job is queued, or which files it sees"
         )
     if choice.odd:
         lines.append(f"the steps do not get {_some(choice.odd)}: a shell can't pass such names on")
     if choice.unset:
-        lines.append(f"--export names {', '.join(choice.unset)}, which is not set")
+        lines.append(f"--export lists variables that are not set: {', '.join(choice.unset)}")
     return lines
 
 

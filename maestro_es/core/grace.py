@@ -2,16 +2,16 @@
 
 An attempt is missing if there is no report of its end, and its job (or, for a local step, its process) is gone. Each
 adapter sets its grace time (`SchedulerFacts.grace_seconds`, or `Adapter.grace_seconds`). `maestro_es.core.verdict`
-decides the conclusion of a tick after that time.
+decides what a tick concludes after that time.
 """
 
 from __future__ import annotations
 
 from maestro_es.core.model import Micros, Phase, StepRecord
 
-#: How many seconds ticks look for a job that has left no trace, before they abandon its attempt. A controller that
-#: restarts answers again within a minute. Safety never depends on this time, because the claim decides whether the job
-#: may start.
+#: How many seconds ticks look for a job that has left no trace, before they abandon its attempt. When a
+#: controller restarts, it is back within a minute. Safety never depends on this time, because the claim decides
+#: whether the job may start.
 JOB_GRACE_SECONDS = 60.0
 
 #: The grace time of an attempt inside an allocation, in microseconds. It is short, because there is no queue between

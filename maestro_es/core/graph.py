@@ -52,13 +52,13 @@ class Graph(Protocol):
         """Remove an edge, so that `child` no longer waits for `parent`."""
 
     def parents(self, number: int) -> list[int]:
-        """Return the numbers of the steps for which a step waits by an edge, in ascending order."""
+        """Return the numbers of the steps from which an edge leads to this step, in ascending order."""
 
     def children(self, number: int) -> list[int]:
-        """Return the numbers of the steps that wait for this one by an edge, in the order in which the edges came."""
+        """Return the numbers of the steps to which an edge leads from this step, in the order of `connect`."""
 
     def blocked_children(self, parents: Sequence[int]) -> Iterator[StepRecord]:
-        """Yield the blocked steps that wait for one of these parents by an edge.
+        """Yield the blocked steps to which an edge leads from one of these parents.
 
         A step that waits for several of the parents may appear more than once.
 
@@ -72,10 +72,10 @@ class Graph(Protocol):
         """
 
     def blocked_in_vain(self) -> Iterator[list[tuple[StepRecord, int]]]:
-        """Yield blocked steps with a parent that ended without success, and the number of their first such parent.
+        """Yield the blocked steps with a parent that ended badly, and the number of the first such parent.
 
-        The steps are ordered by number, and come in lists. The caller may change the steps of a list before it takes
-        the next list. The search for a list may read all blocked steps.
+        The steps are yielded in lists, ordered by number. The caller may change the steps of a list before taking the
+        next list. The search for a list may read all blocked steps.
         """
 
     def failed_funnels(self) -> list[tuple[str, int]]:
@@ -109,7 +109,7 @@ class Graph(Protocol):
         """Return the steps that wait for all instances of `template`."""
 
     def funnels(self, number: int) -> list[str]:
-        """Return the templates for all of whose instances the step waits."""
+        """Return the templates on which the step has a funnel dependency (it waits for all their instances)."""
 
     def in_flight(self) -> Iterable[StepRecord]:
         """Return the steps with an attempt that may have a job, by number."""
@@ -154,7 +154,7 @@ def has_ended_badly(step: StepRecord) -> bool:
 
 
 def waiting_for(graph: Graph, step: StepRecord, templates: set[str]) -> list[int]:
-    """Return the steps that wait for this step, by an edge or by a funnel.
+    """Return the steps that wait for this step, because of an edge or a funnel.
 
     If the template of the step is in `templates`, its funnels are left out. Otherwise the template is added to
     `templates`. So a walk over the graph follows the funnels of each template only once.

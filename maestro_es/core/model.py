@@ -85,7 +85,7 @@ class JobState(enum.Enum):
     PREEMPTED = "preempted"
     OUT_OF_MEMORY = "out of memory"
     REFUSED = "refused"  # accepted, and then refused: it has not run and never will
-    UNSUPERVISED = "unsupervised"  # the scheduler no longer watches it, but its processes may still run
+    UNSUPERVISED = "unsupervised"  # the scheduler no longer watches it, but its processes may still be running
     ORPHANED = "orphaned"  # the runner is dead, but processes of the step still run
     GONE = "gone"  # the scheduler does not list it
     GONE_WITH_JOB = "gone with its job"  # a local step that ran inside a job, which has ended
@@ -132,13 +132,13 @@ class Cause(str, enum.Enum):
     UPSTREAM = "upstream"
 
 
-#: The name for a missing or changed environment file, in `StudyRecord.unreachable`.
+#: The key in `StudyRecord.unreachable` for a missing or changed environment file.
 ENVIRONMENT = "environment"
 
-#: The name for jobs in an unknown cluster, in `StudyRecord.unreachable`. No scheduler is queried about these jobs.
+#: The key in `StudyRecord.unreachable` for jobs in an unknown cluster. No scheduler is queried about these jobs.
 UNWATCHED = "jobs"
 
-#: The names in `StudyRecord.unreachable` that are not schedulers. Their messages are complete sentences.
+#: The keys in `StudyRecord.unreachable` that are not names of schedulers. Their messages are complete sentences.
 NO_SCHEDULER = (ENVIRONMENT, UNWATCHED)
 
 #: The phases in which a job may exist.
@@ -147,10 +147,10 @@ IN_FLIGHT = (Phase.REQUESTED, Phase.SUBMITTED)
 #: The states of a step that has failed.
 FAILED_STATES = (State.FAILED, State.TIMEDOUT, State.HWFAILURE)
 
-#: The states of a step in which the steps that depend on it can run.
+#: If a step is in one of these states, the steps that depend on it can run.
 RELEASED = (State.FINISHED, State.DRYRUN)
 
-#: The final states of a step in which the steps that depend on it can't run.
+#: If a step ended in one of these states, the steps that depend on it can't run.
 BAD_ENDS = (*FAILED_STATES, State.CANCELLED)
 
 #: Maestro's name for the root of a graph: the parent of every step that depends on no step.
@@ -201,12 +201,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """One parameter of a step. ``$(key)`` becomes `value`, ``$(key.label)`` `label`, and ``$(key.name)`` `name`.
+    """One parameter of a step. Its values replace ``$(key)``, ``$(key.label)`` and ``$(key.name)``.
 
     key: the name of the parameter in placeholders
-    value: its value
-    label: its label, which names instances
-    name: its name for users
+    value: its value, which replaces ``$(key)``
+    label: its label, which replaces ``$(key.label)`` and is part of the names of instances
+    name: its name for users, which replaces ``$(key.name)``
     """
 
     key: str
@@ -219,10 +219,11 @@ class StepRecord(msgspec.Struct, gc=False):
     """The state of one step. Only the reducer assigns its fields.
 
     `number` is the step's number in the log (1, 2, 3 ... in launch order), and `row` is its line in ``status.csv``.
-    Times are microseconds in UTC, or None. `unmet` counts the parents and funnels that are not finished. A `held` step
-    is not submitted. A user has marked a `skipped` step as finished. `blocker` is the step whose failure ended this
-    one. A `doubted` step has finished, but its output may be incomplete. With `keep_script`, the script in the
-    workspace runs even if it was edited. `usage` is what the last attempt used, once it is known.
+    Times are microseconds in UTC, or None. `unmet` counts the parents and funnels that are not finished.
+
+    A `held` step is not submitted. A `skipped` step is one that a user has marked as finished. A `doubted` step has
+    finished, but its output may be incomplete. `blocker` is the step whose failure ended this one. With `keep_script`,
+    the script in the workspace runs even if it was edited. `usage` is what the last attempt used, once it is known.
     """
 
     number: int
@@ -266,7 +267,7 @@ class StepRecord(msgspec.Struct, gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A series of refusals because of a full queue. `times` counts them, and the other fields belong to the last one.
+    """A series of refusals because of a full queue. `times` counts them. The other fields describe the last one.
 
     `together` is the number of steps that were refused at once; more than one for a job array.
     """
@@ -316,14 +317,18 @@ class Boot(msgspec.Struct, frozen=True, omit_defaults=True):
 class StudyRecord(msgspec.Struct):
     """The state of the study as a whole, without its steps.
 
-    `details` has everything else that a program has recorded about the study. `unreachable` maps the adapters that did
-    not answer last time to their messages. `refusal` is set if the scheduler's queue was full last time. `queue_limit`
-    is the number of jobs of this study that the scheduler had then (None: its queue was never full), and `refused` is
-    the step for which it had no room. `host` and `boot_id` belong to the last process that wrote. `unseen_boot` is the
-    previous boot id, if no tick has recorded the reboot yet. `boots` lists the boots during which processes wrote.
-    `written_at` is the time of the last event about a step. From `ticked_from` on, ticks are expected. While the study
-    is `cascading`, ticks end steps that will not run (`core.cascade`). `steps`, `open_steps` (steps that are not done)
-    and `states` (steps by state) are counts.
+    `details` holds everything else that a program has recorded about the study. `unreachable` holds the message of
+    each adapter that did not answer the last query, by the name of the adapter. `steps`, `open_steps` (steps that are
+    not done) and `states` (steps by state) are counts.
+
+    `refusal` is set if the scheduler's queue was full last time. `queue_limit` is the number of jobs of this study
+    that the scheduler held when its queue was full (None: it never was). `refused` is the step for which the queue had
+    no room.
+
+    `host` and `boot_id` identify the boot of the last process that wrote. `unseen_boot` is the previous boot id, if no
+    tick has recorded the reboot yet. `boots` lists the boots during which processes wrote. `written_at` is the time of
+    the last event about a step. From `ticked_from` on, ticks are expected. While the study is `cascading`, ticks end
+    steps that will not run (`core.cascade`).
     """
 
     study_id: str = ""

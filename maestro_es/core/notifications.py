@@ -18,7 +18,8 @@ from maestro_es.core.events import Notice, Recorded
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, FAILED_STATES, Micros, State, StudyStatus
 
-#: A notification without an outcome is requested again after this time, in microseconds, and at most this many times.
+#: If a notification has no outcome after `_LOST` microseconds, it is requested again. It is requested at most `_TRIES`
+#: times.
 _LOST, _TRIES = 180 * 1_000_000, 3
 
 #: If a scheduler has not answered for this time, in microseconds, the study counts as stalled.
@@ -30,7 +31,7 @@ _FAILED = tuple(state for state in FAILED_STATES if state is not State.HWFAILURE
 
 
 class NotificationLog(msgspec.Struct, frozen=True):
-    """What a log says about notifications: the requests and outcomes, newest first, and three times (0: never).
+    """What a log says about notifications: the requests and outcomes, newest first, and three timestamps (or 0).
 
     `completed_at` is when the study ended, and `reopened_at` is when it was continued after that. If a scheduler does
     not answer, `silent_since` is when the first query without an answer was recorded. `has_moved` says whether a step
@@ -56,7 +57,7 @@ class NotificationLog(msgspec.Struct, frozen=True):
 
     @property
     def last_sent(self) -> int:
-        """The number of the last request that has an outcome without a problem (0: there is none)."""
+        """The number of the last request whose notification was sent without a problem (0: none was)."""
         return max((_outcome(one).request for one in self.outcomes if not _outcome(one).problem), default=0)
 
 
@@ -88,7 +89,7 @@ def _has_failed(graph: Graph, since: Micros) -> bool:
 
 
 def _is_stalled(graph: Graph) -> bool:
-    """Return whether nothing continues until a user acts. A paused study does not count: its user knows this."""
+    """Return whether only a user can make the study continue. False for a paused study: its user knows this."""
     record = graph.study
     if record.paused or record.cascading or any(True for _ in graph.in_flight()):
         return False

@@ -1,7 +1,7 @@
 """`apply` applies an event to the state, both when the event is recorded and when a log is replayed.
 
 Only this module, the rules of the events (`study_rules`, `step_rules`) and their shared code (`transitions`) assign
-state. An event that can't follow from the state before it raises `InvalidTransition`. So a decision that is based on
+state. If the current state does not allow an event, `apply` raises `InvalidTransition`. So a decision that is based on
 old state can't be recorded, and a log that was changed can't be replayed.
 """
 
@@ -61,7 +61,7 @@ def apply(graph: Graph, recorded: e.Recorded) -> None:
 
 
 def apply_all(graph: Graph, block: Block) -> None:
-    """Apply events one after the other. Every replay is this loop, so it calls few functions.
+    """Apply events one after the other. A replay spends its time in this loop, so the loop calls few functions.
 
     InvalidTransition names the first event that can't follow; the graph is unusable after that.
     """

@@ -71,9 +71,9 @@ def retry(
 
     A pattern selects steps that have failed or were cancelled. `failed` leaves out the cancelled steps; without
     patterns it selects all failed steps. A finished step is selected only by its full name. Steps that ended because
-    of a selected step run again too. With `descendants`, so do all steps that depend on it. Without `descendants`, the
-    request is refused if a step that depends on a selected, finished step has run. `limits` are settings as for
-    `update`.
+    of a selected step run again too. With `descendants`, all steps that depend on a selected step run again as well.
+    Without `descendants`, the request is refused if a finished step is selected, but a step that depends on it and has
+    already run is not. `limits` are settings as for `update`.
 
     A step that had started and has not finished resumes with its restart script, unless `how` says otherwise or a step
     on which it depends runs again. A step that is waiting to run may be selected again, to run differently.
@@ -122,7 +122,7 @@ def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> li
 
 
 def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[NewEvent]:
-    """Request that a cancelled study resumes. The steps that were cancelled run, as after `retry`."""
+    """Request that a cancelled study resumes. The cancelled steps run again, as after `retry`."""
     _refuse_cancelling(graph)
     if graph.study.status is StudyStatus.RUNNING:
         raise RequestRefused("the study has not ended; 'maestro-es retry STEP' runs a cancelled step again")
@@ -144,7 +144,7 @@ def give_up(
     The steps run again, or are cancelled if a cancel was requested. `is_watched` returns whether this host can see a
     local step, or whether the scheduler still watches a job.
     """
-    statement = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
+    statement = f"{by} says that the host is gone for good{f': {reason}' if reason else ''}"
     evidence = (e.Evidence(source="user", detail=statement),)
     new_events: list[NewEvent] = []
     for step in choose(graph, patterns, lambda step: _not_to_give_up(step, is_watched)):
@@ -174,9 +174,9 @@ def _reopening(graph: Graph, reason: str) -> list[NewEvent]:
 
 
 def _not_to_retry(graph: Graph, step: StepRecord, named: set[str], failed: bool) -> str:  # noqa: FBT001 - a value
-    """Return why a step is not run again (empty: it is)."""
+    """Return the reason why a step can't run again (empty: it can)."""
     if step.phase in IN_FLIGHT:
-        return "is in flight: cancel it first, or wait for its end"
+        return "is in flight: cancel it first, or wait for it to end"
     if step.phase is not Phase.DONE:
         return "has not ended: it is still waiting to run"
     if failed and step.state not in FAILED_STATES:
@@ -191,11 +191,11 @@ def _not_to_retry(graph: Graph, step: StepRecord, named: set[str], failed: bool)
 def _not_to_give_up(step: StepRecord, is_watched: Callable[[StepRecord], bool]) -> str:
     """Return why a user can't give up a step (empty: it is possible)."""
     if step.phase is not Phase.SUBMITTED:
-        return "does not run"
+        return "is not running"
     if not is_watched(step):
         return ""
     if step.scheduled:
-        return "is a job, whose end its scheduler reports"
+        return "is a job, and the scheduler will report its end"
     return "can be seen from this host, so a tick will record its end"
 
 
@@ -243,9 +243,10 @@ def _refuse_results_after(graph: Graph, to_reset: Mapping[int, StepRecord]) -> N
     after = _after(graph, finished, lambda step: _has_run(step) or step.blocker is not None)
     results = [step.name for number, step in after.items() if number not in to_reset and _has_run(step)]
     if results:
+        which = "it" if len(finished) == 1 else "them"
         raise RequestRefused(
-            f"{_listed(results)} ran after {_listed([step.name for step in finished])}: run these again too with "
-            "--descendants, or name them"
+            f"{_listed([step.name for step in finished])} can't run again alone, because {_listed(results)} ran after "
+            f"{which}: add --descendants, or name the later steps too"
         )
 
 
@@ -262,9 +263,9 @@ def _has_run(step: StepRecord) -> bool:
 def _that_can_run(
     graph: Graph, to_reset: Mapping[int, StepRecord], must: set[int], *, gone: Iterable[int] = ()
 ) -> dict[int, StepRecord]:
-    """Return the selected steps, except the dependents of a failed step that will not run again.
+    """Return the selected steps, without those that depend on a step that ended badly and does not run again.
 
-    If the failed step is in `gone`, the steps that depend on it are not left out.
+    If the bad step is in `gone`, the steps that depend on it are not left out.
 
     RequestRefused if one of the steps that `must` run is left out, or if no step remains.
     """

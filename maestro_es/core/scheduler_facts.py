@@ -35,22 +35,27 @@ class Remark(msgspec.Struct, frozen=True):
 class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """The variables, commands and signals with which a process finds out about the job in which it runs.
 
-    Most fields are names of variables, in which ``*`` stands for any text. `of_job` holds variables of one job, or of
-    one task of a job. `options` are variables with the options of a job. Commands in other jobs would use these
-    options by mistake. `settings` are exceptions: their names match `of_job` or `options`, but they are neither. A
-    process is in a job if one of `job_ids` is set, and the first one that is set contains the id of the job.
-    `protocol` holds variables that change how many times a step runs, where its job is queued, or which files it sees.
-    `always` holds variables that each environment contains, even without ALL. `still_running` is a shell command that
-    succeeds while a job runs, and `has_ended` is one that succeeds only if it is certain that a job has ended. In
-    both, the word JOB stands for the id of the job. If both are empty, the scheduler can't be queried. `ends_all` is a
-    shell command that succeeds only if the end of a job leaves no process behind. Three more commands are lists of
-    words; a list is empty if the scheduler has no such command. `time_left` prints how much time a job has left.
-    `resubmit` submits a script that will run after this JOB, or after all jobs with the same NAME, and prints the id
-    of the new job. `withdraw` cancels such a job. The variable named by `name_variable` contains the name of the
-    present job, that of `run_variable` how many times the job was requeued, and that of `nodes_variable` the number of
-    its nodes. `stop_signals` are the names of the signals by which the scheduler ends a job whose time is over or
-    that a user cancels. They include TERM. `outer` maps variables that lead to the scheduler of the present job to
-    commands that print their values.
+    The first fields hold names of variables, in which ``*`` stands for any characters. `of_job` holds variables of one
+    job, or of one task of a job. `options` holds variables that set the options of a job. If other jobs inherited
+    these variables, the commands in those jobs would use the wrong options. `settings` holds exceptions: variables
+    whose names match `of_job` or `options`, but which every job may inherit. `protocol` holds variables that change
+    how many times a step runs, where its job is queued, or which files it sees. `always` holds variables that each
+    environment contains, even without ALL. A process is in a job if one of the variables in `job_ids` is set. The
+    first of these that is set contains the id of the job.
+
+    Three fields are shell commands. `still_running` succeeds while a job runs. `has_ended` succeeds only if a job has
+    certainly ended. In both, the word JOB stands for the id of the job. If both are empty, the scheduler can't be
+    queried. `ends_all` succeeds only if the end of a job leaves no process behind.
+
+    Three fields are commands as lists of words. A list is empty if the scheduler has no such command. `time_left`
+    prints how much time a job has left. `resubmit` submits a script and prints the id of the new job, which starts
+    after the job JOB, or after all jobs named NAME, have ended. `withdraw` cancels such a job.
+
+    Three fields name one variable each. `name_variable` contains the name of the present job, `run_variable` contains
+    how many times the job was requeued, and `nodes_variable` contains the number of its nodes.
+
+    The scheduler sends the `stop_signals` to end a job when its time is over or a user cancels it. They include TERM.
+    `outer` maps variables that lead to the scheduler of the present job to commands that print their values.
     """
 
     of_job: tuple[str, ...] = ()
@@ -85,14 +90,17 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     `name` is its `batch.type`, and the names of its scripts end with `extension`. `grace_seconds` is the time after
     which a tick abandons an attempt that has left no trace. Safety never depends on this time. `needed_keys` are the
-    keys that a batch block must have, and `keys` are the keys that the adapter reads. If `passes_options`, `args` of
-    the batch block are options of the submit command. `jobs` describes the inside of a job. `directive` begins each
-    line of a script that contains options. `walltime_remedy` returns the remedy for a walltime that the scheduler
-    can't read (empty: it can). `forgets_within` gets the result of the adapter's `cluster_info`, and a number of
-    seconds. If the scheduler keeps no accounting and may forget an ended job within this time, the function returns a
-    warning. `seconds_left` gets the output of the command `jobs.time_left`, and the present time. It returns for how
-    many seconds the job may still run (None: no limit is known). `review` gets the batch block, and the index and the
-    ``run`` block of each step. It returns remarks on all other errors in a study file.
+    keys that a batch block must contain, and `keys` are the keys that the adapter reads. If `passes_options` is true,
+    the `args` in the batch block are passed to the submit command as options. `jobs` describes the environment inside
+    a job. In a script, each line with options begins with `directive`.
+
+    The other fields are functions. `walltime_remedy` takes a walltime. If the scheduler can't read the walltime, the
+    function returns the remedy; otherwise an empty string. `forgets_within` takes the result of the adapter's
+    `cluster_info`, and a number of seconds. If the scheduler keeps no accounting and may forget an ended job within
+    this time, the function returns a warning. `seconds_left` takes the output of the command `jobs.time_left`, and the
+    present time. It returns how many seconds the job has left (None: no limit is known). `review` takes the batch
+    block, and the index and the ``run`` block of each step. It returns remarks on the errors in a study file that the
+    other fields do not cover.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 Only the reducer may change state. If a program could change a record, the next tick would save the change without any
 event. The types of the copies are subtypes of the live types. So annotations and comparisons stay valid, and the
-reducer is not slower.
+reducer does not become slower.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import StepRecord, StudyRecord
 
-_MESSAGE = "this can be read, not changed: only events change a study; call the methods of ExecutionGraph"
+_MESSAGE = "the state is read-only; only events change a study: call the methods of ExecutionGraph"
 
 
 class ReadOnlyStep(StepRecord):

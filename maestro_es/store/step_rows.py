@@ -1,6 +1,6 @@
 """Converts the rows of the tables `step` and `template` to records, and back.
 
-Another program may have changed the rows. Then a DamagedLog names the remedy.
+If another program has changed a row so that it can't be read, a DamagedLog names the remedy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from maestro_es.errors import DamagedLog
 #: The columns of the table `step`. They have the names of the fields of the record.
 FIELDS = StepRecord.__struct_fields__
 
-#: The columns of a step that no event changes. Writing them again would also write two indexes.
+#: The columns of a step that never change. Writing them again would also update two indexes.
 _FIXED = ("number", "name", "template", "params", "workspace", "workspaces", "row")
 
 #: The other columns.
@@ -116,7 +116,7 @@ def from_row(row: Iterable[Any]) -> StepRecord:
 
 
 def _check_types(row: Sequence[Any]) -> None:
-    """Check the types of columns that need no conversion, because SQLite also stores a text in a column of numbers."""
+    """Check the types of columns that need no conversion, because SQLite accepts a string in a numeric column."""
     shape = tuple(map(type, row))
     if shape not in _shapes:
         for name, value in zip(FIELDS, row, strict=True):

@@ -1,8 +1,8 @@
 """The log of a study and its projection, in one SQLite file. Both are always consistent.
 
-`StudyLog.record` appends events and applies them to the projection in one transaction. Each append expects a certain
-event to be the last one, and checks its number (seq). If a process has based its decision on an old state, it gets
-`ConcurrentAppend` and writes nothing. This holds with and without a lock.
+`StudyLog.record` appends events and applies them to the projection in one transaction. Before each append, the
+process checks by the seq that the last event in the file is still the last one that it has read. If another event was
+appended meanwhile, the process gets `ConcurrentAppend` and writes nothing. This holds with and without a lock.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def opened_logs() -> list[Path]:
 
 
 class StudyLog(LogReader):
-    """An open log. `graph` is the state that results from its events. `identity` is written before the first event.
+    """An open log. `graph` is the state that results from its events. `clock` returns microseconds UTC.
 
-    `clock` returns the time in microseconds UTC.
+    `identity` is the event that describes this process. It is recorded just before the first event of the process.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class StudyLog(LogReader):
         with connected(path, read_only=read_only) as connection:
             check_header(connection, path, migrate=migrate and not read_only)
             if read_only and (fold or migrate):
-                from maestro_es.store.log_copy import LogCopy, is_behind  # noqa: PLC0415 - a tick can write the file
+                from maestro_es.store.log_copy import LogCopy, is_behind  # noqa: PLC0415 - a tick never needs it
 
                 if is_behind(connection, path):
                     return LogCopy(connection, path, clock, identity)
@@ -104,7 +104,7 @@ class StudyLog(LogReader):
         self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
     def close(self) -> None:
-        """Close the file. Nothing of an open batch is written."""
+        """Close the file. If a batch is open, none of its events are written."""
         self._connection.close()  # raises an error if another thread opened it
         if self._open:
             self._failure = LogNotUsable("the log was closed inside the batch")
@@ -125,7 +125,7 @@ class StudyLog(LogReader):
         If an event could not be recorded, all events are rolled back, even if the caller continued after the error.
         """
         if self._open:
-            raise RequestRefused("a batch is open: nothing that commits by itself can run inside it; end it first")
+            raise RequestRefused("a batch is open: end it before you start anything that commits by itself")
         self._end_abandoned()
         self._open = True
         self._failure = None
@@ -149,7 +149,7 @@ class StudyLog(LogReader):
 
     def _commit(self) -> None:
         if self._failure is not None:
-            raise RequestRefused(f"nothing of this batch was written: {self._failure}") from self._failure
+            raise RequestRefused(f"no event of this batch was written: {self._failure}") from self._failure
         if self._connection.in_transaction:
             self.graph.flush(self.head.seq)
             self._connection.commit()
@@ -328,7 +328,7 @@ class StudyLog(LogReader):
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        """Apply the missing events, or all if another reducer wrote the tables or this host has booted since then."""
+        """Apply the missing events, or all events if the reducer has another version or this host was rebooted."""
         if self._usable() >= self.head.seq:
             return
         try:

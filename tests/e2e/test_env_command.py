@@ -126,7 +126,8 @@ def test_what_can_not_be_changed_is_refused_in_one_line(waiting: Hangar, words: 
 
 def test_a_name_that_a_refresh_does_not_find_is_warned_of(waiting: Hangar):
     done = waiting.from_a_shell("env", waiting.root, "--refresh", "--export", "MY_INPUT_DIR,BOGUS")
-    assert (done.returncode, done.stderr) == (0, "maestro-es: warning: --export names BOGUS, which is not set\n")
+    warning = "maestro-es: warning: --export lists variables that are not set: BOGUS\n"
+    assert (done.returncode, done.stderr) == (0, warning)
 
 
 def test_a_change_that_dies_before_its_event_is_none(waiting: Hangar):

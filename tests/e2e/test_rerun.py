@@ -135,7 +135,7 @@ def test_a_step_in_the_middle_of_a_finished_study_runs_again_with_its_descendant
 
     refused = maestro_es("retry", study, "fan_N.2")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "each_N.2, last ran after fan_N.2: run these again too with --descendants" in refused.stderr
+    assert "fan_N.2 can't run again alone, because each_N.2, last ran after it: add --descendants" in refused.stderr
     assert maestro_es("tick", "--all").returncode == 0
     assert ledger(study) == once
 

@@ -156,7 +156,7 @@ def test_a_user_may_say_that_an_unwatched_step_is_gone(start_instance: Start, la
     root = launch(step("quiet", f"[ -e $(SPECROOT)/go ] || {{ {until('go')}; exit 1; }}", nested="false"))
     wait_for_states(root, quiet=State.RUNNING)
     refused = maestro_es("retry", root, "quiet", "--lost")
-    assert "is a job, whose end its scheduler reports" in refused.stderr
+    assert "is a job, and the scheduler will report its end" in refused.stderr
     instance.kill()
     instance.start()
     tick_until(root, e.JobUnsupervised)

@@ -276,7 +276,7 @@ def test_a_graph_is_repaired_with_its_own_methods(diamond):
     (diamond.path / "mended").touch()
     assert [type(recorded.event) for recorded in diamond.release("b*")] == [e.StepReleased]
     assert _run(diamond) is StudyStatus.FINISHED
-    with pytest.raises(RequestRefused, match="bottom ran after top: run these again too"):
+    with pytest.raises(RequestRefused, match="because left, right, odd, bottom ran after it"):
         diamond.retry("top")
     assert _reset(diamond, diamond.retry("left", descendants=True, reason="again")) == ["left", "bottom"]
     assert _run(diamond) is StudyStatus.FINISHED

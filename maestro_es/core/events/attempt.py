@@ -43,7 +43,7 @@ class JobSubmitted(Event, frozen=True):
     other_digest: the digest of the step's other script; empty if a user has edited it, or if maestro-es has not
         written it
     edited: whether the job runs a script that a user has edited
-    left_out: options with which the scheduler had refused the job, and which the script no longer contains
+    left_out: the options that were removed from the script because the scheduler had refused the job with them
 
     Result: phase SUBMITTED
     """
@@ -154,11 +154,11 @@ class JobStateUnknown(Event, frozen=True):
 
 
 class JobUnsupervised(Event, frozen=True):
-    """The scheduler no longer watches the job, for example because it has crashed. The step may still run.
+    """The scheduler no longer watches the job, for example after its own crash. The step may still be running.
 
     reason: what the scheduler says about the job
     host: the host where the step was started
-    until: when the walltime of the step is over, so that the step counts as ended; null without a walltime
+    until: when the walltime runs out, after which the step is considered to have ended; null without a walltime
 
     Result: nothing
     """

@@ -80,5 +80,5 @@ def test_a_program_may_have_its_own_layouts():
     assert isinstance(renderer, BaseStatusRenderer)
     assert "bye" in renderer.render_to_str()
     assert "FINISHED" not in renderer.render_to_str()
-    with pytest.raises(ValueError, match="there is no layout 'long'; known are: flat, legacy, narrow, short"):
+    with pytest.raises(ValueError, match="there is no layout 'long'; the layouts are: flat, legacy, narrow, short"):
         factory.get_renderer("long", True, True)

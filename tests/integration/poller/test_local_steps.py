@@ -395,7 +395,7 @@ def test_a_step_whose_host_is_gone_for_good_runs_again_when_a_person_says_so(ben
     assert bench.finish() is StudyStatus.FINISHED
     assert len(bench.signed()) == 2
     [lost] = bench.events(e.HardwareFailed)
-    assert lost.reason.endswith(" says that it is gone for good: it was scrapped")
+    assert lost.reason.endswith(" says that the host is gone for good: it was scrapped")
     assert maestro_es("verify", bench.root).returncode == 0
 
 
@@ -417,7 +417,7 @@ def test_what_this_host_can_tell_of_a_step_no_person_has_to_say(bench: Bench):
     bench.create(lasting(bench), Step("b", parents=("a",)))
     bench.tick()
     wait_for(bench.signed)
-    for step, why in (("a", "a can be seen from this host"), ("b", "b does not run")):
+    for step, why in (("a", "a can be seen from this host"), ("b", "b is not running")):
         refused = maestro_es("retry", bench.root, step, "--lost")
         assert (refused.returncode, refused.stdout, why in refused.stderr) == (1, "", True), refused
     assert maestro_es("retry", bench.root, "--lost").stderr == "maestro-es: name the steps\n"

@@ -114,7 +114,7 @@ def held(study: Study) -> int:
     return number
 
 
-FLIES = "a is in flight: cancel it first, or wait for its end"
+FLIES = "a is in flight: cancel it first, or wait for it to end"
 WAITS = "a has not ended: it is still waiting to run"
 ENDED = "a has ended"
 OVER = "these steps have already ended: there is nothing to cancel"
@@ -317,6 +317,6 @@ def test_a_study_of_which_only_held_steps_are_left_has_not_ended(study: Study):
 
 def test_of_a_schedulers_job_no_persons_word_is_taken_that_it_is_gone(study: Study):
     study.start(number := study.add("a", scheduled=True))
-    with pytest.raises(RequestRefused, match="a is a job, whose end its scheduler reports"):
+    with pytest.raises(RequestRefused, match="a is a job, and the scheduler will report its end"):
         rerun.give_up(study.graph, ["a"], lambda _: True, "me", 1, "")
     assert study.graph.step(number).phase is Phase.SUBMITTED
