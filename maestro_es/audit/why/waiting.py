@@ -129,7 +129,7 @@ def _shared(view: View, step: StepRecord, slots: Slots) -> Explanation | None:
     share = local_share(view.graph, view.host.cpus, others, view.now)
     busy = sum(other.running for other in others)
     message = f"its host is shared with other studies of yours, which use {busy} slots there"
-    explained = f"{message}: this one may use {share} now (in flight: {slots.in_use})"
+    explained = f"{message}: this study may use {share} now (in flight: {slots.in_use})"
     return (
         Explanation(explained) if share <= slots.in_use and view.location.ticker in {"", view.location.host} else None
     )
