@@ -1,4 +1,4 @@
-"""How much time the batch job around this process has left.
+"""Tells how much time the batch job around this process has left.
 
 The commands of each scheduler are in `maestro_es.adapters.schedulers`. A user may change the walltime while the job
 runs. So the scheduler is asked about once a minute. If it does not answer, the last answer counts.
@@ -16,8 +16,8 @@ from maestro_es.adapters.registry import find_facts
 from maestro_es.adapters.schedulers import id_of, job_around, outside_of
 from maestro_es.errors import Unreachable
 
-#: The time limit of a scheduler's command, the interval between two questions, and that before the first answer, in
-#: seconds. In its first moments, a scheduler may not know that a job has started.
+#: The time limit of a scheduler's command, the interval between two queries, and the shorter interval until the first
+#: query is answered, in seconds. Just after a job has started, its scheduler may not know yet that it has.
 _PATIENCE, _INTERVAL, _FIRST_INTERVAL = 30.0, 60.0, 5.0
 
 
@@ -36,12 +36,12 @@ class JobClock:
         self._interval = _FIRST_INTERVAL
 
     def is_over(self) -> bool:
-        """Return whether the time is over. At most once a minute, the scheduler is asked."""
+        """Return whether the time is over. The scheduler is asked at most once a minute."""
         self._look()
         return self._now() >= self._end - self._margin
 
     def left(self) -> float | None:
-        """Return the seconds until then (None: no limit is known). Unreachable before the first answer."""
+        """Return the seconds until `is_over` is true (None: no known limit). Unreachable before the first answer."""
         self._look()
         if self._interval == _FIRST_INTERVAL:
             raise Unreachable("the scheduler has not said yet how much time the job has left")
@@ -72,7 +72,7 @@ def _seconds_left() -> float | None:
 
 
 def filled(command: Sequence[str], **values: str) -> list[str]:
-    """Return a command in which words in capitals stand for values."""
+    """Return the command with its placeholders, which are words in capitals, replaced by these values."""
     names = re.compile("|".join(values))
     return [names.sub(lambda match: values[match[0]], word) for word in command]
 

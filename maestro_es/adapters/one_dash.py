@@ -62,7 +62,7 @@ class OneDashAdapter(BatchAdapter, ABC):
 
     @abstractmethod
     def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
-        """Return the options of a step's job. ValueError names the values that can't be options."""
+        """Return the options of a step's job. ValueError names the values that no option can express."""
 
     def shell(self) -> str:
         """Return the first line of a script."""
@@ -74,7 +74,7 @@ class OneDashAdapter(BatchAdapter, ABC):
         return passed_through(sources, self.refused, single_dash=True, beaten=beaten)
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
-        """Return the header. ValueError names all problems, including those of options in the step's own text."""
+        """Return the header. ValueError names all problems, also in the options of the step's `cmd` and `restart`."""
         options: list[Directive] = []
         wrong: list[str] = []
         if is_scheduled(run):

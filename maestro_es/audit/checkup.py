@@ -97,13 +97,13 @@ def _files(folder: Path, problems: list[str]) -> CheckResult:
         mount = None
     place_of = f"{folder} ({mount.kind if mount else 'unknown type'})"
     if problems:
-        remedy = "don't keep studies here; use a file system with these guarantees"
+        remedy = "don't keep studies here; use a file system without these problems"
         return CheckResult(Level.CRITICAL, "files", f"{place_of}: {'; '.join(problems)}", remedy)
     if mount and mount.local_locks:
         return CheckResult(
             Level.CRITICAL,
             "files",
-            f"{place_of}: locks hold on this host only, because it is mounted with {mount.local_locks}",
+            f"{place_of}: locks hold on this host only, because the file system is mounted with {mount.local_locks}",
             "don't keep studies here, or call maestro-es on one host only",
         )
     if mount and mount.in_memory:
@@ -140,10 +140,11 @@ def _lock(study: Session) -> CheckResult:
     text = f"{study.dir.root}: process {process_id} has held the tick lock for up to {show_span(seconds)}"
     if seconds < _LONG_TICK:
         return CheckResult(Level.OK, "lock", text)
-    return CheckResult(Level.WARNING, "lock", text, f"if it hangs, 'kill {process_id}': another tick continues")
+    remedy = f"if the process is stuck, 'kill {process_id}': another tick continues"
+    return CheckResult(Level.WARNING, "lock", text, remedy)
 
 
-#: A process that holds the tick lock and has run for this many seconds may hang.
+#: A process that holds the tick lock and has run for this many seconds may be stuck.
 _LONG_TICK = 600
 
 

@@ -94,7 +94,7 @@ def _runs(study: Session, step: StepRecord) -> bool | None:
 
 
 def _ticking(study: Session) -> str:
-    """Return words that end a sentence: when the last tick was, and whether ticks seem to have stopped."""
+    """Return the end of a sentence that says when the last tick was, and whether ticks seem to have stopped."""
     summary = summarise(study)
     if summary.last_tick is None:
         return ", but there has been none yet"

@@ -32,7 +32,7 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Edge(msgspec.Struct, frozen=True, order=True):
-    """The node named `child` waits for the node named `parent`: for all of its steps if `all_steps`."""
+    """The node `child` waits for the node `parent`. If `all_steps`, it waits for all steps of `parent`."""
 
     parent: str
     child: str
@@ -40,7 +40,7 @@ class Edge(msgspec.Struct, frozen=True, order=True):
 
 
 class Diagram(msgspec.Struct, frozen=True):
-    """The nodes in the order of the status, and the edges. `of_steps` says whether each node is one step."""
+    """The nodes, in the order in which ``status`` shows them, and the edges. `of_steps`: each node is one step."""
 
     name: str
     nodes: list[Node]

@@ -62,7 +62,7 @@ def _is_edited(plan: JobPlan, path: Path, ours: partial[set[str]]) -> bool:
 
 
 def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
-    """Return words that end a sentence: what will happen to an edited script."""
+    """Return the end of a sentence that says what will happen to an edited script."""
     if path != chosen:
         return f", but {chosen.name} will run"
     if step.keep_script:

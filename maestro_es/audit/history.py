@@ -28,8 +28,8 @@ from maestro_es.study.invocation import Driver
 class Query(NamedTuple):
     """A query for events. An event matches if it passes every filter. None and empty filters let every event through.
 
-    At least one of the `steps` must match, and at least one of the `types`, the `causes` and the `actors`. All
-    `params` must match. Only events after the seq `after` match. `limit` keeps only the last events.
+    If `steps` are given, one of them must match. The same holds for `types`, `causes` and `actors`. All `params` must
+    match. Only events after the seq `after` match. `limit` keeps only the last events.
     """
 
     steps: Sequence[str] = ()
@@ -243,7 +243,7 @@ def _causes(patterns: Sequence[str]) -> Sequence[str] | None:
     for pattern in patterns:
         if pattern.lower() not in known and not set(pattern) & set("*?["):
             raise RequestRefused(
-                f"there is no cause {pattern!r}; causes are {', '.join(known)}; a glob matches messages"
+                f"there is no cause {pattern!r}; the causes are {', '.join(known)}; to match a message, use a glob"
             )
     return patterns or None
 

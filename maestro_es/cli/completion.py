@@ -20,7 +20,7 @@ VARIABLE = "_MAESTRO_ES_COMPLETE"
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print a script that completes commands, options, studies and steps in SHELL.
+    """Print a script that completes commands, options, studies and steps in bash, zsh or fish.
 
     \b
     Save the script as

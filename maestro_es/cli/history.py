@@ -105,8 +105,8 @@ def command(
     An event is shown if it matches every option that you give. If you repeat an option, one matching value is enough,
     but for --param all values must match.
 
-    The time shown is the time at which the event was recorded. If the start or end of a step was recorded without
-    delay, the time of the start or end itself is shown.
+    The time shown is the time at which the event was recorded. But if the step started or ended just before that, the
+    time of the start or end itself is shown.
     """
     query = Query(**filters)
     output = EventOutput(form=form, utc=utc, with_study=all_studies)

@@ -62,8 +62,8 @@ def command(
     the end of the step. If the host or container is gone for good, use --lost to run the step again here. Make sure
     that the step is not running there any more. Otherwise it runs twice.
 
-    A power cut may lose what a step wrote in its last half minute, even if the step has finished. The first tick after
-    the reboot marks such steps, and 'status' shows them. --doubted runs them again.
+    A power cut may destroy the output that a step wrote in its last half minute, even if the step has finished. The
+    first tick after the reboot marks such steps, and 'status' shows them. --doubted runs them again.
     """
     chosen = {"rlimit": rlimit, "hardware-limit": hardware_limit}
     limits = {name: value for name, value in chosen.items() if value is not None}

@@ -138,7 +138,7 @@ class Standing(NamedTuple):
 )
 @click.option("--disable-pager", is_flag=True, help="Don't use a pager.")
 @click.option("--disable-theme", is_flag=True, help="Don't use colours.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print the current table of status.csv, for one study.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print what status.csv would contain now, for one study.")
 @at_option
 @json_option
 def command(  # noqa: PLR0913, PLR0917 - Maestro's flags

@@ -1,8 +1,9 @@
-"""Writes the story of a study as the data of a page: JSON with columns, compressed, in base64.
+"""Writes the events of a study as the data of the report page: columns in JSON, compressed and base64-encoded.
 
-Times are differences: `requested` from the attempt before, and the other times from the last known time before them in
-the same attempt (0: unknown). Names of steps are left out if they consist of the template and the labels. So 100,000
-attempts take about 0.8 MB. Everything is written in parts, so that this needs little memory.
+Times are stored as differences. `requested` is relative to `requested` of the previous attempt. Each other time is
+relative to the latest known earlier time of the same attempt (0: unknown). The name of a step is left out if it
+consists of the template and the labels. So 100,000 attempts take about 0.8 MB. Everything is written in parts, which
+needs little memory.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _encode = msgspec.json.encode
 
 
 def page_data(story: Chronicle, others: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the data of a page in parts. `others` holds more values for its script."""
+    """Yield the data of a page in parts. `others` holds additional values for the scripts of the page."""
     return _base64(_compressed(_object({**others, **_fields(story)})))
 
 
@@ -87,7 +88,7 @@ def _names(story: Chronicle) -> dict[str, str]:
 
 
 def _differences(column: Iterable[int]) -> Iterator[int]:
-    """Yield the difference of each number from the one before."""
+    """Yield the difference between each number and the previous number."""
     before = 0
     for value in column:
         yield value - before
@@ -95,7 +96,7 @@ def _differences(column: Iterable[int]) -> Iterator[int]:
 
 
 def _since(column: Sequence[int], *earlier: Sequence[int]) -> Iterator[int]:
-    """Yield how long each time is after the first known time in the `earlier` columns (0: the time is unknown)."""
+    """Yield the difference between each time and the first known time in `earlier` (0: the time is unknown)."""
     for at, value in enumerate(column):
         known = next((times[at] for times in earlier if times[at] != NOTHING), 0)
         yield 0 if value == NOTHING else value - known

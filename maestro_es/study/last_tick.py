@@ -90,7 +90,7 @@ def puts_off(study_dir: StudyDir, study_record: StudyRecord, now: Micros) -> boo
     """Return whether a tick leaves ``status.csv`` to a later tick, although the file is older than the log.
 
     Of the ticks of a cascade, only the last one writes the file. If ticks follow each other closely, a large file is
-    written so seldom that writing takes about a hundredth of the time. The file of a study that has ended is always
+    written so seldom that writing takes less than 1 % of the time. The file of a study that has ended is always
     written.
     """
     if study_record.cascading:

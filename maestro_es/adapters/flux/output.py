@@ -1,7 +1,7 @@
 """Parses the output of Flux's commands. Facts about Flux refer to flux-core 0.88 unless stated otherwise.
 
-A job is found by the token at the end of its name. Ids alone do not identify jobs, because they start again after a
-crash of the broker. `maestro_es.adapters.flux.client` decides which commands are run, and when.
+A job is found by the token at the end of its name. Ids alone do not identify jobs, because the numbering starts again
+after a crash of the broker. `maestro_es.adapters.flux.client` decides which commands are run, and when.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Re
 from maestro_es.core.usage import Usage
 from maestro_es.errors import Unreachable
 
-#: The digits of a job's id, and the character before them. In the locale C, Flux prints an "f" instead of this
-#: character. In a job, FLUX_JOB_ID always has the first form, and so do the ids in the log.
+#: The digits of a job's id, and the character before them. In the locale C, Flux prints an "f" instead of "ƒ".
+#: FLUX_JOB_ID in a job and the ids in the log always begin with "ƒ".
 _DIGITS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _MARK, _PLAIN_MARK = "ƒ", "f"
 _JOB_ID = re.compile(f"[{_MARK}{_PLAIN_MARK}]([{_DIGITS}]+)")
@@ -31,8 +31,8 @@ _JOB_ID = re.compile(f"[{_MARK}{_PLAIN_MARK}]([{_DIGITS}]+)")
 #: The note of a cancellation by maestro-es. Any other cancellation may be a part of ``flux shutdown``.
 CANCEL_NOTE = "maestro-es"
 
-#: A job that others have cancelled counts as cancelled this many seconds after its end. ``flux shutdown`` cancels all
-#: running jobs, waits until they have ended, and then ends the broker.
+#: A job that others have cancelled counts as cancelled only when this many seconds have passed since its end. ``flux
+#: shutdown`` cancels all running jobs, waits until they have ended, and then ends the broker.
 _SHUTDOWN_SECONDS = 60
 
 #: The numbers of states and results in ``flux job list``. ``flux jobs --json`` has words instead.
@@ -115,14 +115,15 @@ class _Listed(msgspec.Struct):
 
 _LINES = msgspec.json.Decoder(_Listed)
 
-#: One line of the program `send_jobs`: the number of a job, its id, and the message if it has none.
+#: One line of the output of `send_jobs`: the number of a job, its id, and the message if there is no id.
 _ANSWER = msgspec.json.Decoder(tuple[int, int, str])
 
 
 class FluxEntry(QueueEntry, frozen=True):
     """A job as Flux lists it, with its directory `folder`.
 
-    `command` consists of the token of the job and a path like the path of its script.
+    `command` consists of the token of the job, a space, and a path that is made of the directory and the name of the
+    job. The path looks like the path of the job's script.
 
     Flux does not list the command of a job, but only its directory and its name.
     """
@@ -195,9 +196,9 @@ def has_ended(message: str) -> bool:
 
 
 def read_instance(text: str) -> str:
-    """Return an identifier of the start of an instance, from the output of ``flux ping``.
+    """Return the id of a Flux instance, from the output of ``flux ping``.
 
-    Unreachable if this is not an answer.
+    The id changes when the instance starts again. Unreachable if the output is not an answer.
     """
     match = _ROUTE.fullmatch(text.strip().rpartition("\n")[2])
     if not match:
@@ -206,7 +207,7 @@ def read_instance(text: str) -> str:
 
 
 def is_instance(text: str) -> bool:
-    """Return whether a text identifies the start of an instance. A claim names the boot of a host instead."""
+    """Return whether a text is the id of a Flux instance. The text in a claim may be the boot id of a host instead."""
     return bool(_INSTANCE.fullmatch(text))
 
 
@@ -263,7 +264,7 @@ def _entry(job: _Listed) -> FluxEntry:
 
 
 def _usage(job: _Listed) -> Usage:
-    """Return the resources that a job has had. Flux does not record CPU time and memory."""
+    """Return the resources that were allocated to a job. Flux does not record CPU time and memory."""
     return Usage(nodes=job.nnodes or None, cores=job.ncores or None, walltime=int(job.duration) or None)
 
 
@@ -314,7 +315,7 @@ def _exit_code(waitstatus: int | None) -> int | str:
 
 
 def _delay(job: _Listed, word: str) -> str:
-    """Return the reason that delays a pending job. Flux gives none while a job is just waiting for resources."""
+    """Return why a pending job is delayed. Flux gives no reason while a job is just waiting for resources."""
     if word == "DEPEND":
         return f"it depends on {', '.join(job.dependencies)}" if job.dependencies else "it depends on another job"
     return "it is held (urgency 0)" if word == "SCHED" and not job.urgency else ""
@@ -337,7 +338,7 @@ def judge_cancel(info: JobInfo, now: Micros, *, restarted: bool) -> JobInfo:
 
 
 def adopted(info: JobInfo, instance: str) -> JobInfo:
-    """Return a job together with the start of the instance that has listed it."""
+    """Return a job with the id of the Flux instance that has listed the job."""
     return structs.replace(info, instance=instance) if info.job_id else info
 
 

@@ -8,7 +8,7 @@ array:
 
 - the number of the job in the file,
 - its id, or 0 if there is none,
-- Flux's message, or an empty text.
+- Flux's message, or an empty string.
 
 `maestro_es.adapters.flux.client` calls this program, and `maestro_es.adapters.flux.output` reads the answers.
 """
@@ -16,13 +16,13 @@ array:
 import sys
 from typing import Any
 
-#: The first line of the output. Before this line, no job was sent.
+#: The first line of the output. Until this line is printed, no job has been sent.
 READY = "ready"
 
 
 def main(path: str) -> None:
     """Submit the jobs in a file, and print the answers."""
-    import json  # noqa: PLC0415 - not before the directory of this program is left out of the path
+    import json  # noqa: PLC0415 - only now is the directory of this program no longer in sys.path
 
     import flux.job  # type: ignore[import-not-found] # noqa: PLC0415 - only Flux's own Python has it
 
@@ -34,7 +34,7 @@ def main(path: str) -> None:
         print(json.dumps([number, *_answer(future)]), flush=True)  # noqa: T201 - a program prints
 
 
-def _sent(job: Any, handle: Any, description: str, options: Any) -> Any:  # noqa: ANN401 - Flux's have no types here
+def _sent(job: Any, handle: Any, description: str, options: Any) -> Any:  # noqa: ANN401 - Flux is not typed
     """Send a job.
 
     Returns the future of its id, or the error. A TypeError means that this version does not know an option.
@@ -45,7 +45,7 @@ def _sent(job: Any, handle: Any, description: str, options: Any) -> Any:  # noqa
         return error
 
 
-def _answer(future: Any) -> "tuple[int, str]":  # noqa: ANN401 - Flux's have no types here
+def _answer(future: Any) -> "tuple[int, str]":  # noqa: ANN401 - Flux is not typed
     """Return the id of a job, and Flux's message."""
     if isinstance(future, Exception):
         return 0, str(future)

@@ -52,7 +52,7 @@ def test_a_cause_is_that_of_a_failure_or_of_what_comes_before_one(run, study):
     ]  # fmt: skip
     assert shown(run, study, "--cause", "*is FAILED") == [("b_N.2", "StepFailed"), ("z", "StepFailed")]
     assert shown(run, study, "--cause", "hardware") == []
-    assert "there is no cause 'exitcode'; causes are exit code, " in refused(run, study, "--cause", "exitcode")
+    assert "there is no cause 'exitcode'; the causes are exit code, " in refused(run, study, "--cause", "exitcode")
 
 
 def test_an_attempt_goes_from_its_request_to_the_next(run, study):
