@@ -1,6 +1,7 @@
-"""Real schedulers other than Slurm, started once for all tests of this directory.
+"""Real schedulers, started once for all tests of this directory.
 
-Where a scheduler is not installed its tests are skipped, and the summary says so in one line.
+Where a scheduler is not installed its tests are skipped, and the summary says so in one line. If CI is set, the tests
+fail without Slurm, as in `tests/slurm`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ import pytest
 
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import NOT_TRIED
+from tests.slurm.conftest import leave_out
 from tools.kill_matrix.clusters import SCHEDULERS
 from tools.kill_matrix.real_scheduler import RealScheduler
+from tools.kill_matrix.slurm_scheduler import SlurmScheduler
+from tools.slurm_cluster.packages import why_not
 
 HERE = Path(__file__).parent
+#: Every real scheduler, with the variable that names its directory. Slurm needs no variable: Debian has it.
+REAL: dict[str, type[RealScheduler]] = {"MAESTRO_ES_SLURM": SlurmScheduler, **SCHEDULERS}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -28,17 +34,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("schedulers"))
 
 
-@pytest.fixture(scope="session", params=SCHEDULERS, ids=lambda name: SCHEDULERS[name].kind)
+@pytest.fixture(scope="session", params=REAL, ids=lambda name: REAL[name].kind)
 def shared(request: pytest.FixtureRequest) -> Iterator[RealScheduler]:
     """A scheduler, if it is installed here."""
-    prefix = os.environ.get(request.param)
-    if not prefix:
+    prefix = os.environ.get(request.param, "")
+    if REAL[request.param] is SlurmScheduler:
+        reason = why_not(os.geteuid())
+        if reason:
+            leave_out(reason, ci=bool(os.environ.get("CI")))
+    elif not prefix:
         pytest.skip(
             f"{NOT_TRIED}: no real Flux, PBS or LSF (set {' and '.join(SCHEDULERS)} to where they are installed)"
         )
     path = os.environ["PATH"]
     folder = Path(tempfile.mkdtemp(prefix="scheduler-"))  # where daemons of other users may look
-    cluster = SCHEDULERS[request.param](Path(prefix), folder)
+    cluster = REAL[request.param](Path(prefix), folder)
     try:
         cluster.start()
         yield cluster

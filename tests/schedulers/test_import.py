@@ -53,8 +53,8 @@ def maestro_s_environment(cluster: RealScheduler, folder: Path) -> dict[str, str
 def test_a_job_of_maestro_s_is_adopted_while_it_runs_on_this_host_and_none_runs_twice(
     cluster: RealScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    if cluster.kind == "pbs":
-        pytest.skip("Maestro has no PBS")
+    if cluster.kind in {"pbs", "slurm"}:
+        pytest.skip("Maestro has no PBS, and tests/slurm has a test for Slurm")
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
     keys = "procs: 1, nodes: 1" + cluster.keys + (", walltime: '00:05'" if cluster.kind == "lsf" else "")
     (tmp_path / "study.yaml").write_text(SPEC.format(head=cluster.head, wait=WAIT, keys=keys))

@@ -1,4 +1,4 @@
-"""Studies on real schedulers other than Slurm: what their jobs come to, and what may happen to a submission."""
+"""Studies on real schedulers, the same on each: what their jobs come to, and what may happen to a submission."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ def test_the_crontab_s_line_finishes_a_study_in_a_bare_environment(
 ):
     monkeypatch.delenv("MAESTRO_ES_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USER", "nobody")  # as after `su`
     monkeypatch.setenv("OF_THE_USER", 'it\'s "rich" $HOME')
     root = launch(
         local_step("prep", "echo prepared > file"),
@@ -100,7 +101,7 @@ def test_a_job_that_is_refused_was_not_queued(cluster: RealScheduler, launch: La
     assert finish(root) is StudyStatus.FAILURE
     [failed] = events(root, e.StepFailed)
     assert failed.cause is Cause.REJECTED
-    assert "ueue" in failed.message
+    assert any(sign in failed.message for sign in ("ueue", "partition"))
     assert not (root / "ledger").exists()
 
 
@@ -108,6 +109,8 @@ def test_a_job_that_is_refused_was_not_queued(cluster: RealScheduler, launch: La
 def test_a_step_that_saves_its_work_at_the_end_of_its_time_is_restarted(
     cluster: RealScheduler, launch: Launch, save: str
 ):
+    if cluster.kind == "slurm":
+        pytest.skip("tests/slurm does this with a faster clock: the shortest walltime is a minute")
     command = f'trap "touch saved; {save}" TERM USR2 ALRM; sleep 300 & wait'
     root = launch(step("a", command, walltime=f'"{cluster.shortest}"', restart='"cat saved"'))  # fmt: skip
 
@@ -240,6 +243,7 @@ def test_a_lost_log_is_recovered_with_its_running_job(cluster: RealScheduler, la
 
 #: A driver in a batch job. It stops 50 s before the end of its job, which has a minute.
 _DRIVER = """#!/bin/sh
+#SBATCH -n1 -t1 -p debug -o /dev/null
 #flux: -n1 -t60s -q debug --output=/dev/null
 #PBS -l walltime=00:01:00 -o /dev/null -j oe
 #BSUB -W 1 -o /dev/null
@@ -285,7 +289,8 @@ def test_a_step_that_ends_with_the_job_of_its_driver_runs_again_and_this_does_no
 
     assert finish(root) is StudyStatus.FINISHED
     [end] = events(root, e.HardwareFailed)
-    assert (end.number, end.reason.endswith("which does not count")) == (0, True), end
+    assert end.number == 0, end
+    assert "not count" in end.reason, end
 
 
 @pytest.mark.timeout(400)
@@ -352,7 +357,7 @@ def test_a_dry_tick_shows_the_command_and_submits_nothing(cluster: RealScheduler
     done = maestro_es("tick", "--dry", root)
 
     assert done.returncode == 0, done
-    assert {"flux": "flux submit", "pbs": "qsub", "lsf": "bsub"}[cluster.kind] in done.stdout
+    assert {"slurm": "sbatch", "flux": "flux submit", "pbs": "qsub", "lsf": "bsub"}[cluster.kind] in done.stdout
     assert f"{root}/two" in done.stdout
     assert cluster.queued() == before
     assert len(events(root, e.JobSubmitted)) == 1
@@ -379,7 +384,7 @@ def _of(root: Path) -> list[str]:
 
 
 #: What each scheduler knows of an ended job.
-USED = {"flux": ("nodes",), "pbs": ("cpu", "nodes", "cores"), "lsf": ("cpu", "nodes", "cores")}
+USED = {"slurm": (), "flux": ("nodes",), "pbs": ("cpu", "nodes", "cores"), "lsf": ("cpu", "nodes", "cores")}
 
 
 def test_what_an_attempt_has_used_is_recorded_if_the_scheduler_knows_it(cluster: RealScheduler, launch: Launch):

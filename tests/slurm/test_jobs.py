@@ -185,20 +185,6 @@ def test_a_submission_that_was_killed_for_taking_too_long_is_adopted_if_there_is
     assert len(ledger(root)) == 1
 
 
-def test_a_job_that_was_put_back_in_the_queue_by_hand_does_not_start_another_time(start_cluster, launch):
-    cluster = start_cluster(Options(cred_expire=5))
-    root = launch(step("only", "sleep 100"))
-    wait_for_states(root, only=State.RUNNING)
-    wait_for((root / "ledger").exists)
-    job = _job(root, "only")
-    assert "disabled" in cluster.run("scontrol", "requeue", job).stderr  # which is what --no-requeue is for
-    cluster.run("scontrol", "update", f"jobid={job}", "requeue=1")
-    assert cluster.run("scontrol", "requeue", job).returncode == 0
-    tick_until(root, e.HardwareFailed)
-    wait_for(lambda: len(ledger(root)) == 2)  # the second is that of the new attempt
-    assert {event.token for event in events(root, e.SubmissionRequested)} == set(ledger(root))
-
-
 def test_a_job_that_was_requeued_after_its_study_was_moved_counts_as_lost(start_cluster, launch):
     """Its second run finds no directory for its output, and none for its report."""
     cluster = start_cluster(Options(cred_expire=5))
