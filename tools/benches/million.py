@@ -70,7 +70,10 @@ def read(bench: Bench, root: Path) -> None:
     events = asked(root, "SELECT max(seq) FROM event")
     commands: dict[str, tuple[str, ...]] = {
         "status --summary": ("status", str(root), "--summary"),
+        "status": ("status", str(root)),
         "status --csv": ("status", str(root), "--csv"),
+        "status --json": ("status", str(root), "--json"),
+        "status --layout flat": ("status", str(root), "--layout", "flat"),
         "status --at": ("status", str(root), "--summary", "--at", str(events // 2)),
         "why": ("why", str(root)),
         "history of a step": ("history", str(root), "s0_N.1"),
