@@ -111,7 +111,7 @@ class Agent:
     """The agent of one node, with the `arguments` of `_AGENT`. OSError if its `starter` can't be started.
 
     `step` is the number of its job step, and `host` the name of the node as its processes see it. Both are empty until
-    it is ready. `problem` is the last line that was printed before. Its `name` is unique.
+    the agent is ready. `problem` is the last line that the agent printed before it was ready. Its `name` is unique.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class Agent:
         return self.is_alive
 
     def lines(self) -> list[str]:
-        """Return what it has printed since the last call. If it has ended, it is closed."""
+        """Return the output of the agent since the last call. If the agent has ended, it is closed."""
         try:
             while chunk := os.read(self.output, _READ):
                 self._read += chunk
@@ -157,7 +157,7 @@ class Agent:
         return lines
 
     def wait_until_ready(self) -> bool:
-        """Wait until it is ready. Returns whether it is."""
+        """Wait until the agent is ready. Returns whether it is ready."""
         end = time.monotonic() + _READY_SECONDS
         while self.is_alive and not self.step and (left := end - time.monotonic()) > 0:
             select.select([self.output], [], [], left)
@@ -165,7 +165,7 @@ class Agent:
         return bool(self.step)
 
     def close(self) -> None:
-        """Close its input, so that it starts nothing more and ends after its last runner."""
+        """Close the agent's input, so that the agent starts nothing more and ends after its last runner."""
         if self.is_alive:
             self.is_alive = False
             os.close(self._input)

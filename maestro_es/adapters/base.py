@@ -160,7 +160,7 @@ class Adapter(Protocol):
     def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
         """Return the first lines for a second try, if the scheduler has refused the lines of `header`.
 
-        They may be the same.
+        They may be the same as those of `header`.
         """
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
@@ -173,7 +173,7 @@ class Adapter(Protocol):
         """Submit the runner with the token, or begin to submit it. A scheduler's answer never raises an error."""
 
     def cluster_info(self) -> dict[str, str]:
-        """Return the parts of the scheduler's configuration that a study keeps (empty: it does not answer).
+        """Return the parts of the scheduler's configuration that a study keeps (empty: the scheduler does not answer).
 
         Safety must not depend on them.
         """

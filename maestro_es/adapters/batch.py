@@ -133,7 +133,7 @@ class BatchJobs(ABC):
         return {token: believed(rows, "") for token, rows in jobs.items()}
 
     def listed_usage(self, tokens: Iterable[str]) -> dict[str, Usage]:
-        """Return by token what jobs in the list have used. This takes one query."""
+        """Return the usage of the jobs in the list, by token. This takes one query."""
         attempts, used = AttemptsByJob(tokens), [row for row in self.list_jobs() if row.usage]
         return {token: row.usage for row in used for token in attempts.of(names_in(row.command)) if row.usage}
 
@@ -171,8 +171,8 @@ class BatchJobs(ABC):
     ) -> Outcome | Submitting:
         """Begin a submission in the environment of a job.
 
-        `read` returns its outcome, and `done` is called in any case. A submission that has not answered in time, or
-        can't be started, is in doubt.
+        `read` returns the outcome of the submission, and `done` is called in any case. A submission that has not
+        answered in time, or can't be started, is in doubt.
         """
         command = None
         try:
@@ -261,7 +261,7 @@ def not_cancelled(name: str, done: Completed, ending: Sequence[str]) -> str:
 
 
 def _outcome(command: Command, read: Callable[[Completed], Outcome], done: Callable[[], None]) -> Outcome:
-    """Return the outcome of a submission. If it has not answered in time, it may still have submitted the job."""
+    """Return the outcome of a submission. Even a command that did not answer in time may have submitted its job."""
     try:
         return read(completed(command))
     except Unreachable as error:

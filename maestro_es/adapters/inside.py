@@ -1,8 +1,10 @@
-"""Runs steps inside the job that contains this process. Agents start them; this module finds out how they end.
+"""Runs steps inside the job that contains this process.
 
-`OwnJob` is what differs between schedulers. The id of such a step is ``JOB.STEP``: the job step of the agent that
-started it. A requeued job has the same id, and numbers its job steps from 0 again, so the instance is the name of the
-agent.
+Agents start the steps, and this module finds out how they end.
+
+`OwnJob` contains what differs between schedulers. The job id of a step inside a job is ``JOB.STEP``, which identifies
+the job step of the agent that started the step. A requeued job has the same id, and numbers its job steps from 0
+again. So the instance of the attempt is the name of the agent.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import Unreachable
 
-#: After its agent has ended, a node gets no steps for this many seconds. After this many agents in a row that never
-#: were ready, it gets none at all.
+#: After its agent has ended, a node gets no steps for this many seconds. After this many agents in a row that were
+#: never ready, the node gets no steps at all.
 _PAUSE, _TRIES = 10.0, 3
 
 #: A runner that is told to end takes at most 10 s. After this many seconds, it was probably not told.
@@ -83,9 +85,9 @@ class Inside:
         #: Agents that only end steps of earlier drivers.
         self._enders: dict[int, Agent] = {}
         self._failed: dict[int, float] = {}
-        #: When the end of an attempt was requested first.
+        #: When the end of an attempt was first requested.
         self._told: dict[str, float] = {}
-        #: By node, how many agents in a row never were ready, and what the last one printed.
+        #: By node, how many agents in a row were never ready, and what the last of them printed.
         self._tries: dict[int, int] = {}
         self._problem = self._own_node = ""
 
@@ -181,7 +183,7 @@ class Inside:
         """Return an agent that can end a step. If there is none, as after an earlier driver, start one.
 
         If an agent was killed, its runners may keep its connection open. So if a step does not end, another agent is
-        told. At its start, it ends what the killed one has left.
+        told. At its start, the new agent ends the processes that the killed agent has left.
         """
         at = placement_of(step.token)
         if at is None or at.job != self.job or at.node >= len(self._nodes):

@@ -9,7 +9,7 @@
 
 As in Maestro, all launchers with brackets together must not request more than the step has, even if they do not run at
 the same time. Three rules of Maestro do not apply here. If a command has a launcher with brackets, Maestro does not
-replace those without brackets. In Maestro, a bracket extends to the last ``]`` on the line. Maestro refuses nodes
+replace launchers without brackets. In Maestro, a bracket extends to the last ``]`` on the line. Maestro refuses nodes
 without procs.
 
 The adapter decides which command starts the program.

@@ -297,7 +297,7 @@ class LocalAdapter:
             else:
                 others += [f"process {pid} of {step.name}" for pid in process.kill(self._left_behind(step))]
         if others:
-            raise SchedulerError(f"{', '.join(others)} belongs to another user, and has to be ended by that user")
+            raise SchedulerError(f"only another user, who owns these processes, can end them: {', '.join(others)}")
 
     def _runs(self, step: StepRecord) -> bool:
         return self._is_here(step) and process.is_running(int(step.job_id), step.token)

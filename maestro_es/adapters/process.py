@@ -178,7 +178,7 @@ class Used(NamedTuple):
     """A process that has ended, with its CPU time in microseconds and its peak memory in bytes.
 
     Both include its descendants. Linux also counts the memory that it shared with its parent before its program ran.
-    So `memory` is None (unknown) if the parent has had as much.
+    So `memory` is None (unknown) if the parent used as much.
     """
 
     argv: tuple[str, ...]

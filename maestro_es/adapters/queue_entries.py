@@ -104,7 +104,7 @@ def of_runners(listed: Iterable[QueueEntry], runners: Collection[str]) -> dict[s
 
 
 def names_in(command: str) -> set[str]:
-    """Return the words of a command that may be tokens. Of a path, only the last part may be one."""
+    """Return the words of a command that may be tokens. Of a path, only the last part may be a token."""
     return {word.rpartition("/")[2] for word in command.split()}
 
 
@@ -143,5 +143,5 @@ def runs_script_of(step: StepRecord, command: str) -> bool:
 
 
 def _letters(text: str) -> str:
-    """Return a text without the characters that Maestro removes from paths or uses as replacements."""
+    """Return a string without the characters that Maestro removes from paths or uses as replacements."""
     return _NO_LETTERS.sub("", text)

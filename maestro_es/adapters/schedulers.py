@@ -70,8 +70,9 @@ WITH_ADAPTER = {
         stop_signals=("TERM", "INT", "USR2"),
     ),
     # Flux sends ALRM at the time limit. A job of `flux batch` also gets HUP, and has only the second of these
-    # variables. In it, commands reach its own instance, which does not know the job itself. So several instances are
-    # asked: each of our address, that of the study, and that of the system, and the one around it.
+    # variables. Commands inside such a job reach the job's own instance, which does not know the job itself. So
+    # several instances are asked. They are the instances at our address, at the address of the study and at the
+    # address of the system, and the instance around each of these.
     "flux": JobEnvironment(
         of_job=("FLUX_*",), job_ids=("FLUX_JOB_ID", "FLUX_ENCLOSING_ID"), stop_signals=("TERM", "ALRM", "HUP"),
         settings=("FLUX_URI",), always=("FLUX_URI",),

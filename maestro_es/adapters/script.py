@@ -70,7 +70,7 @@ class Directive(msgspec.Struct, frozen=True):
 
 
 def quote(text: str) -> str:
-    r"""Return a text in double quotes for shells, Slurm and Flux. A ``\`` precedes each ``\`` and ``"``."""
+    r"""Return a string in double quotes for shells, Slurm and Flux. A ``\`` precedes each ``\`` and ``"``."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -114,7 +114,7 @@ def resources(batch: Mapping[str, Any], inherited: Iterable[str], run: Mapping[s
 def exclusive(asked: object, part: str, default: bool = False) -> bool:  # noqa: FBT001, FBT002 - a value, not a switch
     """Return whether a step requests exclusive nodes, for its "allocation" or its "launcher".
 
-    As in Maestro, a scalar refers only to the allocation. A value from a placeholder is a text, so "False" means no.
+    As in Maestro, a scalar refers only to the allocation. A value from a placeholder is a string, so "False" means no.
     """
     if isinstance(asked, Mapping):
         asked = asked.get(part)

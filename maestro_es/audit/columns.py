@@ -40,7 +40,7 @@ class Texts:
         self._ends = array("q", [0])
 
     def append(self, text: str) -> None:
-        """Add a text."""
+        """Add a string."""
         self._bytes += text.encode(errors="surrogatepass")
         self._ends.append(len(self._bytes))
 

@@ -185,7 +185,7 @@ def _because(reason: str) -> str:
 
 
 def _reason(reason: str) -> str:
-    """Return the reason that a user gave, as words that end a sentence (empty: there is none)."""
+    """Return the reason that a user gave, as the end of a sentence (empty: there is none)."""
     return f" (reason: {reason})" if reason else ""
 
 

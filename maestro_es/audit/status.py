@@ -106,7 +106,7 @@ def states_in_order(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def counts(states: Mapping[str, int]) -> str:
-    """Return counts of steps by state as a text: ``3 RUNNING, 12 FINISHED``."""
+    """Return counts of steps by state in words: ``3 RUNNING, 12 FINISHED``."""
     return ", ".join(f"{count} {state}" for state, count in states_in_order(states).items()) or "no steps"
 
 

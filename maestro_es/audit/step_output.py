@@ -78,7 +78,7 @@ def end_of_errors(details: StepDetails, count: int) -> list[str]:
 
 
 def last_error(study: Session, step: StepRecord) -> str:
-    """Return the last non-empty line of a step's standard error, or an empty text if there is none."""
+    """Return the last non-empty line of a step's standard error, or an empty string if there is none."""
     return "".join(line for path in find_files(study, step).errors[-1:] for line in _end(Path(path), 1))
 
 

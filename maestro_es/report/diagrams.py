@@ -122,7 +122,7 @@ def _label(node: Node, separator: str, *, of_steps: bool) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as a string of DOT. The escapes are the same as in JSON.
+    """Return text as a string of DOT. The escapes are the same as in JSON.
 
     Names are not cleaned, so that they stay unique.
     """

@@ -1,9 +1,9 @@
 """Writes a study as a page in one file, which loads nothing else. `report/page` has its template, style and scripts.
 
 Names and messages may come from anybody, so they must not become markup, style or script: Jinja2 escapes them, the
-data is in base64, the scripts only set texts, and a browser runs only the scripts and the style whose digests are in
-the page (Content-Security-Policy). Control characters, including those that change the direction of text, become
-question marks.
+data is in base64, the scripts set names only as the text of elements, and a browser runs only the scripts and the
+style whose digests are in the page (Content-Security-Policy). Control characters, including those that change the
+direction of text, become question marks.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 class _Pen:
-    """Writes texts with the styles, lines and characters that a page can show."""
+    """Writes strings with the styles, lines and characters that a page can show."""
 
     def __init__(self, page: Page) -> None:
         self.colour = page.colour and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -76,5 +76,5 @@ def class_of(kind: str) -> str:
 
 
 def shown(counts: Mapping[str, int]) -> str:
-    """Return counts by kind as a text: ``3 running, 12 finished``."""
+    """Return counts by kind in words: ``3 running, 12 finished``."""
     return ", ".join(f"{count} {kind}" for kind, count in in_order(counts).items())

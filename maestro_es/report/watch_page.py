@@ -67,7 +67,7 @@ def main_lines(page: MainPage, columns: int, rows: int, keys: str, *, colour: bo
 
 
 def _cut(lines: Sequence[str], room: int) -> list[str]:
-    """Return lines; if they need more room, the last one says how many are missing."""
+    """Return lines. If they need more room, the last line says how many are missing."""
     if len(lines) <= room:
         return list(lines)
     return [*lines[: room - 1], f"and {len(lines) - room + 1} more templates"]

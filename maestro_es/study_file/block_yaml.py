@@ -62,7 +62,7 @@ def _by_key(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _entry(indent: str, key: str, value: object) -> str:
-    """Return the lines of a key and its value, or an empty text if they are not simple."""
+    """Return the lines of a key and its value, or an empty string if they are not simple."""
     if not _is_bare_key(key):
         return ""
     if type(value) is not list:
@@ -75,7 +75,7 @@ def _entry(indent: str, key: str, value: object) -> str:
 
 
 def _scalar(value: object) -> str:
-    """Return a simple text or number as YAML. Return an empty text for any other value."""
+    """Return a simple string or number as YAML. Return an empty string for any other value."""
     if type(value) is int:
         return str(value)
     if type(value) is not str:
@@ -90,7 +90,7 @@ def _is_bare_key(key: object) -> bool:
 
 
 def _is_mapping(value: object) -> bool:
-    """Return whether this module writes a value, that is, whether it is a non-empty mapping whose keys are texts."""
+    """Return whether this module writes a value, that is, whether it is a non-empty mapping whose keys are strings."""
     if type(value) is dict:
         return bool(value) and all(type(key) is str for key in value)
     return isinstance(value, SortedEntries)

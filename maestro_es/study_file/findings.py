@@ -76,7 +76,7 @@ class Findings:
 
 
 def shown(value: object) -> str:
-    """Return `value` as a message shows it: shortened if it is long, and with its type if it is not a text."""
+    """Return `value` as a message shows it: shortened if it is long, and with its type if it is not a string."""
     if value is None:
         return "nothing"
     if isinstance(value, str) and not value:

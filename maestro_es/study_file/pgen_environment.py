@@ -20,7 +20,7 @@ _GIVEN = ("OUTPUT_PATH", "SPECROOT")
 
 
 class FoundVariable(Variable, str):  # noqa: SLOT000 - it has the attributes of a variable
-    """A value of the environment. It is a text and also has ``.value``, because generators use both."""
+    """A value of the environment. It is a string and also has ``.value``, because generators use both."""
 
     def __new__(cls, name: str, value: Scalar) -> FoundVariable:  # noqa: ARG004 - str takes the value alone
         """Create the text `value` with its name."""

@@ -32,7 +32,7 @@ class EnvObject(ABC):
         """Whether the object is complete."""
 
     def _verification(self, error: str) -> None:
-        """Raise a ValueError with this text if the object is not complete."""
+        """Raise a ValueError with this message if the object is not complete."""
         if not self._verify():
             raise ValueError(error)
 

@@ -25,7 +25,7 @@ _USABLE = ("additionalProperties", "uniqueItems")
 #: A valid step.
 _ANY_STEP = {"name": "a", "description": "a", "run": {"cmd": "a"}}
 
-#: The keys of a schema that allows any non-empty text.
+#: The keys of a schema that allows any non-empty string.
 _ANY_TEXT = {"description", "type", "minLength"}
 
 #: Keys that identify a study for Merlin: at the top of the file, and in the run block of a step.
@@ -71,7 +71,7 @@ def _errors(data: Any) -> Iterator[tuple[list[str | int], ValidationError]]:  # 
 
 
 def _shape(step: Any, known: dict[str, Any]) -> object:  # noqa: ANN401 - YAML holds anything
-    """Return what the schema can distinguish in a step. In many places, it accepts any non-empty text."""
+    """Return what the schema can distinguish in a step. In many places, the schema accepts any non-empty string."""
     run = step.get("run") if isinstance(step, dict) else None
     if not isinstance(run, dict):
         return repr(step)

@@ -50,7 +50,7 @@ _WORDS = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -a j{job}
 
 
 class FluxJob:
-    """The job around this process. RequestRefused if it is no instance of its own."""
+    """The job around this process. RequestRefused if the job is not a Flux instance of its own."""
 
     preamble = _PREAMBLE
 
@@ -79,7 +79,7 @@ class FluxJob:
         ]
 
     def _memory(self, cores: Mapping[int, int]) -> dict[int, int]:
-        """Return the job's memory on each node in megabytes. Flux allocates none, so it is that of the job's cores."""
+        """Return the memory on each node for the job's cores, in megabytes. Flux does not allocate memory."""
         memory, of_node = {}, dict[int, int]()
         for rank, number, unit in _SIZES.findall(self._on_all_nodes(_SIZE)):
             if unit:

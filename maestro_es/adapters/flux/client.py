@@ -12,7 +12,8 @@ time. ``flux bulksubmit`` can't do this. It makes descriptions itself, from opti
 resources, and it prints ids without saying which job each id belongs to.
 
 If the broker crashes, it forgets all jobs since its last checkpoint, although their processes may still be running. So
-the start of the instance is recorded with each job. If the start has changed, a missing job may still be running.
+the id of the instance, which changes at each start, is recorded with each job. If the id has changed, a missing job
+may still be running.
 
 Facts about Flux refer to flux-core 0.88. `maestro_es.adapters.flux.output` decides what an answer means.
 """
@@ -57,7 +58,7 @@ from maestro_es.errors import Unreachable
 
 _URI = "FLUX_URI"
 
-#: How the names of variables begin that would change the behaviour of Flux's commands.
+#: The prefixes of variables that would change the behaviour of Flux's commands.
 _OURS = ("FLUX_",)
 
 #: The program that submits many jobs. Flux's own Python runs it.
@@ -90,7 +91,7 @@ class FluxJobs(BatchJobs):
 
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None) -> None:
         super().__init__(environment, of_steps)
-        #: Data for submissions, which is queried once: the start of the instance, whether it has named queues and a
+        #: Data for submissions, which is queried once: the id of the instance, whether it has named queues and a
         #: usable Python, and the templates of descriptions.
         self._instance: str | None = None
         self._has_queues: bool | None = None
@@ -238,9 +239,9 @@ class FluxJobs(BatchJobs):
     ) -> dict[str, JobInfo]:
         """Return the jobs of these attempts. A job that the instance does not list is GONE.
 
-        The start of the instance is queried too. If a job may be adopted, the start is queried before the list, so
-        that the answer is not too recent. If a job is missing or was cancelled, the start is queried after the list,
-        so that the answer is not too old.
+        The id of the instance is queried too. If a job may be adopted, the id is queried before the list, so that the
+        id is not too recent. If a job is missing or was cancelled, the id is queried after the list, so that the id is
+        not too old.
         """
         steps = [structs.replace(step, job_id=plain_id(step.job_id) or step.job_id) for step in steps]
         before = self._start_of_instance() if any(step.phase is Phase.REQUESTED for step in steps) else ""
@@ -263,7 +264,7 @@ class FluxJobs(BatchJobs):
         return {token: adopted(believed(entries, ""), start) for token, entries in rows.items()}
 
     def _start_of_instance(self) -> str:
-        """Return an identifier of the start of the instance."""
+        """Return the id of the instance, which changes at each start."""
         done = self.run("flux", "ping", "--count=1", "0")
         if done.code:
             raise self.no_answer(done.err or f"flux ping ended with {done.code} and said nothing")
@@ -293,7 +294,7 @@ def _in_memory(text: bytes) -> tuple[int, str]:
 
 
 def _judged(step: StepRecord, info: JobInfo, start: str) -> JobInfo:
-    """Return the state of a cancelled or missing job, from the present start of the instance.
+    """Return the state of a cancelled or missing job, from the present id of the instance.
 
     Flux removes only jobs that have ended. So a missing job has ended, unless the broker may have forgotten it.
     """

@@ -17,7 +17,7 @@ from maestro_es.adapters.script import Directive, embedded, exclusive, option, p
 from maestro_es.core.model import is_scheduled
 from maestro_es.core.walltime import walltime_seconds
 
-#: How a line of a script begins that contains options.
+#: The beginning of each line of a script that contains options.
 DIRECTIVE = "#flux:"
 
 #: The long names of the groups of `allocation_args` and `launcher_args`, in the order in which Maestro writes them.
@@ -45,7 +45,7 @@ def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) 
     """Return the options of a step's job: first those of Maestro, in its order, then those that Maestro leaves out.
 
     As in Maestro, only known groups of `allocation_args` count. The others, including `exclusive`, are dropped.
-    ValueError if a value can't be an option.
+    ValueError if no option can express a value.
     """
     groups = option_groups(batch.get("allocation_args"))
     alone = exclusive(run.get("exclusive"), "allocation")

@@ -169,9 +169,9 @@ def read_submission(done: Completed) -> Outcome:
 
 
 def read_answers(done: Completed, count: int) -> list[Outcome] | None:
-    """Return the outcomes of `send_jobs` for this number of jobs. None: it could not run, and nothing was sent.
+    """Return the outcomes of `send_jobs` for this number of jobs.
 
-    A job without an answer is in doubt.
+    None: the program could not run, and nothing was sent. A job without an answer is in doubt.
     """
     lines = done.out.splitlines()
     message = " ".join(done.err.splitlines()[-1:]) or f"flux python ended with {done.code} and said nothing"
@@ -207,7 +207,7 @@ def read_instance(text: str) -> str:
 
 
 def is_instance(text: str) -> bool:
-    """Return whether a text is the id of a Flux instance. The text in a claim may be the boot id of a host instead."""
+    """Return whether a string is the id of a Flux instance. A claim may contain the boot id of a host instead."""
     return bool(_INSTANCE.fullmatch(text))
 
 

@@ -110,7 +110,7 @@ FACTS = SchedulerFacts(
 def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) -> list[Directive]:
     """Return the options of a step's job: first those of Maestro, in its order, then those that Maestro leaves out.
 
-    ValueError if a value can't be an option.
+    ValueError if no option can express a value.
     """
     asked = resources(_NODES | dict(batch), _INHERITED, run)
     name = _ARRAY.sub("_", job_name)

@@ -85,7 +85,7 @@ _BY_SIGNAL = {_SIGNALLED + _USR2: JobState.TIMED_OUT, _SIGNALLED + _INT: JobStat
 #: The answer of bsub. An esub of the site may print other lines, which may contain numbers.
 _SUBMITTED = re.compile(r"^Job <([0-9]+)> is submitted\b", re.MULTILINE)
 
-#: How each message of bsub ends that says that a job was not submitted.
+#: The end of each message of bsub that says that a job was not submitted.
 _NOT_SUBMITTED = "Job not submitted."
 
 #: Messages after which there may be a job, or a later try may succeed.

@@ -93,7 +93,7 @@ def directives(
     job_name: str,
     run: Mapping[str, Any],
 ) -> list[Directive]:
-    """Return the options of a step's job. ValueError names the values that can't be options."""
+    """Return the options of a step's job. ValueError names the values that no option can express."""
     asked = resources(batch, _INHERITED, run)
     wrong: list[str] = []
     chunks: list[Directive] = []

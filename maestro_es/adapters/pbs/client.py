@@ -13,7 +13,7 @@ output files where they belong from the beginning. Otherwise PBS copies them the
 ``qselect`` lists the ids of a user's jobs, and ``qstat`` then shows these jobs. Without ids, qstat shows the jobs of
 all users. Jobs that have ended are in the history (``-x``) if the server keeps one (job_history_enable), which is off
 by default. Without a history, only the runner reports how a step has ended. A server that is down refuses connections
-at once. If it hangs, all commands wait for more than 20 s.
+at once. If the server hangs, all commands wait for more than 20 s.
 
 `maestro_es.adapters.pbs.output` decides what an answer means.
 """

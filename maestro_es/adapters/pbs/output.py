@@ -35,7 +35,7 @@ _STATES = {
 }
 _HELD, _ENDED = "H", "F"
 
-#: The walltime of a job, and when it has started, in local time.
+#: The walltime of a job, and the time of its start in local time.
 _WALLTIME = re.compile(r"Resource_List\.walltime = ([0-9]+:[0-9:]+)")
 _START = re.compile(r"\bstime = (\w+ \w+ +[0-9]+ [0-9:]+ [0-9]{4})")
 

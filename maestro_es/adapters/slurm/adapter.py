@@ -134,7 +134,7 @@ def directives(
     """Return the options of a step's job: first those of Maestro, in its order, then those that Maestro leaves out.
 
     `environment` holds the names of the variables that the step starts with. `with_cpus` adds the CPUs that the
-    launchers need. ValueError names the values that can't be options.
+    launchers need. ValueError names the values that no option can express.
     """
     asked = resources(batch, _INHERITED, run)
     wrong: list[str] = []

@@ -22,8 +22,8 @@ from maestro_es.core.observations import Claim
 from maestro_es.core.step_keys import Need
 from maestro_es.errors import RequestRefused, Unreachable
 
-#: Options of the agent's own srun must not reach that of a step, and srun has set SLURM_JOB_NODELIST to the agent's
-#: node. A launcher's job step has the token for its name.
+#: Options of the agent's own srun must not reach the srun of a step, and the agent's srun has set SLURM_JOB_NODELIST
+#: to the agent's node. A launcher's job step has the token for its name.
 _PREAMBLE = r"""
 step=$SLURM_STEP_ID
 [ -z "${MAESTRO_ES_NODES-}" ] || SLURM_JOB_NODELIST=$MAESTRO_ES_NODES
@@ -49,7 +49,7 @@ _STEPS = "%i %j"
 
 
 class SlurmJob:
-    """The job around this process. RequestRefused if it is a part of another one."""
+    """The job around this process. RequestRefused if the job is a part of another job."""
 
     preamble = _PREAMBLE
 
@@ -121,7 +121,7 @@ def _has_started(entry: QueueEntry) -> bool:
 
 
 def _was_requeued(jobs: SlurmJobs, job: str, restarts: dict[str, int]) -> bool:
-    """Return whether a job has been started again since it had this number of its start."""
+    """Return whether a job was started again after the start with this number."""
     job_id, _, start = job.partition("+")
     if job_id not in restarts:
         match = _RESTARTS.search(_answer(jobs, "scontrol", "show", "job", "-o", job_id))

@@ -59,7 +59,7 @@ def because(view: View, step: StepRecord) -> Explanation:
 
 
 def _in_doubt(view: View, step: StepRecord) -> Explanation:
-    """Return words that end a sentence, if the output of a step, or output that it used, is doubted."""
+    """Return the end of a sentence if the output of a step, or output that the step used, is doubted."""
     if step.doubted:
         doubts = _doubts(view, step)
         booted = "".join(f" (up again since {view.show(at)})" for _, at in doubts if at)
