@@ -11,7 +11,10 @@ from playwright.sync_api import Page
 
 from maestro_es import ExecutionGraph, StudyStep
 from maestro_es.core import events as e
+from maestro_es.core.model import Param
 from maestro_es.core.usage import Usage
+from maestro_es.creation.create import create_log, make_directory
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 from tests.browser.conftest import write_report
 from tests.e2e.command import maestro_es
@@ -278,7 +281,9 @@ def test_the_pointer_finds_attempts_on_the_timeline(opened, report):
       return [scale(story.data.start + (started[at] + ended[at]) / 2), place(lane)];
     }""")
     page.locator("#timeline canvas").hover(position={"x": x, "y": y})
-    assert re.match(r"solve_.*, attempt 1: .*; waited \d+ min, ran ", page.locator("#timeline-hint").inner_text())
+    assert re.match(
+        r"solve_.*, attempt 1: .*; waited [\d.]+ (s|min), ran ", page.locator("#timeline-hint").inner_text()
+    )
     page.mouse.click(box["x"] + x, page.locator("#timeline canvas").bounding_box()["y"] + y)
     assert page.locator("#step").is_visible()
 
@@ -400,6 +405,23 @@ def test_a_study_that_runs_and_one_without_parameters_have_a_page(opened, folder
     page = opened(write_report(folder, folder / "one"))
     assert totals(page)["finished"] == 1
     assert not page.locator("#parameters").is_visible()
+
+
+def test_a_parameter_may_have_very_many_values(opened, folder):
+    """An array of more than some hundred thousand values can't be the arguments of a function of JavaScript."""
+    values = 150_000
+    creation: list[e.NewEvent] = [
+        (None, e.StudyCreated(study_id="cafe" * 8, root=str(folder / "wide"), name="wide", adapter={"type": "local"})),
+        (None, e.StepTemplateAdded(name="a", description="d", run={"cmd": "true"})),
+    ]
+    for number in range(1, values + 1):
+        params = (Param("N", f"{number}", f"N.{number}", "N"), Param("M", "1", "M.1", "M"))
+        creation.append((number, e.StepAdded(name=f"a_{number}", template="a", workspace=f"{number}", params=params)))
+    create_log(make_directory(folder / "wide"), creation, Runtime())
+    page = opened(write_report(folder, folder / "wide"))
+    assert page.locator("#map-legend").inner_text() == "the first 2000 of 150,000 values of N"
+    page.locator("#map-across").select_option("")
+    assert page.locator("#map-legend").inner_text() == ""
 
 
 def test_a_study_with_a_template_for_each_step_has_a_page(opened, folder):

@@ -1,5 +1,8 @@
 // The map of the parameters: one cell for each combination of the values of one or two parameters.
 
+// Browsers draw no canvas of more than some ten thousand pixels, so two parameters have at most this many values each.
+const MOST = 2000;
+
 const byId = (id) => document.getElementById(id);
 
 class ParameterMap {
@@ -24,7 +27,8 @@ class ParameterMap {
   }
 
   #fill(id, values, texts = values) {
-    byId(id).replaceChildren(...values.map((value, at) => new Option(texts[at] || "-", value)));
+    byId(id).replaceChildren();
+    values.forEach((value, at) => byId(id).append(new Option(texts[at] || "-", value)));
   }
 
   // The template whose steps have the most parameters; of several, the one with the most failures.
@@ -35,7 +39,7 @@ class ParameterMap {
       weight[story.template[step]] += story.params.reduce((sum, param) => sum + (param.of[step] >= 0 ? 1 : 0), 0);
       if (FAILURES.includes(story.state[step])) weight[story.template[step]] += 0.001;
     }
-    return story.data.templates[weight.indexOf(Math.max(...weight))];
+    return story.data.templates[weight.indexOf(d3.max(weight))];
   }
 
   // The steps of each cell.
@@ -45,14 +49,18 @@ class ParameterMap {
     const template = story.data.templates.indexOf(byId("map-template").value);
     this.down = down;
     this.across = across === down ? undefined : across;
-    this.rows = sortedValues(down);
-    this.columns = this.across ? sortedValues(this.across) : null;
-    const [rowOf, columnOf] = [positions(this.rows), this.columns && positions(this.columns)];
+    const most = this.across ? MOST : Infinity;
+    this.rows = sortedValues(down).slice(0, most);
+    this.columns = this.across ? sortedValues(this.across).slice(0, most) : null;
+    const [rowOf, columnOf] = [positions(this.rows, down), this.columns && positions(this.columns, this.across)];
+    const left = [down, this.across].filter((param) => param?.values.length > most);
+    this.note = left.map(({ key, values }) => `the first ${most} of ${values.length.toLocaleString()} values of ${key}`).join(", ");
     const wide = this.columns ? this.columns.length : 1;
     this.cells = new Array(this.rows.length * wide);
     for (let step = 0; step < story.count; step++) {
       const [row, column] = [down.of[step], this.across ? this.across.of[step] : 0];
       if (row < 0 || column < 0 || (template >= 0 && story.template[step] !== template)) continue;
+      if (rowOf[row] < 0 || columnOf?.[column] < 0) continue;
       const cell = rowOf[row] * wide + (columnOf ? columnOf[column] : 0);
       (this.cells[cell] ??= []).push(step);
     }
@@ -111,8 +119,8 @@ class ParameterMap {
       const share = greatest ? value / greatest : 0;
       return [palette.shade(share), share > 0.5 ? palette.ramp[3] : palette.ramp[2], what === "attempts" ? String(value) : ""];
     };
-    byId("map-legend").textContent =
-      what === "run" || what === "queue" ? `pale: 0 s; strong: ${showSpan(greatest)}` : what === "attempts" ? `pale: few; strong: ${greatest}` : "";
+    const legend = what === "run" || what === "queue" ? `pale: 0 s; strong: ${showSpan(greatest)}` : what === "attempts" ? `pale: few; strong: ${greatest}` : "";
+    byId("map-legend").textContent = [legend, this.note].filter(Boolean).join("; ");
     this.#layOut(look);
     const title = `Map of ${this.down.key}${this.across ? ` and ${this.across.key}` : ""}, ${this.cells.length} cells, coloured by ${what}.`;
     this.canvas.setAttribute("aria-label", `${title} Arrow keys move from cell to cell.`);
@@ -130,7 +138,7 @@ class ParameterMap {
     }
     const [rows, columns] = [this.rows.length, this.columns.length];
     const texts = (param, order) => order.map((at) => param.values[at][0]);
-    const left = Math.min(Math.max(...texts(this.down, this.rows).map((text) => text.length), this.down.key.length + 2) * 7 + 14, 160);
+    const left = Math.min(Math.max(d3.max(texts(this.down, this.rows), (text) => text.length), this.down.key.length + 2) * 7 + 14, 160);
     const tall = Math.max(Math.min(Math.floor(820 / rows), 26), 3);
     const size = [Math.max(Math.min(Math.floor((room - left) / columns), 2 * tall), 3), tall];
     const top = 34;
@@ -197,8 +205,9 @@ function sortedValues(param) {
   return order.sort((one, other) => compare(value(one), value(other)));
 }
 
-function positions(order) {
-  const result = new Uint32Array(order.length);
+// The position of each value of a parameter in an order; -1 if it is not in it.
+function positions(order, param) {
+  const result = new Int32Array(param.values.length).fill(-1);
   order.forEach((at, position) => (result[at] = position));
   return result;
 }

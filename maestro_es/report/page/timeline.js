@@ -44,7 +44,7 @@ class Timeline {
     const context = this.canvas.getContext("2d");
     context.font = LABEL;
     const widths = story.data.templates.map((name, at) => (lanes[at] ? context.measureText(name).width : 0));
-    this.left = Math.min(Math.max(...widths, 0) + 10, 160); // the names of the templates are left of the bars
+    this.left = Math.min((d3.max(widths) ?? 0) + 10, 160); // the names of the templates are left of the bars
     this.begin = requested.reduce((least, time) => Math.min(least, time), story.end);
     const { end } = story.attempt;
     this.row = Uint32Array.from(step, (number, at) => this.first[story.template[number]] + this.lane[at]);
