@@ -18,7 +18,7 @@ from maestro_es.study.workspace import script_paths
 from maestro_es.study_file.render import render
 from maestro_es.study_file.study_environment import Variable
 
-#: The keys in the ``run`` block of every step in Maestro. A key that the study file lacks has an empty text.
+#: The keys in the ``run`` block of every step in Maestro. The value of a key that the study file lacks is empty.
 RUN_KEYS = (
     "cmd", "depends", "pre", "post", "restart", "nodes", "procs", "gpus", "cores per task", "walltime", "reservation",
 )  # fmt: skip
@@ -30,8 +30,8 @@ _WITH_JOB = (e.JobSubmitted, e.StepImported, e.StepRecovered)
 class StepDefinition:
     """The definition of a step, with all placeholders filled in except ``$(LAUNCHER)``.
 
-    `run` has all keys of Maestro's steps. A key that the study file lacks has an empty text. The attributes have the
-    same names as in Maestro's steps, because programs read them with `vars`.
+    `run` has all keys of Maestro's steps. The value of a key that the study file lacks is empty. The attributes have
+    the same names as in Maestro's steps, because programs read them with `vars`.
     """
 
     def __init__(self, name: str, description: str, run: Mapping[str, Any]) -> None:
@@ -186,7 +186,7 @@ class StepView:
 
     @property
     def walltime(self) -> Any:  # noqa: ANN401 - as the study file has it
-        """The walltime as in the study file. It is an empty text if the step has none."""
+        """The walltime as in the study file. It is an empty string if the step has none."""
         return self.step.run["walltime"]
 
     @property

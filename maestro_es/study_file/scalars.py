@@ -52,7 +52,7 @@ def _warn(scalar: WrittenScalar, findings: Findings) -> None:
     """Warn of a scalar, with the text that keeps it as it is in the file."""
     comes_out = str(scalar.value)
     if not scalar.text:
-        findings.warn(scalar.line, f"An empty value is {comes_out} to YAML", 'Write "" if an empty text is meant.')
+        findings.warn(scalar.line, f"An empty value is {comes_out} to YAML", 'Write "" if an empty string is meant.')
         return
     kind = "the number " if scalar.kind in _NUMBERS else "the date " if scalar.kind == "timestamp" else ""
     message = f"{scalar.text} without quotes is {kind}{comes_out} to YAML"
