@@ -39,8 +39,8 @@ import errno
 from collections.abc import Sequence
 
 #: The exit codes of commands. README.md explains them. `run --wait` also uses the values of `StudyStatus`. sysexits.h
-#: calls 75 EX_TEMPFAIL. Shells report 130 for a program that Ctrl-C has ended. `__main__` has copies of the last two,
-#: and `runner.sh` has a copy of 75. A tick that got no answer ends with 75 (`drivers.cron_tick`), and so does a
+#: calls 75 EX_TEMPFAIL. Shells report 130 for a program that Ctrl-C has ended. `__main__` holds copies of the last
+#: two, and `runner.sh` has a copy of 75. A tick that got no answer ends with 75 (`drivers.cron_tick`), and so does a
 #: command on a host that lacks memory or other resources (`cli.main`).
 EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN, EXIT_INTERRUPTED = 0, 1, 75, 130
 

@@ -204,7 +204,7 @@ class Adapter(Protocol):
         """
 
     def has_orphans(self, step: StepRecord) -> bool:
-        """Return whether processes of a step still run although its runner is dead."""
+        """Return whether processes of a step are still running although its runner is dead."""
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
         """Return the commands that `cancel` runs, or equivalent ones. `Unreachable` if there is no answer."""
@@ -325,7 +325,7 @@ class Adapters(msgspec.Struct, frozen=True):
 
 
 class Faults(ValueError):
-    """All problems of a script. `messages` has one line for each. The text of the error joins them."""
+    """All problems of a script. `messages` holds one line for each. The text of the error joins them."""
 
     def __init__(self, messages: Iterable[str]) -> None:
         self.messages = tuple(dict.fromkeys(messages))

@@ -187,7 +187,7 @@ class Inside:
         """
         at = placement_of(step.token)
         if at is None or at.job != self.job or at.node >= len(self._nodes):
-            raise Unreachable(f"{step.name} does not run in job {shown(self.job)}")
+            raise Unreachable(f"{step.name} is not running in job {shown(self.job)}")
         now = time.monotonic()
         is_late = now - self._told.setdefault(step.token, now) > _ENDS_WITHIN
         for agents in (self._enders,) if is_late else (self._agents, self._enders):

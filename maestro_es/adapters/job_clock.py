@@ -24,7 +24,7 @@ _PATIENCE, _INTERVAL, _FIRST_INTERVAL = 30.0, 60.0, 5.0
 class JobClock:
     """Says when the job around this process is about to end: `margin` seconds before its walltime.
 
-    `ask` returns for how many seconds the job may still run (None: no limit is known). Unreachable if there is no
+    `ask` returns how many seconds the job has left (None: no limit is known). Unreachable if there is no
     answer.
     """
 
@@ -63,7 +63,7 @@ def clock(margin: float) -> JobClock:
 
 
 def _seconds_left() -> float | None:
-    """Return for how many seconds the job around this process may still run. Unreachable if there is no answer."""
+    """Return how many seconds the job around this process has left. Unreachable if there is no answer."""
     around = job_around()
     facts = find_facts(around.partition(":")[0]) if around else None
     if not facts or not facts.jobs.time_left:

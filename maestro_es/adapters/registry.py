@@ -1,8 +1,8 @@
 """Finds the adapter of a batch type, in maestro-es or in another package.
 
-The module of an adapter exports two names. `FACTS` has the facts about the scheduler that other code needs. `ADAPTER`
-is called with a batch block and a host, and returns an `Adapter`. Another package names such a module in an entry
-point of the group `maestro_es.adapters`. The name of the entry point is the `batch.type`.
+The module of an adapter exports two names. `FACTS` holds the facts about the scheduler that other code needs.
+`ADAPTER` is called with a batch block and a host, and returns an `Adapter`. Another package names such a module in an
+entry point of the group `maestro_es.adapters`. The name of the entry point is the `batch.type`.
 `maestro_es.adapters.schedulers` lists the schedulers of maestro-es itself.
 
 Entry points are looked up only for a type that maestro-es does not have, because this takes a third of the time of a
@@ -45,7 +45,7 @@ def make_adapter(batch: Mapping[str, Any], host: Host) -> Adapter:
         return adapter
     plug_in = _plug_in(kind)
     if plug_in is None:
-        raise UnknownAdapter(f"batch type {kind!r} is unknown; known are: {', '.join(sorted(names()))}")
+        raise UnknownAdapter(f"batch type {kind!r} is unknown; choose one of: {', '.join(sorted(names()))}")
     entry, module = plug_in
     try:
         made = module.ADAPTER(batch, host)

@@ -151,7 +151,7 @@ def jobs_like(job: str) -> JobEnvironment | None:
 
 
 def still_running(job: str) -> str:
-    """Return a shell command that succeeds while a job, ``SCHEDULER:ID``, still runs.
+    """Return a shell command that succeeds while a job, ``SCHEDULER:ID``, is still running.
 
     If its scheduler can't be queried, the command fails.
     """

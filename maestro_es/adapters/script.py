@@ -181,7 +181,7 @@ def _option_value(key: object, value: object) -> str | None:
         case None:
             return None
         case bool() | list() | dict():
-            raise ValueError(f"args: {key} is {value!r}; write a text or a number, or null for a flag")
+            raise ValueError(f"args: {key} is {value!r}; write a string or a number, or null for a flag")
         case _:
             return str(value)
 

@@ -19,7 +19,7 @@ from maestro_es.core.usage import Usage
 #: The `outcome` of an attempt that has not ended.
 IN_FLIGHT = "in flight"
 
-#: The events that end an attempt. The SQL view `v_attempt` has the same list.
+#: The events that end an attempt. The SQL view `v_attempt` holds the same list.
 ENDS = (
     e.SubmissionRejected,
     e.SubmissionWithdrawn,

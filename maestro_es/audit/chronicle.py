@@ -43,12 +43,12 @@ def _columns(*names: str) -> dict[str, array[int]]:
 class Chronicle:
     """The steps, attempts and other events of a study, in columns. `start` is the time of the first event.
 
-    steps: `template` is the number of a template in `templates`, and `added` is a time; `names` has the names
-    params: for each parameter, a column with the number of each step's value; `values` has the values and labels
+    steps: `template` is the number of a template in `templates`, and `added` is a time; `names` holds the names
+    params: for each parameter, a column with the number of each step's value; `values` holds the values and labels
     edges: `child` waits for `parent`; funnels: a step waits for all steps of a template
     attempts: in the order of their requests; times are `NOTHING` if they are unknown. `waits` is the kind of state
         after the request. `end` is the number of an entry in `ends`: the type and the sentence of the event that ended
-        the attempt, the kind of state after it, and the exit code. `usage` has a column for each quantity in the log
+        the attempt, the kind of state after it, and the exit code. `usage` holds a column for each quantity in the log
     notes: all other events; `kind` is the kind of the step's state after the event, `NOTHING` if it does not change
     """
 

@@ -1,7 +1,7 @@
 """Compares a study at two moments.
 
 A difference has two parts. `happened` counts events. For example, a step that failed, was reset and finished is
-counted under all three words. `changes` has the values before and after, and leaves out unchanged ones. Differences
+counted under all three words. `changes` holds the values before and after, and leaves out unchanged ones. Differences
 can be combined. `then` adds the counts and joins the changes, so the differences from `a` to `b` and from `b` to `c`
 give the difference from `a` to `c`. `maestro_es.cli.diff` prints a difference.
 """
@@ -136,7 +136,7 @@ class StepDiffs(Mapping[int, StepDiff]):
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
     """The difference for a study. Its truth value is False if nothing has changed.
 
-    `changes` has the changed facts and settings of the study itself, by name. `happened` counts the events about it.
+    `changes` holds the changed facts and settings of the study itself, by name. `happened` counts the events about it.
     """
 
     changes: Mapping[str, Change]

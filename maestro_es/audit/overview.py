@@ -68,7 +68,7 @@ class TimeLeft(msgspec.Struct, frozen=True):
 class Overview(msgspec.Struct, frozen=True):
     """A study at a glance. `rate` is the number of steps that end per hour, or None if too few have ended.
 
-    `attention` has the problems of unfinished steps. Each key is a problem; its value has the names of the steps.
+    `attention` holds the problems of unfinished steps. It maps each problem to the names of the steps.
     """
 
     templates: list[TemplateCounts]

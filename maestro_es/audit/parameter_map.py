@@ -63,7 +63,7 @@ class MapCell(msgspec.Struct):
 
 
 class ParameterMap(NamedTuple):
-    """The steps by the values of one or two `parameters`. `rows` has the values of the first, `columns` of the second.
+    """The steps by the values of one or two `parameters`. `rows` holds those of the first, `columns` of the second.
 
     With one parameter, the only column is the empty string. `others` counts the steps without these parameters, by
     group.

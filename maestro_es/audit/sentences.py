@@ -117,7 +117,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.JobDelayed():
             return f"the job is pending: {event.reason}"
         case e.JobUnsupervised():
-            return f"the scheduler no longer watches the job, whose processes may still run: {event.reason}"
+            return f"the scheduler no longer watches the job, but its processes may still be running: {event.reason}"
         case e.JobStateUnknown():
             return f"the scheduler reports an unknown state: {event.raw_state}"
         case e.StepTimedOut():

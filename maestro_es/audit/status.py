@@ -36,8 +36,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     `held` counts the steps that a user holds. If `held_up`, nothing can run until one of these steps is released.
     `doubted` counts the finished steps whose output may not be on disk. If `overdue`, the study is running, but no
     tick has run for some minutes. `last_tick_host` and `last_tick_driver` say where the last tick ran, and which
-    driver ran it (empty: unknown). For each scheduler that does not answer, `unreachable` has the error. `full` is the
-    scheduler's message if its queue is full now. `seq` is the number of the last event that this state includes.
+    driver ran it (empty: unknown). For each scheduler that does not answer, `unreachable` holds the error. `full` is
+    the scheduler's message if its queue is full now. `seq` is the number of the last event that this state includes.
     Durations are computed up to the time `at`. For a past moment, nothing is known about ticks, because a tick without
     work records nothing.
     """

@@ -32,7 +32,7 @@ class When(NamedTuple):
 
 
 def parse_when(text: str, now: Micros) -> When:
-    """Parse a moment. A text of digits is the number of an event. Any other text is a time."""
+    """Parse a moment. A string of digits is the number of an event. Any other string is a time."""
     return When(seq=int(text)) if _SEQ.fullmatch(text) else When(parse_time(text, now))
 
 

@@ -43,7 +43,7 @@ export_option = click.option(
 
 
 def warn_of_variables(plan: StudyPlan, findings: Findings, around: Surroundings, environ: dict[str, str]) -> None:
-    """Warn of variables that a step uses and that are set here, but that the step will not have."""
+    """Warn of variables that are set here, if a step uses them but will not have them."""
     for template in plan.templates:
         texts = {key: str(template.run.get(key) or "") for key in ("cmd", "restart")}
         for name in not_exported("\n".join(texts.values()), environ, around.choice.variables, schedulers.ALL):

@@ -65,5 +65,5 @@ class StepPriority(enum.Enum):
         """Return the priority for a word of a study file, in any case. ValueError if the word is not a priority."""
         word = "EXPEDITE" if priority.upper() == "EXPEDITED" else priority.upper()
         if word not in cls.__members__:
-            raise ValueError(f"priority {priority!r} is unknown; known are: {', '.join(cls.__members__)}")
+            raise ValueError(f"priority {priority!r} is unknown; choose one of: {', '.join(cls.__members__)}")
         return cls[word]

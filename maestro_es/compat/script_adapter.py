@@ -105,7 +105,7 @@ class SchedulerScriptAdapter(ScriptAdapter):
         """Return the first lines of a step's scripts."""
 
     @abstractmethod
-    def get_parallelize_command(self, procs: Any, nodes: Any = None, **kwargs: Any) -> str:  # noqa: ANN401 - texts or numbers
+    def get_parallelize_command(self, procs: Any, nodes: Any = None, **kwargs: Any) -> str:  # noqa: ANN401 - strings or numbers
         """Return the command that starts a program on these numbers of processors and nodes."""
 
     def _substitute_parallel_command(self, step_cmd: str, **kwargs: Any) -> str:  # noqa: ANN401 - keys of a step

@@ -103,7 +103,7 @@ class _Scheduled(SchedulerScriptAdapter):
         """Return the first lines of a step's scripts."""
         return self._ours.header(step.name.replace(" ", "_"), step.description, step.run)
 
-    def get_parallelize_command(self, procs: Any, nodes: Any = None, **kwargs: Any) -> str:  # noqa: ANN401 - texts or numbers
+    def get_parallelize_command(self, procs: Any, nodes: Any = None, **kwargs: Any) -> str:  # noqa: ANN401 - strings or numbers
         """Return the command that starts a program on these numbers of processors and nodes."""
         return self._ours.command(self.launcher_var, {**kwargs, "procs": procs, "nodes": nodes})
 

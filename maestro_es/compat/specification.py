@@ -35,9 +35,9 @@ _DEPENDENCIES = ("path", "paths", "git", "spack")
 
 
 class ValidationError(SpecError, SchemaError):
-    """The study file is wrong. `problems` has all faults.
+    """The study file is wrong. `problems` holds all faults.
 
-    `message` has the first one, in Maestro's words if possible.
+    `message` holds the first one, in Maestro's words if possible.
     """
 
     def __init__(self, problems: Iterable[str], message: str) -> None:

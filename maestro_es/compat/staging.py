@@ -29,8 +29,8 @@ _FUNNEL = re.compile(r"_\*|\*")
 class Books:
     """Facts about the steps of a staged study, by name, in the form of Maestro's `Study`.
 
-    `workspaces` has the directory of each instance. `depends` has the steps on which a step depends, and `hub_depends`
-    the funnels. `used_params` has its parameters, and `step_combos` the names of its instances.
+    `workspaces` holds the directory of each instance. `depends` holds the steps on which a step depends, and
+    `hub_depends` the funnels. `used_params` holds its parameters, and `step_combos` the names of its instances.
     """
 
     workspaces: dict[str, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def funneled(dependency: str) -> str:
 
 
 def parents(step: Any) -> list[str]:  # noqa: ANN401 - of a class of ours, of Maestro's or of the program's
-    """Return the names of the steps on which a step depends (empty: its ``depends`` is not a list of texts)."""
+    """Return the names of the steps on which a step depends (empty: its ``depends`` is not a list of strings)."""
     depends = step.run.get("depends") if isinstance(step.run, Mapping) else None
     names = depends if isinstance(depends, (list, tuple)) else []
     return [funneled(parent) for parent in names if isinstance(parent, str)]

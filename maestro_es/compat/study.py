@@ -50,7 +50,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Study(DAG, PickleInterface):
-    """A study that is built in Python. `description` is a text or, as in Maestro, a mapping with name and description.
+    """A study that is built in Python. `description` is a string or a mapping with a name and a description.
 
     As a graph, it has the declared steps below the node ``_source``. An edge that the program adds is a dependency,
     too.

@@ -75,7 +75,7 @@ def dict_to_dot_strings(
     result: list[str] | None = None,
     print_none: bool = True,  # noqa: FBT001, FBT002 - Maestro's signature
 ) -> list[str]:
-    """Return texts ``key.key=value`` for nested mappings. Without `print_none`, None gives only ``key.key``."""
+    """Return strings ``key.key=value`` for nested mappings. Without `print_none`, None gives only ``key.key``."""
     strings = [] if result is None else result
     for path, value in iter_dotpath_items(dictionary, prefix=prefix):
         strings.append(path if value is None and not print_none else f"{path}={value}")

@@ -38,14 +38,14 @@ _PAIR = 2
 
 
 def text(argument: str, value: object) -> str:
-    """Convert a value to a text. None becomes the empty text, and a number is written in digits."""
+    """Convert a value to a string. None becomes the empty string, and a number is written in digits."""
     return "" if value is None else _text(argument, value)
 
 
 def name(argument: str, value: object) -> str:
-    """Return a text that is not empty."""
+    """Return a string that is not empty."""
     if value is None:
-        raise TypeError(f"{argument} must be a text, not None")
+        raise TypeError(f"{argument} must be a string, not None")
     text = _text(argument, value)
     if not text:
         raise ValueError(f"{argument} must not be empty")
@@ -58,7 +58,7 @@ def _text(argument: str, value: object) -> str:
             raise ValueError(f"{argument} must not have more digits than Python writes")
         return str(value)
     if not isinstance(value, str):
-        raise TypeError(f"{argument} must be a text, not {_kind(value)}")
+        raise TypeError(f"{argument} must be a string, not {_kind(value)}")
     if "\0" in value:
         raise ValueError(f"{argument} must not hold a NUL character, but is {value!r}")
     start = _surrogate(value)
@@ -69,7 +69,7 @@ def _text(argument: str, value: object) -> str:
 
 
 def is_utf8(value: str) -> bool:
-    """Return whether a text can be encoded in UTF-8. A text with surrogates can't."""
+    """Return whether a string can be encoded in UTF-8. A string with surrogates can't."""
     return _surrogate(value) is None
 
 
@@ -80,7 +80,7 @@ def _surrogate(value: str) -> int | None:
 
 
 def path(argument: str, value: object) -> str:
-    """Return a path as a text."""
+    """Return a path as a string."""
     path_text = value if isinstance(value, str) else getattr(value, "__fspath__", _not_a_path)()
     if not isinstance(path_text, str):
         raise TypeError(f"{argument} must be a path, not {_kind(value)}")
@@ -162,7 +162,7 @@ def settings_of(options: Mapping[str, int | str]) -> dict[str, Any]:
 
 
 def mapping(argument: str, value: object) -> dict[str, Any]:
-    """Return a mapping of texts to values that a study file can hold, at all levels. None becomes an empty mapping."""
+    """Return a mapping of strings to values that a study file can hold, at all levels. None becomes empty."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -171,7 +171,7 @@ def mapping(argument: str, value: object) -> dict[str, Any]:
 
 
 def texts(argument: str, value: object) -> dict[str, str]:
-    """Return a mapping of texts to texts. Numbers of any size are converted to texts.
+    """Return a mapping of strings to strings. Numbers of any size are converted to strings.
 
     Pairs are accepted instead of a mapping, as in Maestro. None becomes an empty mapping.
     """
@@ -197,15 +197,15 @@ def _as_text(argument: str, value: object) -> str:
 
 
 def scalar(argument: str, value: object) -> Scalar:
-    """Return a text, number or flag."""
+    """Return a string, number or flag."""
     scalar_value: Scalar = plain(argument, value)
     if isinstance(scalar_value, (list, dict)):
-        raise TypeError(f"{argument} must be a text, a number or a flag, not {_kind(value)}")
+        raise TypeError(f"{argument} must be a string, a number or a flag, not {_kind(value)}")
     return scalar_value
 
 
 def plain(argument: str, value: object, depth: int = 0) -> Any:  # noqa: ANN401 - whatever a study file can hold
-    """Return a value of a study file: a text, number, flag or None, or a list or mapping of these."""
+    """Return a value of a study file: a string, number, flag or None, or a list or mapping of these."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -218,7 +218,7 @@ def plain(argument: str, value: object, depth: int = 0) -> Any:  # noqa: ANN401 
         return [plain(argument, item, depth + 1) for item in value]
     if isinstance(value, Mapping):
         return {name(f"a key of {argument}", key): plain(argument, item, depth + 1) for key, item in value.items()}
-    raise TypeError(f"{argument} can't be {_kind(value)}; give it a text, a number, a flag, a list or a dictionary")
+    raise TypeError(f"{argument} can't be {_kind(value)}; give it a string, a number, a flag, a list or a dictionary")
 
 
 def _number(argument: str, value: float) -> float:
@@ -232,7 +232,7 @@ def _kind(value: object) -> str:
 
 
 def _is_too_long(value: float) -> bool:
-    """Return whether Python refuses to convert a number to a text. By default, its limit is 4,300 digits."""
+    """Return whether Python refuses to convert a number to a string. By default, its limit is 4,300 digits."""
     try:
         str(value)
     except ValueError:

@@ -99,8 +99,8 @@ def _unquoted(value: str) -> str:
 class Choice(NamedTuple):
     """The `variables` of an environment, and the names that were left out, by reason.
 
-    `job` has the variables of the surrounding job. `protocol` has variables that are in `JobEnvironment.protocol`.
-    `odd` has names that a shell can't pass on. `unset` has names that were requested but are not set.
+    `job` holds the variables of the surrounding job. `protocol` holds variables that are in `JobEnvironment.protocol`.
+    `odd` holds names that a shell can't pass on. `unset` holds names that were requested but are not set.
     """
 
     variables: dict[str, str]
@@ -199,7 +199,7 @@ def is_of_the_protocol(name: str, schedulers: Sequence[JobEnvironment]) -> bool:
 def not_exported(
     command: str, environ: Mapping[str, str], exported: Mapping[str, str], schedulers: Sequence[JobEnvironment]
 ) -> list[str]:
-    """Return the variables that a command uses and that are set now, but that its step will not have.
+    """Return the variables that are set now, if a command uses them but its step will not have them.
 
     The result leaves out variables that the command or the scheduler sets, and variables of this process alone.
     """

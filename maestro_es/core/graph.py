@@ -79,7 +79,7 @@ class Graph(Protocol):
         """
 
     def failed_funnels(self) -> list[tuple[str, int]]:
-        """Return the templates that steps wait for in vain, each with its first instance that ended without success.
+        """For each template for which steps wait, return its first instance that ended badly, if there is one.
 
         This may read all instances.
         """

@@ -1,7 +1,7 @@
 """Decides whether two boots belong to one host, or to two hosts with the same name, such as containers and clones.
 
 After a reboot, all earlier processes of the host are gone. But the processes of another host with the same name may
-still run. So a changed boot id proves a reboot only if none of these signs contradicts it:
+still be running. So a changed boot id proves a reboot only if none of these signs contradicts it:
 
 - The machine ids of the hosts differ.
 - The boots alternate. If an old boot id comes back, both hosts were up at the same time.

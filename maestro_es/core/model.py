@@ -86,7 +86,7 @@ class JobState(enum.Enum):
     OUT_OF_MEMORY = "out of memory"
     REFUSED = "refused"  # accepted, and then refused: it has not run and never will
     UNSUPERVISED = "unsupervised"  # the scheduler no longer watches it, but its processes may still be running
-    ORPHANED = "orphaned"  # the runner is dead, but processes of the step still run
+    ORPHANED = "orphaned"  # the runner is dead, but processes of the step are still running
     GONE = "gone"  # the scheduler does not list it
     GONE_WITH_JOB = "gone with its job"  # a local step that ran inside a job, which has ended
     UNKNOWN = "unknown"  # a state that maestro-es does not know; ticks keep watching the job

@@ -88,9 +88,9 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     the times of the last start and of the end of an ended job, as the scheduler reports them. `within_grace` is true
     while the grace time of a missing attempt lasts (`grace.within_grace`). `start_recorded` is true if the start was
     recorded before the queue was queried. Then an end in the queue can't belong to an earlier start. `may_run` is true
-    if the scheduler no longer watches the job, but its processes may still run. `may_run_until` is the latest time of
-    their end, if known. `is_fragile` is true if the output of the step goes through the scheduler. Then the step may
-    fail because the scheduler has crashed. `usage` is what the attempt used, if the attempt has ended and this is
+    if the scheduler no longer watches the job, but its processes may still be running. `may_run_until` is the latest
+    time of their end, if known. `is_fragile` is true if the output of the step goes through the scheduler. Such a step
+    may fail because the scheduler has crashed. `usage` is what the attempt used, if the attempt has ended and this is
     known.
     """
 
@@ -134,13 +134,13 @@ class AttemptObservation(msgspec.Struct, frozen=True):
 
     @property
     def was_started_again(self) -> bool:
-        """Whether the end that the queue shows is that of a later start of the job than the one that ran the step."""
+        """Whether the job was started again after the start that ran the step. The queue shows the later start."""
         first = self.claim.began_at
         return first is not None and self.began_at is not None and self.began_at > first
 
     @property
     def is_gone(self) -> bool:
-        """Whether the job or the process is gone. Some of its processes may still run."""
+        """Whether the job or the process is gone. Some of its processes may still be running."""
         return self.queue in (JobState.GONE, JobState.GONE_WITH_JOB)
 
     @property

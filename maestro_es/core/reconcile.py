@@ -77,7 +77,7 @@ def _unknown(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]
 
 
 def _unsupervised(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
-    """Record that the scheduler no longer watches a job whose processes may still run.
+    """Record that the scheduler no longer watches a job whose processes may still be running.
 
     Each reason is recorded once.
     """

@@ -67,7 +67,7 @@ def match_numbers(graph: Graph, patterns: Sequence[str]) -> Sequence[int]:
 
 
 def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecord], str]) -> list[StepRecord]:
-    """Return the steps that match the patterns and for which `objection` returns an empty text.
+    """Return the steps that match the patterns and for which `objection` returns an empty string.
 
     RequestRefused if there are none, or if there is an objection to a step that is given by its full name.
     """

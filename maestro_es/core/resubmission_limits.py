@@ -12,7 +12,7 @@ The first limit includes the first submission. The others count repetitions, and
 fields of the step. The reducer increments them, and a user's `retry` sets them to 0. `restart_limit` is also a field
 of each step, and that field decides. Only steps with a restart script get the limit of their study.
 
-Each function returns the message with which the step fails, or an empty text if the step may be submitted again.
+Each function returns the message with which the step fails, or an empty string if the step may be submitted again.
 
 `maestro_es.core.reconcile` decides which limit applies to the end of an attempt. `maestro_es.core.rerun` decides what
 `maestro-es retry` does.

@@ -46,7 +46,7 @@ class Conclusion(enum.Enum):
     PUT_BACK = "the job around it has ended, and it ended with that job"
     CLAIM = "there is no trace of it: take its claim, so that it can never start"
     ABANDONED = "a tick has taken its claim: it can never start"
-    END_REMAINS = "its runner has ended, but processes of the step still run: end them"
+    END_REMAINS = "its runner has ended, but processes of the step are still running: end them"
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -141,8 +141,9 @@ def _dropped(observed: AttemptObservation) -> bool:
 def _by_report(observed: AttemptObservation, end: Report) -> Conclusion:
     """Conclude from the runner's report. The scheduler may explain why a step was killed.
 
-    If a step was killed, some of its processes may still run. Only the end of the runner proves that all have ended. A
-    step that got a termination signal, saved its work and exited with 0 has not finished if its walltime was over.
+    If a step was killed, some of its processes may still be running. Only the end of the runner proves that all have
+    ended. A step that got a termination signal, saved its work and exited with 0 has not finished if its walltime was
+    over.
     """
     if end.kind is ReportKind.TIMEOUT:
         return Conclusion.WAIT if observed.queue is JobState.RUNNING else Conclusion.TIMED_OUT

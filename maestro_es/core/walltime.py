@@ -46,7 +46,7 @@ def walltime_remedy(walltime: object) -> str:
 
 
 def seconds_left(answer: str, _now: float) -> float | None:
-    """Return how many seconds a job may still run, from the answer of its scheduler (None: no limit is known).
+    """Return how many seconds a job has left, from the answer of its scheduler (None: no limit is known).
 
     This reads a number of seconds, as from Flux, and times such as ``0:59``, ``1:10:00`` or ``1-00:00:00`` from Slurm.
     Slurm also prints words such as UNLIMITED, INVALID or NOT_SET. For "no limit", Flux prints the largest number.

@@ -34,8 +34,8 @@ _TRIES = 100
 #: journal. The temporary name of a new log has another suffix.
 _LONGEST = 512 - len("-journal") - len(".new")
 
-#: The names that are added to the directory of a new study. `OURS` has the names that only maestro-es uses, and
-#: `CREATED` has all of them, except copies of the user's files.
+#: The names that are added to the directory of a new study. `OURS` holds the names that only maestro-es uses, and
+#: `CREATED` holds all of them, except copies of the user's files.
 OURS = (file_names.STATE_DIR, f"{LOG_NAME}.new", f"{LOG_NAME}.new-journal")
 CREATED = (*OURS, file_names.BATCH_INFO, "meta", "logs")
 

@@ -135,7 +135,7 @@ def _is_busy(root: Path, other: process.Running) -> RequestRefused:
 
 
 def _check_local_steps(root: Path, running: Iterable[process.Running], plan: StudyPlan, graph: MemoryGraph) -> None:
-    """Refuse a study if a local step still runs on this host.
+    """Refuse a study if a local step is still running on this host.
 
     The jobs of other steps are adopted, even if they run on this host. (Some schedulers run a script under its own
     path, so their jobs look like local steps.)

@@ -77,7 +77,7 @@ class Children:
             os.kill(pid, signal.SIGTERM)
 
     def _look(self) -> bool:
-        """Note the processes that have ended. Return whether others still run."""
+        """Note the processes that have ended. Return whether others are still running."""
         for pid in list(self._running):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:

@@ -108,7 +108,7 @@ def look() -> tuple[InstallState, str | None]:
 def trouble() -> str:
     """Return what keeps the timer from running, and what to do (empty: nothing is known)."""
     if _systemctl("is-active", "--quiet", _TIMER).code:
-        return "the timer does not run on this host; 'maestro-es cron install --systemd' starts it here"
+        return "the timer is not running on this host; 'maestro-es cron install --systemd' starts it here"
     user = pwd.getpwuid(os.geteuid()).pw_name
     done = _run("loginctl", "show-user", user, "--property=Linger")
     if done.code or done.out.strip() != "Linger=yes":

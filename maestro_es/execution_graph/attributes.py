@@ -48,7 +48,7 @@ class DescribedGraph(GraphBase):
     def add_description(self, name: str, description: str, **kwargs: object) -> None:
         """Set the name and the description of the study, and add other keys to its details.
 
-        `log_description` shows the details. Their values may be texts, numbers, flags, lists and dictionaries. Other
+        `log_description` shows the details. Their values may be strings, numbers, flags, lists and dictionaries. Other
         values raise TypeError or ValueError.
         """
         details = arguments.mapping("details", kwargs)

@@ -68,7 +68,7 @@ class AuditableGraph(GraphBase):
     """The part of `ExecutionGraph` that answers questions. None of its methods changes the study.
 
     With `at`, a method answers for that moment instead of now. RequestRefused if the moment is before the first event
-    or in the future. ValueError if a text is not a time.
+    or in the future. ValueError if a string is not a time.
     """
 
     @staticmethod

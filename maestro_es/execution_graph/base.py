@@ -142,12 +142,12 @@ class GraphBase:
 
 
 def patterns_of(steps: Sequence[object]) -> list[str]:
-    """Return names and patterns as texts. TypeError or ValueError for a value that can't be the name of a step."""
+    """Return names and patterns as strings. TypeError or ValueError for a value that can't be the name of a step."""
     return [pattern_of(step, "steps") for step in steps]
 
 
 def pattern_of(step: object, argument: str = "step") -> str:
-    """Return a name or pattern as a text. TypeError or ValueError for a value that can't be the name of a step."""
+    """Return a name or pattern as a string. TypeError or ValueError for a value that can't be the name of a step."""
     from maestro_es.core import arguments  # noqa: PLC0415 - a tick does without it
 
     return (arguments.text if isinstance(step, str) else arguments.name)(argument, step)

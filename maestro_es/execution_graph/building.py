@@ -95,10 +95,10 @@ class BuildableGraph(DescribedGraph):
     ) -> None:
         """Add a step with a unique name. `workspace` is a directory: relative to the study, or absolute.
 
-        `step` has a description and a ``run`` mapping, whose ``cmd`` is the script. `restart_limit` is how many times
-        the step may be restarted after a timeout (0: no limit). `params` is a mapping, or pairs of a name and a value.
-        The status table shows it. RequestRefused if another step has this name or this workspace, or if ``run`` has
-        ``depends``: `add_connection` adds edges. TypeError or ValueError if an argument can't be stored.
+        `step` holds a description and a ``run`` mapping, whose ``cmd`` is the script. `restart_limit` is how many
+        times the step may be restarted after a timeout (0: no limit). `params` is a mapping, or pairs of a name and a
+        value. The status table shows it. RequestRefused if another step has this name or this workspace, or if ``run``
+        has ``depends``: `add_connection` adds edges. TypeError or ValueError if an argument can't be stored.
         """
         name = arguments.name("name", name)
         if not (hasattr(step, "run") and hasattr(step, "description")):

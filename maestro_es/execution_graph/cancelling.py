@@ -129,13 +129,15 @@ class CancellableGraph(TickableGraph):
         return None
 
     def _elsewhere(self) -> set[str]:
-        """Return the other hosts on which cancelled local steps still run."""
+        """Return the other hosts on which cancelled local steps are still running."""
         local = (step for step in self._still_to_end() if not step.scheduled and step.phase is Phase.SUBMITTED)
         return {step.job_host for step in local} - {self.runtime.host.name, ""}
 
     def _left(self) -> str:
-        """Return a sentence with the number of jobs that may still run."""
-        return f"{self.path}: the cancellation is recorded; jobs that may still run: {len(self._still_to_end())}"
+        """Return a sentence with the number of jobs that may still be running."""
+        return (
+            f"{self.path}: the cancellation is recorded; jobs that may still be running: {len(self._still_to_end())}"
+        )
 
 
 def _may_cancel(graph: Graph) -> bool:

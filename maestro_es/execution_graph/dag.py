@@ -30,7 +30,7 @@ class NodeGraph(ABC):
 
 
 class DAG(NodeGraph):
-    """A graph. `adjacency_table` has the children of each node, and `values` has the value of each node.
+    """A graph. `adjacency_table` holds the children of each node, and `values` holds the value of each node.
 
     This class keeps both in memory. As in Maestro, some calls change nothing: adding a node or an edge twice, adding
     an edge from a node to itself or to an unknown node, and removing an edge of an unknown node. All of these calls

@@ -84,7 +84,8 @@ class RequestableGraph(AuditableGraph):
 
         A pattern selects steps that have failed or were cancelled. `failed` leaves out the cancelled steps, and
         selects all failed steps if there are no patterns. A finished step is selected only by its full name. Steps
-        that ended because of a selected step run again too. With `descendants`, so do all steps that depend on it.
+        that ended because of a selected step run again too. With `descendants`, all steps that depend on it run again
+        as well.
 
         The limits apply to the whole study. `restart_limit` is how many times a step is restarted after a timeout, and
         `hardware_limit` how many times it is resubmitted after a hardware failure (0: no limit). A study that has
@@ -114,8 +115,8 @@ class RequestableGraph(AuditableGraph):
     def retry_lost(self, *steps: str, reason: str = "") -> list[Recorded]:
         """Run steps again whose host or container is gone for good. Returns the new events.
 
-        The caller must be sure that the host or container is gone. Otherwise a step that still runs there would run
-        twice at the same time. RequestRefused for a step that this host can see, and for a job that its scheduler
+        The caller must be sure that the host or container is gone. Otherwise a step that is still running there would
+        run twice at the same time. RequestRefused for a step that this host can see, and for a job that its scheduler
         watches.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
@@ -197,7 +198,7 @@ class RequestableGraph(AuditableGraph):
         `unset`. With `refresh`, it records the environment of this process instead. Then `export` chooses the
         variables (default: the present choice). If variables are left out that may matter, lines about them are added
         to the `remarks` of this object. Returns the new events: an EnvironmentRecorded if the environment changes.
-        TypeError if a name or a value is not a text.
+        TypeError if a name or a value is not a string.
         """
         from maestro_es.study import environment_changes  # noqa: PLC0415 - for this only
 
@@ -205,7 +206,7 @@ class RequestableGraph(AuditableGraph):
         copied, removed = [*names], [*unset]
         for name in (*new_values, *new_values.values(), *copied, *removed):
             if not isinstance(name, str):
-                raise TypeError(f"names and values of variables must be texts, not {type(name).__name__}")
+                raise TypeError(f"names and values of variables must be strings, not {type(name).__name__}")
         self._study.log.check_place()
         self._study.dir.check_owner()
         with self._study.log.listening() as recorded:

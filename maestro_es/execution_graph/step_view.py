@@ -181,7 +181,7 @@ class StepView:
 
     @property
     def workspace(self) -> Variable:
-        """The directory of the step, as a variable. Its `value` is the absolute path, as a text."""
+        """The directory of the step, as a variable. Its `value` is the absolute path, as a string."""
         return Variable("WORKSPACE", str(self._study.dir.path(self._record().workspace)))
 
     @property
@@ -191,12 +191,12 @@ class StepView:
 
     @property
     def script(self) -> str:
-        """The absolute path of the script, as a text. It is empty until the file exists."""
+        """The absolute path of the script, as a string. It is empty until the file exists."""
         return self._script("cmd")
 
     @property
     def restart_script(self) -> str:
-        """The absolute path of the restart script, as a text. It is empty until the file exists."""
+        """The absolute path of the restart script, as a string. It is empty until the file exists."""
         return self._script("restart")
 
     def _script(self, key: str) -> str:

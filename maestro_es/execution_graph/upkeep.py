@@ -45,8 +45,8 @@ class MaintainableGraph(GraphBase):
     ) -> Prediction:
         """Predict the next tick. This queries the schedulers, but changes and locks nothing.
 
-        `what_if` has settings to assume instead of the recorded ones. The keys are names of options of ``update``, and
-        "paused" with the value 0 or 1. ValueError for an unknown name, TypeError if a value is not a whole number.
+        `what_if` holds settings to assume instead of the recorded ones. The keys are names of options of ``update``,
+        and "paused" with the value 0 or 1. ValueError for an unknown name, TypeError if a value is not a whole number.
         """
         runtime, assumed = runtime or Runtime(), _assumed(what_if)
         with open_as_it_is(Path(path), runtime, migrate=False) as log:

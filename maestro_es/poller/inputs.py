@@ -65,7 +65,7 @@ def inputs_of(study: Session, performer: Performer, ahead: int) -> TickInputs:
 def _check_environment(study: Session) -> str | None:
     """Return the problem that keeps all steps from starting, so that it can be recorded.
 
-    An empty text records that an earlier problem is gone. If there is nothing to record, the result is None.
+    An empty string records that an earlier problem is gone. If there is nothing to record, the result is None.
     """
     graph = study.graph
     doubted = ENVIRONMENT in graph.study.unreachable

@@ -57,7 +57,7 @@ class Observed(NamedTuple):
     """The result: `observations` for the rules, and the `reports` from the inbox.
 
     `unreachable` maps each scheduler that did not answer to its message. `last_error` is the scheduler's error, if it
-    did not answer a query. `has_orphans` says whether processes still run without their runner.
+    did not answer a query. `has_orphans` says whether processes are still running without their runner.
     """
 
     observations: Observations
@@ -71,8 +71,8 @@ class Observer:
     """Queries the schedulers and reads the inbox. `observe` can be called once.
 
     `fence` takes the claim of an attempt that the tick is about to abandon, and returns the claim that exists then.
-    This is the only effect. `snapshot` has the prefetched answer of the scheduler. With `local`, the scheduler is not
-    queried, and its steps are left out.
+    This is the only effect. `snapshot` holds the prefetched answer of the scheduler. With `local`, the scheduler is
+    not queried, and its steps are left out.
     """
 
     #: The message about another host with the same name, if such a host runs steps of the study.
@@ -304,7 +304,7 @@ class Observer:
         return observed if step.scheduled else without_forced_end(observed)
 
     def _see_orphans(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
-        """Check whether processes of an attempt still run although its job is gone."""
+        """Check whether processes of an attempt are still running although its job is gone."""
         queue: Answer = JobState.ORPHANED
         adapter = self._adapters.of(step)
         try:

@@ -221,7 +221,7 @@ def show_status(study: Session, performer: Performer = LIVE) -> None:
 class PreviewedCommand(NamedTuple):
     """A command that a tick would run, as a list of arguments; `step` is the step that it submits, if any.
 
-    If the command submits a job array, `step` is the first step of the array, and `steps` has all of its steps.
+    If the command submits a job array, `step` is the first step of the array, and `steps` holds all of its steps.
     """
 
     argv: list[str]

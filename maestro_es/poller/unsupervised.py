@@ -1,8 +1,8 @@
-"""Finds out whether a step still runs although its scheduler no longer watches its job.
+"""Finds out whether a step is still running although its scheduler no longer watches its job.
 
 If a scheduler or the daemon on a node crashes, the processes of a job may keep running, and nothing ends them at their
 time limit. The runner reports their end. Without a report, only the host where the processes were started can tell
-whether they still run.
+whether they are still running.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MARGIN = 60
 
 
 def still_runs(graph: Graph, step: StepRecord, claim: Claim, host: Host, now: Micros) -> tuple[bool, Micros | None]:
-    """Return whether a step may still run, and when its walltime is over (None: it has no walltime).
+    """Return whether a step may still be running, and when its walltime is over (None: it has no walltime).
 
     On the host where it was started, its processes are counted. On any other host, it counts as running until its
     walltime is over, or for ever if it has none.

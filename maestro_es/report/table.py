@@ -36,7 +36,7 @@ def visible(text: str) -> str:
 class MeasuredRows:
     """The rows of a table, which may be many, with clean cells. They are drawn once, and can be read again and again.
 
-    For each column, `sizes` has the width of its widest cell, `numeric` is true if all cells are numbers, and
+    For each column, `sizes` holds the width of its widest cell, `numeric` is true if all cells are numbers, and
     `filled` is true if any cell is not empty. `plain` means that all characters are certainly one column wide.
     """
 

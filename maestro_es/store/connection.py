@@ -28,7 +28,7 @@ _PATIENCE = 120.0
 _BYTES_A_SECOND = 1_000_000
 #: The time is checked after each of this many instructions of SQLite.
 _INSTRUCTIONS = 1_000_000
-#: The longest text that is read, in bytes. A damaged or foreign file may contain a text of any length.
+#: The longest text that is read, in bytes. A damaged or foreign file may contain a string of any length.
 _LONGEST = 200_000_000
 
 #: The connections that may be open, by the id of the object.

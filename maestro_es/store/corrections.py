@@ -58,7 +58,7 @@ def find_before(log: LogReader, head: str) -> tuple[event_log.Row, str] | None:
 
 
 def _digests(rows: Iterator[event_log.Row], were: dict[int, str]) -> Iterator[tuple[event_log.Row, str]]:
-    """Yield rows, each with its old digest in hex. `were` has the old payloads."""
+    """Yield rows, each with its old digest in hex. `were` holds the old payloads."""
     digest = event_log.GENESIS
     for row in rows:
         digest = event_log.row_digest(digest, (*row[:6], were.get(row[0], row[6])))

@@ -72,7 +72,7 @@ decoders = _Decoders()
 def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
     """Return the digest of a row, from the row without its digest and the digest of the row before.
 
-    ValueError if a column of numbers contains another type. A text of digits is not a number.
+    ValueError if a column of numbers contains another type. A string of digits is not a number.
     """
     seq, recorded_at, invocation, step, name, version, data = row
     if not type(seq) is type(recorded_at) is type(invocation) is type(version) is int:

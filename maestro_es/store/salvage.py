@@ -36,7 +36,7 @@ _EVENT, _PROJECTION = 8, 6  # the number of columns
 class Salvaged:
     """The result: the proven `rows`, and the first and last missing seq of each of the `gaps`.
 
-    The key of a gap is the seq of the row after it. For each gap, `unproven` has the rows in it that look right but
+    The key of a gap is the seq of the row after it. For each gap, `unproven` holds the rows in it that look right but
     can't be proven.
     """
 

@@ -1,8 +1,8 @@
 """The log of a study and its projection, in one SQLite file. Both are always consistent.
 
-`StudyLog.record` appends events and applies them to the projection in one transaction. Before each append, the
-process checks by the seq that the last event in the file is still the last one that it has read. If another event was
-appended meanwhile, the process gets `ConcurrentAppend` and writes nothing. This holds with and without a lock.
+`StudyLog.record` appends events and applies them to the projection in one transaction. Before it appends, a
+process compares the seq of the last event in the file with the seq of the last event that it has read. If they differ,
+the process gets `ConcurrentAppend` and writes nothing. This holds with and without a lock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Verifies a log: all events must be unchanged, and the projection must be the state that results from them.
 
 A `DamagedLog` names the first wrong event. If the events are right and the projection differs, it names the first
-difference, which ``maestro-es rebuild`` repairs. For programs, `details` has the same data: ``check``, ``seq``,
+difference, which ``maestro-es rebuild`` repairs. For programs, `details` holds the same data: ``check``, ``seq``,
 ``type`` and ``step`` for an event, and ``table``, ``row``, ``column``, ``log`` and ``found`` for the projection.
 """
 

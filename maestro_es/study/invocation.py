@@ -126,7 +126,7 @@ class Runtime(msgspec.Struct, frozen=True):
     """The clock, the host, the adapters and the callbacks of a process. Tests can replace each of them.
 
     `on_effect` is called after each effect, with its name: "append", "script", "submit", "end", "remove" or "status".
-    While a study is created, the names are "move", "layout", "rename" and "unlink". `tell` gets lines for the user
+    While a study is created, the names are "move", "layout", "rename" and "unlink". `tell` receives lines for the user
     about long operations. A tick submits jobs for `submit_seconds`, and leaves the other steps to the next tick.
     """
 

@@ -49,7 +49,7 @@ _CREATED_BY = 2
 def make_state_dir(study_dir: StudyDir, jobs: JobEnvironment = _ANY_JOBS) -> None:
     """Create or repair ``.maestro-es`` and its content. OSError if that fails.
 
-    `jobs` has the variables and signals of the study's jobs.
+    `jobs` holds the variables and signals of the study's jobs.
     """
     for folder in (study_dir.state, study_dir.inbox):
         _make_private(folder, group_reads=group_reads(study_dir))

@@ -49,7 +49,7 @@ def parse_report(name: str, at: Micros) -> Report | None:
 
 
 def _is_number(text: str) -> bool:
-    """Return whether a text is a number that fits in a column of the log."""
+    """Return whether a string is a number that fits in a column of the log."""
     return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 
 

@@ -30,7 +30,7 @@ _SECOND = 1_000_000
 
 
 class ShownStep(Protocol):
-    """The fields of a step that the table shows. A `StepRecord` has them, too."""
+    """The fields of a step that the table shows. A `StepRecord` holds them, too."""
 
     @property
     def row(self) -> int: ...

@@ -186,7 +186,7 @@ def _check_options(document: Document, facts: SchedulerFacts, batch: dict[str, A
         findings.problem(document.line("batch", "args"), message, remedy, faults=[("batch", "args")])
     for key, value in section(batch, "args").items() if facts.passes_options else ():
         if isinstance(value, (bool, list, dict)):
-            remedy = "Write a text or a number, or null for an option that takes no value."
+            remedy = "Write a string or a number, or null for an option that takes no value."
             path, message = ("batch", "args", key), f"In batch, args.{key} is {shown(value)}"
             findings.problem(document.line(*path), message, remedy, faults=[path])
 

@@ -270,7 +270,7 @@ def _check_scalar(node: Node, findings: Findings) -> bool:
     """Report a NUL or a number that is too long. Return whether the value can be constructed."""
     if isinstance(node, ScalarNode) and "\0" in node.value:
         findings.problem(
-            _line(node), "A text holds the character NUL", "No path and no script can hold it: remove it."
+            _line(node), "A string holds the character NUL", "No path and no script can hold it: remove it."
         )
     if not isinstance(node, ScalarNode) or node.tag not in _NUMBERS or len(node.value) <= LONGEST_NUMBER:
         return True

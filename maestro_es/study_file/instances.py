@@ -210,8 +210,8 @@ class Instances:
     def distinct(self, *values: object) -> Iterator[int]:
         """Yield the indexes of the instances that give `values` a new content.
 
-        `values` belong to the template, and the parameters of an instance decide their content. An instance is left
-        out if an earlier one gives them the same content.
+        `values` are values of the template, in which an instance replaces the placeholders of its parameters. An
+        instance is left out if an earlier instance gives them the same content.
         """
         columns = [self.parameters.columns[key] for key in self.parameters.used_in(strings_in([*values]))]
         seen: set[tuple[Param, ...]] = set()
@@ -260,7 +260,7 @@ def samples(instances: Instances) -> Iterable[int]:
 class Expansion:
     """The instances of all templates, in the order of their numbers. The numbers start at 1 and follow launch order.
 
-    `renamed` has the numbers and names of instances whose names were not unique. Such a study is refused.
+    `renamed` holds the numbers and names of instances whose names were not unique. Such a study is refused.
     """
 
     templates: dict[str, Instances] = field(default_factory=dict)

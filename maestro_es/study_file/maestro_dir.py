@@ -65,9 +65,9 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True)
 class MaestroDir:
-    """The content of a Maestro study directory. `instances` has the workspace of each instance by template and name.
+    """The content of a Maestro study directory. `instances` holds the workspace of each instance by template and name.
 
-    `ended` has the steps that the conductor's log shows as ended. `launched_in` is the directory in which
+    `ended` holds the steps that the conductor's log shows as ended. `launched_in` is the directory in which
     ``maestro run`` was called.
     """
 
@@ -214,7 +214,7 @@ def read_update(text: str) -> dict[str, int]:
         )
     for key, value in data.items():
         if key not in _KEYS:
-            raise ValueError(f"it holds the key {key!r}; known are {', '.join(_KEYS)}")
+            raise ValueError(f"it holds the key {key!r}; the possible keys are {', '.join(_KEYS)}")
         if value is not None and type(value) is not int:
             raise ValueError(f"the value of {key} is not a whole number: {value!r}")
     return {key: value for key, value in data.items() if value is not None}

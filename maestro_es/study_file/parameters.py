@@ -55,7 +55,7 @@ class Combination:
         yield from ((key, self._params[f"{self._sign}({key})"]) for key in params)
 
     def apply(self, item: str) -> str:
-        """Return a text with the placeholders of all parameters replaced."""
+        """Return a string with the placeholders of all parameters replaced."""
         return substitute(item, list(self._by_key.values()), self._sign)
 
     def metadata(self) -> dict[str, dict[str, Any]]:
@@ -66,7 +66,7 @@ class Combination:
 class ParameterGenerator:
     """The object that a custom generator fills. It has the public names of Maestro's class with the same name.
 
-    A value in `labels` is a text with ``%%``, or a list of labels. As in Maestro, `token` has no effect on
+    A value in `labels` is a string with ``%%``, or a list of labels. As in Maestro, `token` has no effect on
     combinations, whose placeholders always begin with ``$``.
     """
 

@@ -1,7 +1,7 @@
 """Replaces the faulty parts of a study file, so that the rest can be checked in the same run.
 
 Without this, a misspelt key would hide problems of the scripts, and a user would see the problems one after the other.
-`findings` has the paths of the faulty parts.
+`findings` holds the paths of the faulty parts.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn",
 
 
 def parse_pargs(pargs: Sequence[str], pgen: Path | None, findings: Findings) -> dict[str, str]:
-    """Return the arguments for a generator from texts ``key:value``."""
+    """Return the arguments for a generator from strings ``key:value``."""
     if pargs and pgen is None:
         findings.problem(1, "Cannot use the 'pargs' parameter without specifying a 'pgen'", "Add --pgen FILE.")
     arguments: dict[str, str] = {}
@@ -138,7 +138,7 @@ def _report_missing(module: str, error: BaseException, file: str, line: int, fin
         install = install_command(f"{ROOT}=={VERSION}")
         hint = f"If Maestro {VERSION} has it, install that beside maestro-es: '{install}'. If not, correct the import."
         findings.problem(line, message, hint)
-    elif os.path.exists(os.path.join(os.path.dirname(file), f"{package}.py")):  # noqa: PTH110, PTH118, PTH120 - a text
+    elif os.path.exists(os.path.join(os.path.dirname(file), f"{package}.py")):  # noqa: PTH110, PTH118, PTH120 - a string
         message = f"The parameter generator can't import {package}: its directory is not searched, as in Maestro"
         findings.problem(line, message, "Name the directory in PYTHONPATH.")
     else:

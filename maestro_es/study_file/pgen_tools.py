@@ -39,7 +39,7 @@ def generate_filename(path: str, append_time: bool = True) -> str:  # noqa: FBT0
 
 
 def create_dictionary(list_keyvalues: Iterable[str], token: str = ":") -> dict[str, str]:  # noqa: S107 - no password
-    """Return texts of the form ``key:value`` as a mapping. ValueError if a text has another form."""
+    """Return strings of the form ``key:value`` as a mapping. ValueError if a string has another form."""
     created = {}
     for item in list_keyvalues:
         key, sign, value = item.partition(token)

@@ -61,9 +61,9 @@ def is_noted(path: Path) -> bool:
 
 @dataclass
 class Loaded:
-    """The data of a text. `lines` has the lines of the outer keys and list items.
+    """The data of a text. `lines` holds the lines of the outer keys and list items.
 
-    `changed` has the path of each scalar that Python writes differently from the file, and its text.
+    `changed` holds the path of each scalar that Python writes differently from the file, and its text.
     """
 
     data: Any = None
@@ -146,7 +146,7 @@ class _Builder:
         if key in inner.data:
             raise UnusualYaml(_line(event), "a key that appears twice")
         if "\0" in key:
-            raise UnusualYaml(_line(event), "a text with the character NUL")
+            raise UnusualYaml(_line(event), "a string with the character NUL")
         inner.key = sys.intern(key)
         if len(self.open) <= _NOTED:
             self._note(event)
@@ -166,7 +166,7 @@ class _Builder:
         text = event.value
         if not event.implicit[0]:
             if "\0" in text:
-                raise UnusualYaml(_line(event), "a text with the character NUL")
+                raise UnusualYaml(_line(event), "a string with the character NUL")
             return text
         tag = self._tag(text)
         if not tag:

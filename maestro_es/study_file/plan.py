@@ -170,7 +170,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
 def acquire(plan: StudyPlan, run: dependencies.Run, tell: Callable[[str], None] = lambda _: None) -> None:
     """Clone the repositories on which the study depends, and then check the paths. The study's directory must exist.
 
-    `run` runs an argument list. `tell` gets a line before each operation that may take long. SpecError lists all
+    `run` runs an argument list. `tell` is called with a line before each long operation. SpecError lists all
     dependencies that could not be acquired.
     """
     findings = Findings(plan.file)

@@ -1,7 +1,7 @@
 """Warns of unquoted values whose text YAML 1.1 changes: ``007`` is 7, ``on`` is True, ``5:30`` is 330.
 
 Maestro puts the changed text into scripts, and so does maestro-es. If the text stays the same, there is no warning.
-For example, ``1e3`` is a text in YAML 1.1, and ``2.5`` does not change.
+For example, ``1e3`` is a string in YAML 1.1, and ``2.5`` does not change.
 
 This module decides for which values there is a warning, by their position in the file. It changes no value. `document`
 keeps the original text of each value.

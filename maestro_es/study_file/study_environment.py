@@ -42,7 +42,7 @@ class Substitution(EnvObject):
 
     @abstractmethod
     def substitute(self, data: str) -> str:
-        """Return a text with the value in place of the placeholder."""
+        """Return a string with the value in place of the placeholder."""
 
 
 class Source(EnvObject):
@@ -78,7 +78,7 @@ class Variable(Substitution):
         return f"{self.token}({self.name})"
 
     def substitute(self, data: str) -> str:
-        """Return a text with the value in place of each placeholder."""
+        """Return a string with the value in place of each placeholder."""
         return data.replace(self.get_var(), str(self.value))
 
     def _verify(self) -> bool:

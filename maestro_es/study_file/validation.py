@@ -1,6 +1,6 @@
 """Checks the structure of a study file against ``schema/study.json``. Reports all problems, in Maestro's words.
 
-`checks` has the rules that a JSON Schema can't express, such as names that must agree and the needs of a scheduler.
+`checks` holds the rules that a JSON Schema can't express, such as names that must agree and the needs of a scheduler.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ BROKEN_OFF = {
         step("cmd: x, nodes: 1", "batch: {type: lsf, host: h, bank: b}\n"),
         "Key 'queue' is missing from batch",
     ),
-    "labels in a list": ("Labels that are lists or null", parameter("[1]", "[x]"), "label must be a text"),
-    "no label": ("Labels that are lists or null", parameter("[1]", "null"), "label must be a text"),
+    "labels in a list": ("Labels that are lists or null", parameter("[1]", "[x]"), "label must be a string"),
+    "no label": ("Labels that are lists or null", parameter("[1]", "null"), "label must be a string"),
     "a key that is a number": (
         "keys that are not strings",
         step("cmd: x", "env: {variables: {1: x}}\n"),

@@ -89,7 +89,7 @@ def test_a_cancel_without_an_answer_says_so_in_one_line_and_asks_once(slurm, tmp
     done = maestro_es("cancel", "-y", study)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (75, "", 1), done
     assert re.search(
-        "cancellation is recorded; jobs that may still run: 1; the next tick .*no answer today", done.stderr
+        "cancellation is recorded; jobs that may still be running: 1; the next tick .*no answer today", done.stderr
     )
     assert slurm.calls() == {"squeue": 1}
     assert requested(study) == 1
@@ -108,7 +108,7 @@ def test_a_cancel_ends_the_steps_of_this_host_though_the_scheduler_does_not_answ
     slurm.breaks("squeue")
     done = maestro_es("cancel", "-y", study)
     assert (done.returncode, done.stderr.count("\n")) == (75, 1), done
-    assert "jobs that may still run: 1;" in done.stderr
+    assert "jobs that may still be running: 1;" in done.stderr
     assert slurm.calls()["squeue"] <= 2  # the runner that was ended asks for a tick of its own
     assert maestro_es("status", "--csv", study).stdout.count("CANCELLED") == 1
 

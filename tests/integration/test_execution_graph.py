@@ -312,11 +312,11 @@ def test_arguments_that_no_event_can_hold_are_refused_by_name(graph):
     for wrong in (True, 1.5, "3"):
         _refused(graph, TypeError, "restart_limit must be a whole number", restart_limit=wrong)
     _refused(graph, ValueError, "restart_limit must not be negative", restart_limit=-1)
-    _refused(graph, TypeError, "a key of params must be a text", params={None: 1})
-    _refused(graph, TypeError, r"step.run\['cmd'\] must be a text", step=StudyStep("b", "d", {"cmd": ["true"]}))
+    _refused(graph, TypeError, "a key of params must be a string", params={None: 1})
+    _refused(graph, TypeError, r"step.run\['cmd'\] must be a string", step=StudyStep("b", "d", {"cmd": ["true"]}))
     _refused(graph, ValueError, "name must not hold a NUL character", name="b\0")
     _refused(graph, TypeError, "step must be a StudyStep", step="true")
-    with pytest.raises(TypeError, match="reason must be a text"):
+    with pytest.raises(TypeError, match="reason must be a string"):
         graph.hold("a", reason=["why"])
     with pytest.raises(TypeError, match="restart_limit must be a whole number"):
         graph.retry("a", restart_limit="3")

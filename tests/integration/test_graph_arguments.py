@@ -103,7 +103,7 @@ QUESTIONS: list[Callable[[ExecutionGraph, Any], object]] = [
 def test_the_name_of_a_step_is_checked(graph: ExecutionGraph, ask: Callable[[ExecutionGraph, Any], object]):
     wrong: object
     for wrong in ([], b"a", True):
-        with pytest.raises(TypeError, match=r"steps? must be a text, not "):
+        with pytest.raises(TypeError, match=r"steps? must be a string, not "):
             ask(graph, wrong)
     with pytest.raises(UnicodeEncodeError, match=r"steps? must be text in UTF-8"):
         ask(graph, "\ud800")

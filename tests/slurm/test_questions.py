@@ -230,7 +230,7 @@ def test_a_cancel_that_gets_no_answer_says_so_and_the_next_tick_makes_it(start_c
     done = maestro_es("cancel", "-y", root)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (75, "", 1), done
     assert (
-        "the cancellation is recorded; jobs that may still run: 1; the next tick ends them: slurm: squeue"
+        "the cancellation is recorded; jobs that may still be running: 1; the next tick ends them: slurm: squeue"
         in done.stderr
     )
     assert calls.count() == {"squeue": 1}

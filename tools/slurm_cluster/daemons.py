@@ -134,7 +134,7 @@ def deliver(pid: int, number: int) -> None:
 def process_state(pid: int) -> tuple[str, str]:
     """Return the state (one letter) and the start time of a process.
 
-    If there is none, or it is a zombie, return an empty text and "gone".
+    If there is none, or it is a zombie, return an empty string and "gone".
 
     The start time, in ticks since the boot, distinguishes a process from a later one with the same pid. If the first
     thread of a process is a zombie, its files and ports stay open until the last thread has ended.

@@ -1,8 +1,8 @@
 """The Flux job around a driver, which is a Flux instance of its own, and what proves the end of steps inside it.
 
 ``flux exec`` starts a process on the node of a broker, beside all jobs, in about 20 ms. It is not in the list of jobs.
-So only a driver in the same job can see which runners still run. For other ticks, they run as long as the job does.
-(All facts are about flux-core 0.88.)
+So only a driver in the same job can see which runners are still running. For other ticks, they run as long as the job
+does. (All facts are about flux-core 0.88.)
 """
 
 from __future__ import annotations

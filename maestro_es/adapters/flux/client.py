@@ -9,7 +9,7 @@ found by the token in its name.
 
 Several jobs are sent with one process (`send_jobs`), because starting a process for each job would take most of the
 time. ``flux bulksubmit`` can't do this. It makes descriptions itself, from options that can't request one task on all
-resources, and it prints ids without saying which job each id belongs to.
+resources, and it prints ids, but does not say to which job each id belongs.
 
 If the broker crashes, it forgets all jobs since its last checkpoint, although their processes may still be running. So
 the id of the instance, which changes at each start, is recorded with each job. If the id has changed, a missing job

@@ -39,7 +39,7 @@ _SHUTDOWN_SECONDS = 60
 _STATES = {1: "NEW", 2: "DEPEND", 4: "PRIORITY", 8: "SCHED", 16: "RUN", 32: "CLEANUP", 64: "INACTIVE"}
 _RESULTS = {1: "COMPLETED", 2: "FAILED", 4: "CANCELED", 8: "TIMEOUT"}
 
-#: The state of a job that has not ended. During CLEANUP, its processes may still run.
+#: The state of a job that has not ended. During CLEANUP, its processes may still be running.
 _OPEN = {
     "NEW": JobState.PENDING,
     "DEPEND": JobState.PENDING,
@@ -52,7 +52,7 @@ _OPEN = {
 #: Exceptions with which Flux refuses a job that it had accepted. Such a job has never had a node.
 _NEVER_RUNS = ("alloc", "dependency")
 
-#: The exception of a job whose node, broker or shell has failed. The processes of the job may still run.
+#: The exception of a job whose node, broker or shell has failed. The processes of the job may still be running.
 _LOST_SIGHT = "exec"
 
 #: The message in that exception if the runner could not be started.

@@ -22,7 +22,7 @@ from maestro_es.errors import Unreachable
 FIELDS = ("jobid", "stat", "exit_code", "exit_reason", "job_name", "command", *USAGE_FIELDS)
 
 #: The words of STAT in bjobs(1). UNKWN: the host of the job is silent. ZOMBI: the job was killed while its host was
-#: silent, so it may still run. POST_*: the post-job commands have run. A word that is missing here is UNKNOWN.
+#: silent, so it may still be running. POST_*: the post-job commands have run. A word that is missing here is UNKNOWN.
 _STATES = {
     "PEND": JobState.PENDING,
     "PROV": JobState.PENDING,
@@ -257,7 +257,7 @@ def _unreadable(done: Completed) -> Unreachable:
 
 
 def seconds_left(text: str, now: float) -> float | None:
-    """Return how many seconds a job may still run, from the output of ``bjobs -UF`` (None: no limit is known).
+    """Return how many seconds a job has left, from the output of ``bjobs -UF`` (None: no limit is known).
 
     LSF prints the time of the start without a year [V]. Unreachable if the output does not show the start.
     """

@@ -262,7 +262,7 @@ def unreadable(command: str, done: Completed) -> Unreachable:
 
 
 def seconds_left(text: str, now: float) -> float | None:
-    """Return how many seconds a job may still run, from the output of ``qstat -f`` (None: no limit is known)."""
+    """Return how many seconds a job has left, from the output of ``qstat -f`` (None: no limit is known)."""
     limit, start = _WALLTIME.search(text), _START.search(text)
     if not limit or not start:
         return None

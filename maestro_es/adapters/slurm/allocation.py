@@ -1,8 +1,8 @@
 """The Slurm job around a driver, and what Slurm proves about steps inside jobs.
 
-``squeue`` decides what has ended. The accounting may say CANCELLED or TIMEOUT while processes still run, for as long
-as KillWait. The exit code of srun proves nothing either. An srun takes thirty times as long as a line to an agent.
-(All of this was seen in 22.05.)
+``squeue`` decides what has ended. The accounting may say CANCELLED or TIMEOUT while processes are still running, for
+as long as KillWait. The exit code of srun proves nothing either. An srun takes thirty times as long as a line to an
+agent. (All of this was seen in 22.05.)
 """
 
 from __future__ import annotations

@@ -76,9 +76,9 @@ def lost_its_element(step: StepRecord, info: JobInfo | None, listed: Collection[
     """Whether the job of a missing attempt was cancelled while it was pending in its array, as with ``scancel 7_3``.
 
     Slurm keeps no trace of such a job (22.05 to 25.05). The queue lists other jobs of the array, but not this one.
-    (`listed` has the tokens in the queue.) The accounting has at most the common record of the pending jobs (`info`),
-    which may be older. Other losses look different. A controller that crashes loses an array completely, and a job
-    that a node could not launch has a record of its own.
+    (`listed` holds the tokens in the queue.) The accounting has at most the common record of the pending jobs
+    (`info`), which may be older. Other losses look different. A controller that crashes loses an array completely, and
+    a job that a node could not launch has a record of its own.
     """
     element = element_of(step.token)
     if element is None or step.state is State.RUNNING:

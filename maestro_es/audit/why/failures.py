@@ -43,7 +43,7 @@ class FailureGroup(msgspec.Struct, frozen=True):
     """Steps of one template that ended in the same way, with the same last error message, except for digits.
 
     `outcome` says how they ended. `steps` holds their names. `error` is the message of the first step. `dependents`
-    counts the steps that were not run because of them. `retry` has the arguments of ``maestro-es retry`` that run
+    counts the steps that were not run because of them. `retry` holds the arguments of ``maestro-es retry`` that run
     exactly these steps again. If there is no short form for that, the arguments run all failed steps of the template.
     """
 

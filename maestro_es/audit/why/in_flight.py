@@ -95,7 +95,7 @@ def _unsupervised(view: View, step: StepRecord, events: Sequence[e.Recorded]) ->
     study, _, _ = view.location
     return Explanation(
         "".join(
-            f"; {adapter_of(view, step)} no longer watches it ({r.event.reason}), but it may still run"
+            f"; {adapter_of(view, step)} no longer watches it ({r.event.reason}), but it may still be running"
             f"{f' on {r.event.host}' if r.event.host else ''}, so ticks wait for its report"
             f"{f' until {view.show(r.event.until)}' if r.event.until else ''}; if it is gone for good, "
             f"use 'maestro-es retry {study} {step.name} --lost'"

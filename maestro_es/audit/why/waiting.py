@@ -219,7 +219,7 @@ def waits_for(graph: Graph, step: StepRecord) -> list[str]:
 
 
 def unfinished_parents(graph: Graph, step: StepRecord) -> list[StepRecord]:
-    """Return the unfinished steps on which a step depends by an edge."""
+    """Return the unfinished steps from which an edge leads to a step."""
     parents = map(graph.step, graph.parents(step.number))
     return [parent for parent in parents if parent.state not in RELEASED]
 

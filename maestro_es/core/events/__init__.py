@@ -1,7 +1,7 @@
 """The types of events, their versions, and the conversion of old payloads.
 
 Each type of event is an immutable class in `study`, `tick`, `attempt` or `step`. Its docstring is its manual entry.
-The name of the class is the ``type`` column of the log, `VERSIONS` has the version that is written, and
+The name of the class is the ``type`` column of the log, `VERSIONS` holds the version that is written, and
 ``schema/events/<type>.v<N>.json`` defines the payload. A released payload never changes. A change needs a new version
 with an upcast.
 

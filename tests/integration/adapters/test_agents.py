@@ -59,7 +59,7 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inside]:
 def test_a_new_driver_ends_the_steps_of_an_earlier_one(inside: Inside):
     runner = subprocess.Popen(["/bin/sh", "-c", "sleep 60; :", token(2)])
     try:
-        with pytest.raises(Unreachable, match="does not run in job 18"):
+        with pytest.raises(Unreachable, match="is not running in job 18"):
             inside.end([step(1, Placement("17", 0)), step(2)])
         assert runner.wait(30) != 0
     finally:

@@ -129,7 +129,7 @@ def test_a_timer_of_systemd_is_installed_checked_and_removed(run, place):
     ran = run("cron", "check", "--systemd")
     assert (ran.code, "Problem:    the timer ends when you log out; 'loginctl enable-linger'" in ran.out) == (1, True)
     (place / "runs").unlink()
-    assert "the timer does not run on this host" in run("cron", "check").out
+    assert "the timer is not running on this host" in run("cron", "check").out
     (place / "runs").touch()
     assert run("cron", "remove", "--systemd").out == "Removed from your systemd units\n"
     assert [*units.iterdir()] == []

@@ -89,7 +89,7 @@ def test_priorities_have_the_words_of_study_files():
     assert [StepPriority.from_str(word) for word in ("low", "Expedited", "HELD")] == [
         StepPriority.LOW, StepPriority.EXPEDITE, StepPriority.HELD,
     ]  # fmt: skip
-    with pytest.raises(ValueError, match="priority 'urgent' is unknown; known are: HELD, MINIMAL"):
+    with pytest.raises(ValueError, match="priority 'urgent' is unknown; choose one of: HELD, MINIMAL"):
         StepPriority.from_str("urgent")
 
 

@@ -23,7 +23,7 @@ def test_a_batch_type_makes_an_adapter(kind: str | None, extension: str):
 
 def test_an_unknown_type_names_those_that_there_are():
     with pytest.raises(
-        UnknownAdapter, match="batch type 'cobalt' is unknown; known are: flux, local, lsf, pbs, slurm"
+        UnknownAdapter, match="batch type 'cobalt' is unknown; choose one of: flux, local, lsf, pbs, slurm"
     ):
         make_adapter({"type": "cobalt"}, HOST)
 

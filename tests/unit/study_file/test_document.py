@@ -65,7 +65,7 @@ def test_a_merge_key_takes_over_what_is_not_said():
         ("on: x\n", "study.yaml:1: The key 'on' is read as true or false. Put it in quotes."),
         ("? [a]\n: x\n", "study.yaml:1: The key of this entry is read as no string. Put it in quotes."),
         ("a: &x [*x]\n", "study.yaml:1: A value contains itself through an alias"),
-        ('a: "\\0"\n', "study.yaml:1: A text holds the character NUL"),
+        ('a: "\\0"\n', "study.yaml:1: A string holds the character NUL"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(text: str, start: str):

@@ -31,7 +31,10 @@ def test_a_step_may_have_memory_and_options_of_its_own(run: str):
 @pytest.mark.parametrize(
     ("run", "problem"),
     [
-        ("memory: 0", "run.memory must be a text such as 4G, or a whole number of megabytes, but found 0 (a number)."),
+        (
+            "memory: 0",
+            "run.memory must be a string such as 4G, or a whole number of megabytes, but found 0 (a number).",
+        ),
         (
             "args: [x]",
             "run.args must be a mapping of the scheduler's options to their values, but found ['x'] (a list).",
@@ -43,7 +46,7 @@ def test_a_step_may_have_memory_and_options_of_its_own(run: str):
         (
             "args: {requeue: true}",
             (
-                "run.args.requeue must be a text or a number, or null for an option that takes no value, "
+                "run.args.requeue must be a string or a number, or null for an option that takes no value, "
                 "but found True (true or false)."
             ),
         ),
@@ -57,7 +60,7 @@ def test_options_in_batch_are_looked_at_too():
     assert problems(HEAD + f"batch: {{{SLURM}, args: {{a: [1], b: null, c: x}}}}\n" + STEP) == (
         (
             "study.yaml:2: In batch, args.a is [1] (a list). "
-            "Write a text or a number, or null for an option that takes no value."
+            "Write a string or a number, or null for an option that takes no value."
         ),
     )
     assert problems(HEAD + f"batch: {{{SLURM}, args: [x]}}\n" + STEP) == (

@@ -24,7 +24,7 @@ def test_zero_is_a_value():
         ("throttle: many", "the value of throttle is not a whole number: 'many'"),
         ("throttle: true", "the value of throttle is not a whole number: True"),
         ("throttle: 1.5", "the value of throttle is not a whole number: 1.5"),
-        ("speed: 3", "it holds the key 'speed'; known are rlimit, sleep, throttle"),
+        ("speed: 3", "it holds the key 'speed'; the possible keys are rlimit, sleep, throttle"),
         ("throttle: !!python/name:os.system", "it is not YAML: could not determine a constructor"),
         ("[" * 4000, "it is not YAML|it is nested too deeply"),
         ("\0", "it is not YAML"),

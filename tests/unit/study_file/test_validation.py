@@ -44,7 +44,7 @@ def test_a_study_of_one_step_is_in_order():
         ),
         (
             HEAD + STEP + "global.parameters:\n  P:\n    label: [a]\n    values: [1]\n",
-            "5: In global.params.P, label must be a text such as NAME.%%, but found ['a'] (a list).",
+            "5: In global.params.P, label must be a string such as NAME.%%, but found ['a'] (a list).",
         ),
         (
             HEAD + "study:\n- 3\n",
@@ -52,13 +52,13 @@ def test_a_study_of_one_step_is_in_order():
         ),
         (
             HEAD + "study:\n- {name: '', description: d, run: {cmd: x}}\n",
-            "3: In study step 1, name must be a text that is not empty, but found an empty string.",
+            "3: In study step 1, name must be a string that is not empty, but found an empty string.",
         ),
         (
             steps("a: cmd: x, depnds: [b]"),
             "3: Unrecognized key 'depnds' found in study step 'a'. Did you mean 'depends'? Known keys: cmd, depends, ",
         ),
-        (steps("a: nodes: 1"), "3: Key 'cmd' is missing from study step 'a'. Add it: a text that is not empty."),
+        (steps("a: nodes: 1"), "3: Key 'cmd' is missing from study step 'a'. Add it: a string that is not empty."),
         (
             steps("a: cmd: x, nodes: two"),
             (
@@ -100,7 +100,7 @@ def test_all_problems_come_at_once_in_the_order_of_the_file():
         "study.yaml:1: Key 'description' is missing from description",
         "study.yaml:2: Key 'queue' is missing from batch",
         "study.yaml:4: Study step 'a' depends on 'b', but there is no such step",
-        "study.yaml:5: In study step 'a', description must be a text that is not empty, but found 3 (a number).",
+        "study.yaml:5: In study step 'a', description must be a string that is not empty, but found 3 (a number).",
         "study.yaml:6: Key 'cmd' is missing from study step 'a'",
         "study.yaml:6: Unrecognized key 'cmdd' found in study step 'a'",
         "study.yaml:9: Global parameter 'Q' is not the same length as other parameters",
