@@ -105,7 +105,7 @@ def test_after_a_cancel_nothing_has_failed_and_the_next_job_goes_on(start_instan
 
     (root / "go").touch()
     second = allocate(root)
-    wait_for(lambda: is_over(second))
+    wait_for(lambda: is_over(second), 150)
     assert "Study ended: FINISHED" in Path(f"{root}.log").read_text()
     assert ends(root) == [(0, False)] * 3
     assert not (root / "two-at-once").exists()
