@@ -191,7 +191,7 @@ def test_an_address_that_can_not_be_one_has_an_outcome(place):
         graph.notify("foo@")
     maestro_es("tick", study)
     wait_until_told(study, 1)
-    assert events(study, "NotificationEnded")[0]["problem"] == "'foo@': is not a mail address"
+    assert events(study, "NotificationEnded")[0]["problem"] == "'foo@' is not a mail address"
 
 
 def test_in_a_job_each_notification_is_sent_before_the_job_ends(place, monkeypatch):
