@@ -124,8 +124,11 @@ def survey_client(trial: Trial) -> None:
 
 
 def client_at_a_call(trial: Trial) -> None:
-    """Kill one submit command after the other, each at another point, until no point is left."""
-    folder = trial.replace_client(_KILLED_CLIENT, trial.task.scene)
+    """Kill one submit command after the other, each at another point, until no point is left.
+
+    The scene of a task is the command. Without a scene, it is the scheduler's first one.
+    """
+    folder = trial.replace_client(_KILLED_CLIENT, trial.task.scene or trial.scheduler.clients[0])
     trial.how = replace(trial.how, many=MANY)
     (folder / "points").mkdir()
     points = trial.task.points or _POINTS
