@@ -110,6 +110,10 @@ def test_the_slider_shows_the_whole_page_as_of_a_moment(opened, report, photogra
         str(node.get_attribute("aria-label")) for node in page.locator(".diagram .node").all()
     )
     photograph(page, "half-way-1280")
+    slide(page, 0.92)
+    assert 0 < totals(page)["failed"] < at_end[0]["failed"]
+    heading = page.locator("article.cause h3").inner_text()
+    assert heading == f"{totals(page)['failed']} of {at_end[0]['failed']} \u00d7 exit code 3: mesh 191 is inverted"
     slide(page, 0)
     assert totals(page)["to submit"] == 301
     assert not page.locator("article.cause").is_visible()

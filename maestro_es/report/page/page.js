@@ -217,7 +217,8 @@ class Page {
       const steps = story.data.failures[article.dataset.group];
       const count = steps.filter((step) => FAILURES.includes(story.state[step])).length;
       article.hidden = !count;
-      article.querySelector(".count").textContent = count.toLocaleString();
+      const all = count < steps.length ? ` of ${steps.length.toLocaleString()}` : ""; // the text is about all of them
+      article.querySelector(".count").textContent = count.toLocaleString() + all;
       shown += count;
     }
     byId("no-failures").hidden = shown > 0;
