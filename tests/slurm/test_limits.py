@@ -8,14 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.model import State, StudyStatus
+from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.poller.tick import tick
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.slurm.conftest import export, started
-from tests.slurm.studies import RUNTIME, events, finish, ledger, states, step, until, wait_for_states
+from tests.slurm.studies import HEAD, RUNTIME, events, finish, ledger, states, step, until, wait_for_states
 from tools.slurm_cluster.cluster import Cluster
 from tools.slurm_cluster.configuration import Options
+from tools.testbed.processes import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,43 @@ def test_a_limit_on_how_many_jobs_there_are_holds_steps_back_and_fails_none(
     withdrawn = events(root, e.SubmissionWithdrawn)
     assert len(withdrawn) < 50
     assert said in next(event.message for event in withdrawn if event.message)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_two_studies_share_a_limit_on_how_many_jobs_there_are(limited, tmp_path, monkeypatch):
+    """The first one always ticks first, and would otherwise take each place that is free."""
+    monkeypatch.setattr("maestro_es.core.fair_share._MINUTES", 10**9)
+    _limit(limited, "user", "MaxSubmitJobs=4")
+    roots = [tmp_path / "greedy", tmp_path / "modest"]
+    for root in roots:
+        steps = (step(f"s{number}", until(f"{root.name}{number}")) for number in range(8))
+        root.with_suffix(".yaml").write_text(HEAD + "".join(steps))
+        assert maestro_es("run", "-y", "-o", root, root.with_suffix(".yaml")).returncode == 0
+    shares: list[list[int]] = []
+    while [2, 2] not in shares and len(shares) < 12:
+        time.sleep(0.2)  # the shortest time between two tries
+        for root in roots:
+            with Session(root, RUNTIME) as study:
+                tick(study)
+        shares.append([_in_queue(root) for root in roots])
+        running = [number for number in range(8) if states(roots[0])[f"s{number}"] == "RUNNING"]
+        if running and shares[-1] != [2, 2]:
+            (tmp_path / f"greedy{running[0]}").touch()
+            wait_for(lambda: _live(limited) < 4)
+
+    assert shares[0] == [4, 0]
+    assert shares[-1] == [2, 2], shares
+    for root in roots:
+        assert maestro_es("cancel", "-y", root).returncode == 0
+
+
+def _live(cluster: Cluster) -> int:
+    return len(cluster.run("squeue", "-h", "-o", "%i").stdout.split())
+
+
+def _in_queue(root) -> int:
+    with Session(root, RUNTIME) as study:
+        return sum(step.phase is Phase.SUBMITTED for step in study.graph.in_flight())
 
 
 @pytest.mark.usefixtures("hasty")
