@@ -55,12 +55,14 @@ class JobNode(NamedTuple):
 class OwnJob(Protocol):
     """The job around this process. All methods raise Unreachable if its scheduler does not answer.
 
-    `job` is its id in tokens, and `preamble` the scheduler's part of an agent. Agents get the `variables`.
+    `job` is its id in tokens, and `preamble` the scheduler's part of an agent. Agents get the `variables`. `lost` has
+    the names of nodes that the scheduler has found to be lost. They stay among the nodes, but get no steps.
     """
 
     job: str
     preamble: str
     variables: dict[str, str]
+    lost: set[str]
 
     def nodes(self) -> list[JobNode]:
         """Return the nodes of the job."""
@@ -96,14 +98,15 @@ class Inside:
         now = time.monotonic()
         self._nodes = self._nodes or self.own.nodes()
         self._see_ends(now)
-        out = [index for index, tries in self._tries.items() if tries >= _TRIES]
+        lost = {index for index, node in enumerate(self._nodes) if node.name in self.own.lost}
+        out = lost | {index for index, tries in self._tries.items() if tries >= _TRIES}
         pausing = [index for index, then in self._failed.items() if now - then < _PAUSE and index not in out]
         nodes = (Need(0) if index in (*out, *pausing) else node.part for index, node in enumerate(self._nodes))
         names = [node.name for node in self._nodes]
         self._own_node = self._own_node or self.own.own_node()
         ours = names.index(self._own_node) if self._own_node in names else None
         where = ", ".join(names[index] for index in sorted(out))
-        trouble = f"no agent can be started on {where}: {self._problem}" if out else ""
+        trouble = f"no agent can be started on {where}: {self._problem or 'the node is lost'}" if out else ""
         return Allocation(self.job, tuple(nodes), ours, self._seconds_left(), bool(pausing), trouble)
 
     def _see_ends(self, now: float) -> None:

@@ -139,3 +139,17 @@ def test_a_study_finishes_in_two_jobs_that_are_too_short_while_its_driver_is_kil
     assert not (root / "a/two-at-once").exists()
     assert not any(counts for _, counts in ends(root))
     assert maestro_es("verify", root).returncode == 0
+
+
+def test_the_rest_of_a_job_goes_on_after_the_loss_of_a_node(start_instance: Start, tmp_path: Path):
+    start_instance(nodes=2)
+    root = tmp_path / "study"
+    parameters = f"global.parameters: {{I: {{values: {[*range(16)]}, label: I.%%}}}}\n"
+    (tmp_path / "study.yaml").write_text(HEAD + step("a", "echo $(I); sleep 2") + parameters)
+    loop = f"(until [ -e '{root}/lose' ]; do sleep 0.2; done; flux overlay disconnect 1) &\nPROGRAM"
+    job = allocate(root, "-t", "10m", loop=loop)
+    wait_for(lambda: len(list(root.glob("a/*/a_*.out"))) > 2)
+    (root / "lose").touch()
+    wait_for(lambda: is_over(job), 120)
+    assert "Study ended: FINISHED" in Path(f"{root}.log").read_text()
+    assert len(ends(root)) <= 4  # the agent on the lost node ends its runners

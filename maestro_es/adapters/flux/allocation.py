@@ -20,6 +20,7 @@ from maestro_es.adapters.flux.client import FluxJobs
 from maestro_es.adapters.flux.output import plain_id
 from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, job_of, state_of, was_absent
 from maestro_es.adapters.schedulers import has_ended
+from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
 from maestro_es.core.step_keys import Need
@@ -45,6 +46,10 @@ _SIZE = (
 )
 _SIZES = re.compile(r"^([0-9]+): ([0-9]+)( kB)?$", re.MULTILINE)
 
+#: What ``flux exec`` prints about a rank that this broker does not reach, and its exit code then.
+_UNREACHED = 68
+_LOST = re.compile(r"flux-exec: Error: rank ([0-9]+): .*: No route to host")
+
 #: Prints the arguments of all processes that contain the id of a job.
 _WORDS = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -a j{job}n || :"
 
@@ -61,6 +66,8 @@ class FluxJob:
             )
         self._jobs, self.job = jobs, f"f{plain_id(job)[1:]}"
         self.variables = {"FLUX_URI": os.environ["FLUX_URI"]} if "FLUX_URI" in os.environ else {}
+        self.lost = set[str]()
+        self._ranks: list[int] = []
 
     def nodes(self) -> list[JobNode]:
         try:
@@ -70,12 +77,13 @@ class FluxJob:
             gpus = {rank: ids_in(str(children.get("gpu", ""))) for rank, children in by_rank.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise Unreachable(f"flux kvs get resource.R: its answer can't be read: {error!r}") from None
+        self._ranks = sorted(cores)
         memory = self._memory(cores)
         return [
             JobNode(
                 str(rank), Need(cores[rank], memory.get(rank, UNKNOWN_MEMORY), len(gpus[rank])), _joined(gpus[rank])
             )
-            for rank in sorted(cores)
+            for rank in self._ranks
         ]
 
     def _memory(self, cores: Mapping[int, int]) -> dict[int, int]:
@@ -99,11 +107,27 @@ class FluxJob:
         return f"--requires=rank:{','.join(node.name for node in nodes)}"
 
     def running(self) -> set[str]:
-        """Return the tokens of the runners in the job that run now."""
+        """Return the tokens of the runners in the job that run now. Runners on lost nodes are not among them."""
         return {word.partition(" ")[2] for word in self._on_all_nodes(_WORDS.format(job=self.job)).splitlines()}
 
+    def is_lost(self, step: StepRecord) -> bool:
+        """Return whether the runner of a step is on a lost node."""
+        at = placement_of(step.token)
+        self._ranks = self._ranks or [int(node.name) for node in self.nodes()]
+        return at is not None and at.node < len(self._ranks) and str(self._ranks[at.node]) in self.lost
+
     def _on_all_nodes(self, script: str) -> str:
-        return self._run("exec", "--rank=all", "--label-io", "/bin/sh", "-c", script)
+        """Return what a script prints on the nodes, each line with its rank. Nodes that do not answer are lost.
+
+        The broker of a lost node has ended, and does not come back.
+        """
+        done = self._jobs.run("flux", "exec", "--rank=all", "--label-io", "/bin/sh", "-c", script, more=self.variables)
+        if done.code:
+            lost = [_LOST.fullmatch(line) for line in done.err.splitlines()]
+            if done.code != _UNREACHED or not lost or not all(lost):
+                raise Unreachable(f"flux exec: {' '.join(done.err.split())}")
+            self.lost |= {match[1] for match in lost if match}
+        return done.out
 
     def _run(self, *arguments: str) -> str:
         """Return what a command of Flux prints about this instance. Unreachable if it fails."""
@@ -139,7 +163,7 @@ class Endings:
         infos = {}
         for step in steps:
             job = job_of(step.token)
-            runs = step.token in running if job == mine else True
+            runs = job != mine or step.token in running or (own is not None and own.is_lost(step))
             is_over = job != mine and self._has_ended(job)
             info = state_of(step, claims.get(step.token, Claim()), is_over=is_over, runs=runs)
             # Without cgroups, agents notice the end of their broker, and then end the runners.

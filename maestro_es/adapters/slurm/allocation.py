@@ -60,6 +60,7 @@ class SlurmJob:
                     f"--in-allocation can't run steps inside {kind} ({variable} is set); use an ordinary job"
                 )
         self._jobs, self.job = jobs, job
+        self.lost = set[str]()
         self.variables = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
 
     def nodes(self) -> list[JobNode]:

@@ -1,0 +1,63 @@
+"""A driver in a Flux job that has lost a node, with a script in the place of ``flux``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from maestro_es.adapters.flux.allocation import Endings, FluxJob
+from maestro_es.adapters.flux.client import FluxJobs
+from maestro_es.adapters.inside import Inside
+from maestro_es.adapters.process import this_host
+from maestro_es.core.attempt_token import Placement, placed_suffix
+from maestro_es.core.model import JobState, Phase, State, StepRecord
+from maestro_es.core.step_keys import Need
+from maestro_es.errors import Unreachable
+
+FLUX = """#!/bin/sh
+case "$*" in
+*resource.R) echo '{"execution":{"R_lite":[{"rank":"0-2","children":{"core":"0-3"}}]}}' ;;
+getattr*) echo 0 ;;
+*MemTotal*) printf '0: 4\\n0: 4096 kB\\n2: 4\\n2: 4096 kB\\n' ;;
+*cmdline*) printf '2: agent\\n2: runs-TOKEN\\n' ;;
+esac
+case "$*" in exec*) echo 'flux-exec: Error: rank 1: /bin/sh: No route to host' >&2; exit 68 ;; esac
+"""
+
+
+def step(node: int) -> StepRecord:
+    return StepRecord(
+        number=node, name="s", template="s", params=(), workspace="s", workspaces={}, scheduled=True, row=1,
+        restart_limit=1, token=f"study-{node}-1-{placed_suffix('a1', Placement('fX', node))}", job_id="fX.0",
+        job_host="n", phase=Phase.SUBMITTED, state=State.RUNNING, requested_at=1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FluxJob:
+    (tmp_path / "flux").write_text(FLUX)
+    (tmp_path / "flux").chmod(0o755)
+    for name in ("FLUX_JOB_ID", "FLUX_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return FluxJob(FluxJobs({"PATH": f"{tmp_path}:{os.environ['PATH']}"}), "ƒX")
+
+
+def test_a_lost_node_gets_no_steps_and_only_its_steps_are_unknown(job: FluxJob, tmp_path: Path):
+    steps = [step(0), step(1), step(2)]
+    (tmp_path / "flux").write_text(FLUX.replace("runs-TOKEN", steps[2].token))
+    inside = Inside(job, lambda: None)
+
+    assert inside.allocation().nodes == (Need(4, 4), Need(0), Need(4, 4))
+    states = Endings(this_host()).states(steps, {}, job)
+    assert [states[each.token].state for each in steps] == [JobState.GONE, JobState.RUNNING, JobState.RUNNING]
+    assert inside.allocation().trouble == "no agent can be started on 1: the node is lost"
+
+
+@pytest.mark.parametrize("wrong", ["[1]: Exit 68", "flux-exec: Error: rank 1: /bin/sh: Permission denied"])
+def test_another_failure_of_flux_exec_is_no_answer(job: FluxJob, tmp_path: Path, wrong: str):
+    (tmp_path / "flux").write_text(FLUX.replace("exit 68", f"echo '{wrong}' >&2; exit 68"))
+    with pytest.raises(Unreachable, match="No route to host"):
+        job.nodes()
+    assert not job.lost
