@@ -137,7 +137,8 @@ def _parts(view: View) -> Iterator[Explanation]:
         yield Explanation(f": {counts(study_record.states)}{soon}")
         return
     flying = list(view.graph.in_flight())
-    not_done = f"{study_record.open_steps} of {study_record.steps} steps are not done"
+    verb = "is" if study_record.open_steps == 1 else "are"
+    not_done = f"{study_record.open_steps} of {study_record.steps} steps {verb} not done"
     yield Explanation(f": {not_done}, {len(flying)} in flight")
     if study_record.cancelling:
         request = cancel_of(view)

@@ -71,7 +71,7 @@ def test_without_a_step_it_is_about_the_study(run, study, monkeypatch):
     [found] = told(run)
     assert (found["step"], found["state"]) == (None, "RUNNING")
     assert found["why"] == (
-        "pi: 1 of 5 steps are not done, 1 in flight; b_N.1 has been running since 2026-01-31 12:02:00 UTC as job 1003 "
+        "pi: 1 of 5 steps is not done, 1 in flight; b_N.1 has been running since 2026-01-31 12:02:00 UTC as job 1003 "
         "on node1; "
         "only a tick on node1 can see whether it is still running; if that host or container is gone for good, use "
         f"'maestro-es retry {study} b_N.1 --lost'"
