@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry
 from maestro_es.adapters.batch import BatchAdapter
-from maestro_es.adapters.schedulers import job_around
+from maestro_es.adapters.schedulers import job_around, start_of
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import StepRecord
 from maestro_es.core.observations import Claim
@@ -49,11 +49,11 @@ class InsideAdapter(BatchAdapter):
     def enter(self, seconds_left: Callable[[], float | None]) -> None:
         from maestro_es.adapters.inside import Inside  # noqa: PLC0415 - only a driver in a job needs it
 
-        scheduler, _, job = job_around().partition(":")
-        if scheduler != self.name:
-            where = f"in the job {scheduler}:{job}" if scheduler else "in no job"
+        around = job_around()
+        if around.partition(":")[0] != self.name:
+            where = f"in the job {around}" if around else "in no job"
             raise RequestRefused(f"--in-allocation works only in a job of {self.name}, but this process runs {where}")
-        self._inside = self._inside or Inside(self.own_job(job), seconds_left)
+        self._inside = self._inside or Inside(self.own_job(start_of(around)), seconds_left)
 
     def allocation(self) -> Allocation:
         if self._inside is None:

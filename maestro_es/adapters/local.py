@@ -6,7 +6,8 @@ there is no answer for a process on another host, or in another PID namespace of
 follows the boot id: ``BOOT/NAMESPACE``. If the process runs inside a job, the job follows both:
 ``BOOT/NAMESPACE@SCHEDULER:ID``. The process ends with this job. So when the scheduler says that the job has ended, the
 process is gone, even if it ran on another host. But on another host this is certain only if the scheduler watches all
-processes of a job, and not only those that stayed with their parent (Slurm: ``proctrack/cgroup``).
+processes of a job, and not only those that stayed with their parent (Slurm: ``proctrack/cgroup``). Another cluster may
+have a job with the same id. So the cluster follows Slurm's id, ``slurm:ID@CLUSTER``, and only its answer counts.
 
 A system error is not an answer either. A runner does not change its user. So it can be seen while it runs, with any
 value of ``hidepid``. If a process of its step has changed its user, the tick can neither inspect nor kill this

@@ -30,6 +30,7 @@ WITH_ADAPTER = {
         options=("SLURM_*", "SBATCH_MEM_BIND*"),
         job_ids=("SLURM_JOB_ID", "SLURM_JOBID"),
         run_variable="SLURM_RESTART_COUNT",
+        cluster_variable="SLURM_CLUSTER_NAME",
         nodes_variable="SLURM_JOB_NUM_NODES",
         still_running='[ "$(squeue -h -j JOB -o %T)" = RUNNING ]',
         has_ended=(
@@ -37,6 +38,7 @@ WITH_ADAPTER = {
             "0:CANCELLED | 0:COMPLETED | 0:DEADLINE | 0:FAILED | 0:OUT_OF_MEMORY | 0:PREEMPTED | 0:TIMEOUT) ;; "
             "*) false ;; esac"
         ),
+        is_cluster='scontrol show config | grep -q "^ClusterName *= *CLUSTER *$"',
         ends_all='scontrol show config | grep -q "^ProctrackType *= *proctrack/cgroup"',
         time_left=("squeue", "-h", "-j", "JOB", "-o", "%L"),
         resubmit=("sbatch", "--parsable", "--dependency=singleton", "--job-name=NAME"),
@@ -122,20 +124,34 @@ def job_around() -> str:
     """Return the job in which this process runs, ``SCHEDULER:ID`` (empty: it does not run in a job).
 
     If the scheduler has requeued the job and started it again with the same id, the number of this start follows:
-    ``SCHEDULER:ID+NUMBER``.
+    ``SCHEDULER:ID+NUMBER``. If the job knows the name of its cluster, the cluster follows: ``SCHEDULER:ID@CLUSTER``.
     """
     for name, jobs in _BY_NAME.items():
         for variable in jobs.job_ids:
             if os.environ.get(variable):
                 restart = os.environ.get(jobs.run_variable, "") if jobs.run_variable else ""
                 again = f"+{restart}" if restart.strip("0") else ""
-                return f"{name}:{os.environ[variable]}{again}"
+                cluster = os.environ.get(jobs.cluster_variable, "") if jobs.cluster_variable else ""
+                there = f"@{cluster}" if cluster.replace("-", "").replace("_", "").isalnum() else ""
+                return f"{name}:{os.environ[variable]}{again}{there}"
     return ""
 
 
+def start_of(job: str) -> str:
+    """Return the id of a job with the number of its start, without its scheduler and cluster."""
+    there = f"@{_cluster_of(job)}"
+    return job.partition(":")[2].removesuffix(there)
+
+
 def id_of(job: str) -> str:
-    """Return the id by which the scheduler knows a job, ``SCHEDULER:ID`` or ``SCHEDULER:ID+NUMBER``."""
-    return job.partition(":")[2].partition("+")[0]
+    """Return the id by which the scheduler knows a job (see `job_around`)."""
+    return start_of(job).partition("+")[0]
+
+
+def _cluster_of(job: str) -> str:
+    """Return the cluster of a job (empty: unknown, or the ids of this scheduler are unique without it)."""
+    jobs = jobs_like(job)
+    return job.partition("@")[2] if jobs and jobs.cluster_variable else ""
 
 
 def nodes_around() -> int:
@@ -162,11 +178,15 @@ def still_running(job: str) -> str:
 def has_ended(job: str, *, with_all: bool) -> str:
     """Return a shell command that succeeds only if it is certain that a job, ``SCHEDULER:ID``, has ended.
 
-    With `with_all`, it must also be certain that the job has left no process behind.
+    With `with_all`, it must also be certain that the job has left no process behind. Another cluster may have a job
+    with the same id. So its answer does not count. If the cluster of the job is unknown, `with_all` is never certain.
     """
-    jobs = jobs_like(job) or JobEnvironment()
+    jobs, cluster = jobs_like(job) or JobEnvironment(), _cluster_of(job)
     command = _about(job, jobs.has_ended)
-    return f"{command} && {jobs.ends_all or UNABLE}" if with_all else command
+    if cluster:
+        command = f"{jobs.is_cluster.replace('CLUSTER', cluster)} && {{ {command}; }}"
+    is_known = cluster or not jobs.cluster_variable
+    return f"{command} && {(is_known and jobs.ends_all) or UNABLE}" if with_all else command
 
 
 #: The command about jobs of a scheduler that can't be queried.

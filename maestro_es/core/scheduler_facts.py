@@ -45,14 +45,16 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
 
     Three fields are shell commands. `still_running` succeeds while a job runs. `has_ended` succeeds only if a job has
     certainly ended. In both, the word JOB stands for the id of the job. If both are empty, the scheduler can't be
-    queried. `ends_all` succeeds only if the end of a job leaves no process behind.
+    queried. `ends_all` succeeds only if the end of a job leaves no process behind. `is_cluster` is another shell
+    command, for a scheduler with a `cluster_variable`. It succeeds only on the cluster CLUSTER.
 
     Three fields are commands as lists of words. A list is empty if the scheduler has no such command. `time_left`
     prints how much time a job has left. `resubmit` submits a script and prints the id of the new job, which starts
     after the job JOB, or after all jobs named NAME, have ended. `withdraw` cancels such a job.
 
-    Three fields name one variable each. `name_variable` contains the name of the present job, `run_variable` contains
-    how many times the job was requeued, and `nodes_variable` contains the number of its nodes.
+    Four fields name one variable each. `name_variable` contains the name of the present job, `run_variable` contains
+    how many times the job was requeued, `nodes_variable` contains the number of its nodes, and `cluster_variable`
+    contains the name of its cluster.
 
     The scheduler sends the `stop_signals` to end a job when its time is over or a user cancels it. They include TERM.
     `outer` maps variables that lead to the scheduler of the present job to commands that print their values.
@@ -64,12 +66,14 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     still_running: str = ""
     has_ended: str = ""
     ends_all: str = ""
+    is_cluster: str = ""
     time_left: tuple[str, ...] = ()
     resubmit: tuple[str, ...] = ()
     withdraw: tuple[str, ...] = ()
     name_variable: str = ""
     run_variable: str = ""
     nodes_variable: str = ""
+    cluster_variable: str = ""
     settings: tuple[str, ...] = ()
     protocol: tuple[str, ...] = ()
     always: tuple[str, ...] = ()

@@ -38,7 +38,7 @@ def place(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> It
         monkeypatch.delenv(name, raising=False)
     programs = {
         "squeue": 'case "$*" in *%L*) cat left ;; *) cat state ;; esac',
-        "scontrol": "echo 'ProctrackType           = proctrack/cgroup'",
+        "scontrol": "cat config",
         "sbatch": "env | grep ^SLURM >>calls; echo '77;cluster'",
         "scancel": ":",
     }
@@ -51,6 +51,7 @@ def place(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> It
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "left").write_text("UNLIMITED\n")
     (tmp_path / "state").write_text("RUNNING\n")
+    (tmp_path / "config").write_text("ClusterName             = here\nProctrackType           = proctrack/cgroup\n")
     (tmp_path / "drive.sh").write_text("#!/bin/sh\n")
     yield tmp_path
     end_all_under(tmp_path)
@@ -197,10 +198,11 @@ def on_host(name: str, *words: str | Path, env: Mapping[str, str]) -> subprocess
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_step_that_was_killed_with_its_job_runs_again_and_comes_no_nearer_to_a_limit(launch, place, elsewhere):
     """All processes of the job are killed, the driver first. The next job may run on another host."""
-    study = launch(env=IN_JOB)
+    cluster = {"SLURM_CLUSTER_NAME": "here"}
+    study = launch(env={**IN_JOB, **cluster})
     for turn in range(5):
         (place / "state").write_text("RUNNING\n")
-        env = {"SLURM_JOB_ID": str(100 + turn)}
+        env = {"SLURM_JOB_ID": str(100 + turn), **cluster}
         host = f"node{turn}" if elsewhere else os.uname().nodename
         end_all_under(study)
         if elsewhere:
@@ -216,15 +218,15 @@ def test_a_step_that_was_killed_with_its_job_runs_again_and_comes_no_nearer_to_a
         wait_for(functools.partial(has_run, study, turn + 2))
     assert [event["data"]["number"] for event in events(study, "HardwareFailed")] == [0] * 5
     assert (
-        "its job slurm:103 has ended, and the step ended with it; this does not count towards the limit"
+        "its job slurm:103@here has ended, and the step ended with it; this does not count towards the limit"
         in maestro_es("history", study).stdout
     )
 
 
 def test_a_process_that_outlives_its_job_is_awaited_on_its_host_and_unknown_elsewhere(launch, place):
     """Without cgroups, the scheduler does not end every process of a job."""
-    (place / "bin/scontrol").write_text("#!/bin/sh\necho 'ProctrackType           = proctrack/linuxproc'\n")
-    study = launch(env=IN_JOB)
+    (place / "config").write_text("ClusterName             = here\nProctrackType           = proctrack/linuxproc\n")
+    study = launch(env={**IN_JOB, "SLURM_CLUSTER_NAME": "here"})
     (place / "state").write_text("")
     for host in (os.uname().nodename, "node2"):
         assert on_host(host, "tick", study, env={"SLURM_JOB_ID": "43"}).returncode == 0
@@ -232,6 +234,28 @@ def test_a_process_that_outlives_its_job_is_awaited_on_its_host_and_unknown_else
     end(study)
     assert maestro_es("drive", study, env={"SLURM_JOB_ID": "43"}).returncode == 0
     assert runs(study) == 1
+
+
+@pytest.mark.parametrize(
+    ("known", "config", "expected"),
+    [
+        ({"SLURM_CLUSTER_NAME": "here"}, "ClusterName = there\n", 1),
+        ({"SLURM_CLUSTER_NAME": "here"}, "ClusterName = hereafter\n", 1),
+        ({"SLURM_CLUSTER_NAME": "here"}, "", 1),
+        ({}, "ClusterName = there\n", 1),
+        ({"SLURM_CLUSTER_NAME": "here"}, "ClusterName = here\n", 2),
+    ],
+)
+def test_only_the_cluster_of_a_job_says_elsewhere_that_it_has_ended(launch, place, known, config, expected):
+    """Two clusters share the directory, and have jobs with the same ids."""
+    study = launch(env={**IN_JOB, **known})
+    (place / "state").write_text("slurm_load_jobs error: Invalid job id specified\n")
+    (place / "config").write_text(f"{config}ProctrackType = proctrack/cgroup\n")
+    (place / "bin/squeue").write_text(f"#!/bin/sh\ncat '{place}/state' >&2; exit 1\n")
+
+    assert on_host("node2", "tick", study, env={"SLURM_JOB_ID": "43"}).returncode == 0
+    wait_for(functools.partial(has_run, study, expected))
+    assert len(events(study, "HardwareFailed")) == expected - 1
 
 
 def test_steps_that_the_scheduler_stops_before_the_driver_knows_it_do_not_count(launch):
