@@ -24,7 +24,8 @@ from maestro_es.core.environment import Environment
 #: agent leaves alone what agents of other nodes have started on this node, such as tasks of a step on several nodes.
 #: If the scheduler's process is killed while runners run, the agent tells them to end. If a runner exits with 1, it
 #: has ended its step by force. If a runner is killed, the agent ends the processes of its step, and reports that the
-#: runner is lost. A line gives the GPUs of a step as numbers from 0 on.
+#: runner is lost. A line gives the GPUs of a step as numbers from 0 on. A node that lacks the file system of the study
+#: can't run its steps, so an agent there is never ready.
 _AGENT = r"""
 trap : TERM
 name=$1 runner=$2 job=$3 node=$4 inbox=$5 devices=${6:-${CUDA_VISIBLE_DEVICES:-${ROCR_VISIBLE_DEVICES-}}}
@@ -57,6 +58,7 @@ is_orphan() { # whether the parent is gone, which is the scheduler's process
     read -r stat <"/proc/$$/stat" && set -- ${stat##*) } && [ "$2" != "$PPID" ]
 }
 started=
+[ -r "$runner" ] || { echo "$runner can't be read there"; exit 1; }
 echo "ready $step $host"
 tab='	'
 while IFS=$tab read -r verb token workspace script study seconds output gpus options; do

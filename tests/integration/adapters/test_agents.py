@@ -99,6 +99,20 @@ def test_after_three_agents_that_can_t_start_a_node_gets_no_steps(
     assert allocation.nodes == (Need(0),)
 
 
+def test_a_node_without_the_file_system_of_the_study_gets_no_steps(
+    inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("maestro_es.adapters.inside._PAUSE", 0.0)
+    for number in range(3):
+        assert inside.allocation().trouble == ""
+        job = Job(token(number), "s", tmp_path, "./s", tmp_path / "elsewhere", lambda *_: True)
+        inside.start(job, AT)
+
+    allocation = inside.allocation()
+    assert allocation.trouble == f"no agent can be started on n1: {job.runner} can't be read there"
+    assert allocation.nodes == (Need(0),)
+
+
 @pytest.mark.parametrize(("visible", "gpus", "expected"), [("4,7", "1", "7"), ("4,7", "0,1", "4,7"), ("", "1", "1")])
 def test_a_step_sees_the_gpus_of_its_job_by_their_own_names(tmp_path: Path, visible: str, gpus: str, expected: str):
     seen = tmp_path / "seen"

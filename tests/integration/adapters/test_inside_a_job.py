@@ -46,7 +46,7 @@ def test_a_new_agent_ends_only_what_an_earlier_agent_of_its_own_node_left(tmp_pa
         for node in ("one", "two")
     }
     tasks = {node: subprocess.Popen(["/bin/sleep", "60"], env=mark) for node, mark in marks.items()}
-    arguments = ("maestro-es-bbbb", "runner", job, "one", str(tmp_path), "")
+    arguments = ("maestro-es-bbbb", os.devnull, job, "one", str(tmp_path), "")
     preamble = f'step=0; end_jobs() {{ touch "{tmp_path}/$1"; }}'
     agent = Agent(("/usr/bin/env",), preamble, arguments, {"PATH": os.environ["PATH"]}, Environment())
     try:
