@@ -223,7 +223,7 @@ class StepRecord(msgspec.Struct, gc=False):
 
     A `held` step is not submitted. A `skipped` step is one that a user has marked as finished. A `doubted` step has
     finished, but its output may be incomplete. `blocker` is the step whose failure ended this one. With `keep_script`,
-    the script in the workspace runs even if it was edited. `usage` is what the last attempt used, once it is known.
+    an edited script runs too. `usage` is what the last attempt used. `stopped_in` is as in `HardwareFailed`.
     """
 
     number: int
@@ -264,6 +264,7 @@ class StepRecord(msgspec.Struct, gc=False):
     doubted: bool = False
     keep_script: bool = False
     usage: Usage | None = None
+    stopped_in: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -182,9 +182,12 @@ _HWFAILURE = {
     Conclusion.PUT_BACK: "its job has ended",
 }
 
-#: The reasons for a step that its driver has stopped in time, and for one that ended together with its job.
-_STOPPED_IN_TIME = "it was stopped because the job {} was about to end; this does not count towards the limit"
-_ENDED_WITH_JOB = "{}, and the step ended with it; this does not count towards the limit"
+#: The reasons for ends that do not count: of a step that ended with its job, of one that stopped together with its
+#: driver, and of one that may have got the signal by which the scheduler ends its job.
+_UNCOUNTED = "{}; this does not count towards the limit"
+_ENDED_WITH_JOB = "{}, and the step ended with it"
+_STOPPED_WITH_DRIVER = "it was stopped because its driver in the job {} had to stop"
+_STOPPED_IN_JOB = "a signal from outside stopped it in the job {}, which may be about to end"
 
 
 def _failed(step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.StepFailed:
@@ -232,30 +235,28 @@ def _fail_hardware(
 ) -> list[e.AnyEvent]:
     """Record a hardware failure. If the limit allows it, the step is then resubmitted.
 
-    This does not count towards the limit if a step has ended with the job around it, or if it was stopped because
-    this job was about to end.
+    Some ends in a job do not count towards the limit; see `_uncounted`.
     """
     at, noticed = end
     settings = graph.study.settings
-    stopped = _is_stopped_in_time(seen, step, verdict.conclusion)
-    put_back = stopped or verdict.conclusion is Conclusion.PUT_BACK
     reason = verdict.raw_state or _HWFAILURE[verdict.conclusion]
-    if put_back:
-        placement = placement_of(step.token)
-        job = placement.job if placement else step.job_instance.partition("@")[2] or seen.job
-        job = job.partition("+")[0]  # the number of the job's start may follow
-        reason = _STOPPED_IN_TIME.format(job) if stopped else _ENDED_WITH_JOB.format(reason)
+    job = _job_around(step)
+    uncounted = _uncounted(seen, step, verdict.conclusion, job)
+    if uncounted:
+        shown = (job or seen.job).partition("+")[0]  # the number of the job's start may follow
+        reason = _UNCOUNTED.format(uncounted.format(reason if uncounted == _ENDED_WITH_JOB else shown))
     failure = e.HardwareFailed(
         token=step.token,
         at=at,
-        number=step.hardware_failures + (not put_back),
+        number=step.hardware_failures + (not uncounted),
         limit=settings.hardware_limit,
         reason=reason,
         evidence=verdict.evidence,
         noticed=noticed,
         usage=verdict.usage,
+        stopped_in=job if uncounted == _STOPPED_IN_JOB else "",
     )
-    message = "" if put_back else resubmission_limits.after_hardware_failure(settings, step, reason)
+    message = "" if uncounted else resubmission_limits.after_hardware_failure(settings, step, reason)
     if message:
         cause = Cause.LOST if verdict.conclusion is Conclusion.LOST else Cause.HARDWARE
         evidence = verdict.evidence
@@ -263,14 +264,25 @@ def _fail_hardware(
     return [failure]
 
 
-def _is_stopped_in_time(seen: Observations, step: StepRecord, conclusion: Conclusion) -> bool:
-    """Return whether a step was stopped only because the job around it was about to end.
+def _job_around(step: StepRecord) -> str:
+    """Return the job in which a step runs, with the number of the job's start (empty: none, or a job of its own)."""
+    placement = placement_of(step.token)
+    return placement.job if placement else step.job_instance.partition("@")[2]
 
-    The scheduler may signal all processes of the job before the driver knows that the job ends.
+
+def _uncounted(seen: Observations, step: StepRecord, conclusion: Conclusion, job: str) -> str:
+    """Return the form of the reason if the end of a step in a `job` does not count towards its limit (empty: it does).
+
+    The scheduler may signal all processes of a job before the driver knows that the job ends. So a signal from outside
+    does not count. But a step that stops itself would then be repeated for ever. So only one such end of a step in
+    each job does not count, unless the driver has to stop too.
     """
-    if conclusion is Conclusion.STOPPED and (placement_of(step.token) or "@" in step.job_instance):
-        return True
-    return seen.leaving and not step.scheduled and conclusion in (Conclusion.STOPPED, Conclusion.LOST)
+    if conclusion is Conclusion.PUT_BACK:
+        return _ENDED_WITH_JOB
+    is_stopped = conclusion is Conclusion.STOPPED and (job or not step.scheduled)
+    if seen.leaving and (is_stopped or (conclusion is Conclusion.LOST and not step.scheduled)):
+        return _STOPPED_WITH_DRIVER
+    return _STOPPED_IN_JOB if is_stopped and job not in ("", step.stopped_in) else ""
 
 
 #: The state that each conclusion about an attempt gives to its step.

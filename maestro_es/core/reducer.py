@@ -22,7 +22,7 @@ from maestro_es.core.transitions import refusal
 from maestro_es.errors import InvalidTransition
 
 #: The version of the rules. It grows when a rule or a record changes, so that older projections are rebuilt.
-REDUCER_VERSION = 27
+REDUCER_VERSION = 28
 
 
 #: The rules of all events. The rules of events about the study have no phases.

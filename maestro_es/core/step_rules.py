@@ -221,6 +221,7 @@ def _hardware_failed(graph: Graph, step: StepRecord, _at: Micros, event: e.Hardw
     step.hardware_failures = event.number
     step.usage = event.usage
     step.message = event.reason
+    step.stopped_in = event.stopped_in or step.stopped_in
     if not step.scheduled and can_go_on(graph, step):
         step.kind = _RESTART
     elif step.kind is not _RESTART:
@@ -266,7 +267,7 @@ def _reset(graph: Graph, step: StepRecord, _at: Micros, event: e.StepReset) -> N
         step.kind = SubmissionKind.RETRY if step.attempt else SubmissionKind.FIRST
     step.restarts = step.hardware_failures = step.rejections = step.abandoned = 0
     step.submitted_at = step.started_at = step.ended_at = None
-    step.job_id = step.job_host = step.job_instance = ""
+    step.job_id = step.job_host = step.job_instance = step.stopped_in = ""
     _forget_end(step)
     step.cancelling = False
     step.keep_script = event.keep_script

@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 VIEWS_VERSION = 1
 
 #: The result of `file_check.schema_digest` for a file with these tables and views.
-SCHEMA_DIGEST = "71cb2d720876c703265642dcf5e4e43836526bd3c5a5e97578442b5f40eb99c0"
+SCHEMA_DIGEST = "a29a312441df3f1e87fc79f80e818badce404a50696a0f4bf94b512b6d9b37e5"
 
 #: The application id of event logs, "mes1".
 APPLICATION_ID = 0x6D657331

@@ -85,7 +85,8 @@ CREATE TABLE step (
     blocker           INTEGER,           -- number of the step because of which this one ended
     doubted           INTEGER NOT NULL,  -- finished, but its output may not be on disk: its host went down just after
     keep_script       INTEGER NOT NULL,  -- its script in the workspace runs as it is, because a user has edited it
-    usage             TEXT               -- JSON of Usage: what its last attempt used, if that is known
+    usage             TEXT,              -- JSON of Usage: what its last attempt used, if that is known
+    stopped_in        TEXT NOT NULL DEFAULT ''  -- job in which a signal stopped it last, if this did not count
 );
 
 CREATE INDEX step_waiting ON step (number) WHERE phase IN (0, 1);

@@ -152,7 +152,7 @@ def test_a_local_step_that_was_stopped_with_its_job_runs_again_and_comes_no_near
         assert maestro_es("status", study, "--summary", "--json").stdout.count("FAILED") == 0
     failures = events(study, "HardwareFailed")
     assert len(failures) == 5
-    assert "the job slurm:42 was about to end" in maestro_es("history", study).stdout
+    assert "it was stopped because its driver in the job slurm:42 had to stop" in maestro_es("history", study).stdout
 
     end(study)
     assert maestro_es("drive", study, env=IN_JOB).returncode == 0
@@ -259,15 +259,28 @@ def test_only_the_cluster_of_a_job_says_elsewhere_that_it_has_ended(launch, plac
 
 
 def test_steps_that_the_scheduler_stops_before_the_driver_knows_it_do_not_count(launch):
-    """At the end of a job, TERM reaches the steps and the driver in any order."""
+    """At the end of each job, TERM reaches the steps and the driver in any order."""
     study = launch(env=IN_JOB)
     for turn in range(5):
         for pid in running_under(study):
             send(pid, signal.SIGTERM)
         wait_for(lambda: list((study / ".maestro-es/inbox").glob("*.stopped.*")))
-        assert maestro_es("tick", study, env=IN_JOB).returncode == 0
+        assert maestro_es("tick", study, env={**IN_JOB, "SLURM_JOB_ID": str(100 + turn)}).returncode == 0
         wait_for(functools.partial(has_run, study, turn + 2))
     assert [event["data"]["number"] for event in events(study, "HardwareFailed")] == [0] * 5
+
+
+def test_a_step_that_always_stops_itself_reaches_its_limit_within_one_job(place):
+    (place / "study.yaml").write_text(STUDY.replace("until", "kill $PPID; until"))
+    done = maestro_es("run", "-y", "--wait", "-o", place / "s", place / "study.yaml", env=IN_JOB)
+    assert done.returncode == 2, done
+    failures = [event["data"] for event in events(place / "s", "HardwareFailed")]
+    assert [failure["number"] for failure in failures] == [0, 1, 2, 3, 4]
+    assert failures[0]["reason"] == (
+        "a signal from outside stopped it in the job slurm:42, which may be about to end; this does not count towards "
+        "the limit"
+    )
+    assert not any("does not count" in failure["reason"] for failure in failures[1:])
 
 
 def test_a_job_that_was_requeued_has_ended_its_earlier_steps(launch):

@@ -131,7 +131,7 @@ def test_a_driver_puts_its_steps_back_before_the_walltime_of_its_job(cluster: Cl
     with Session(root) as study:
         steps = {step.name: (step.state, step.attempt, step.hardware_failures) for step in study.graph.steps()}
     assert steps == {"long": (State.HWFAILURE, 1, 0), "never": (State.INITIALIZED, 0, 0)}
-    assert f"it was stopped because the job {job} was about to end" in maestro_es("why", root, "long").stdout
+    assert f"it was stopped because its driver in the job {job} had to stop" in maestro_es("why", root, "long").stdout
     assert f"the job slurm:{job}@tests is about to end; 'maestro-es run --in-allocation" in log_of(root, job)
     assert not running_under(root)
 

@@ -125,13 +125,15 @@ class StepRestarted(Event, frozen=True):
 class HardwareFailed(Event, frozen=True):
     """A hardware failure ended the job. After up to `limit` such failures the step is resubmitted.
 
-    number: how many times this happened to the step, this time included. This time does not count if the driver
-        stopped the step because the job around the driver was about to end
+    number: how many times this happened to the step, this time included. This time does not count if the step ended
+        with the job around it, if it stopped together with its driver, or if `stopped_in` is not empty
     limit: how many times the step is resubmitted after such a failure; 0 means no limit
     reason: the reason that the scheduler or the host gave
     noticed: true if no report gives the time of the end; then `at` is when a tick noticed the end, or when the host
         booted afterwards
     usage: what the attempt used; null if this is not known yet, or will never be known
+    stopped_in: the job in which a signal from outside stopped the step, if the end of this job may be the reason. This
+        is assumed once for a step in each job; otherwise the field is empty
 
     Result: state HWFAILURE, phase WAITING
     """
@@ -144,6 +146,7 @@ class HardwareFailed(Event, frozen=True):
     evidence: tuple[Evidence, ...] = ()
     noticed: bool = False
     usage: Usage | None = None
+    stopped_in: str = ""
 
 
 class StepFailed(Event, frozen=True):

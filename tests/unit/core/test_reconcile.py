@@ -372,6 +372,30 @@ def test_what_is_no_fault_of_the_step_is_made_good_up_to_a_limit(
     assert study.step(number).state is State.FAILED
 
 
+@pytest.mark.parametrize("is_placed", [False, True])
+def test_one_stop_of_a_step_in_each_job_does_not_count(is_placed: bool):
+    """Nor does a stop count that the driver caused, or shared."""
+    study = Study(local_slots=1)
+    number = study.add("a", scheduled=is_placed)
+    seen = []
+    for job, leaving in (("18", False), ("18", True), ("18", False), ("18+1", False), ("19", False)):
+        study.tick(allocation=Allocation(job, (Need(4),)) if is_placed else None)
+        token, instance = study.step(number).token, "" if is_placed else f"boot1/7@{job}"
+        study.do(e.JobSubmitted(token=token, job_id="17", host="login1", instance=instance), number)
+        full = Allocation(job, (Need(0),)) if is_placed else None
+        [failed] = of(study.tick({number: STOPPED}, allocation=full, leaving=leaving), e.HardwareFailed)
+        seen.append((failed.number, failed.stopped_in, failed.reason.partition(";")[0]))
+
+    may_end = "a signal from outside stopped it in the job {}, which may be about to end"
+    assert seen == [
+        (0, "18", may_end.format("18")),
+        (0, "", "it was stopped because its driver in the job 18 had to stop"),
+        (1, "", "ended by a signal from outside"),
+        (1, "18+1", may_end.format("18")),
+        (1, "19", may_end.format("19")),
+    ]
+
+
 def test_without_a_limit_hardware_failures_are_made_good_for_ever():
     study = Study(hardware_limit=0)
     number = study.add("a")
