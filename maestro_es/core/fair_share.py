@@ -29,13 +29,14 @@ def local_share(graph: Graph, cores: int, others: Sequence[OtherStudy], now: Mic
 
     The host has as many slots as cores, or as many as the largest setting of these studies says. They are divided
     evenly, but no study gets more than it asks for. No running step is ended. So a study may have to wait until the
-    others have given back what they use beyond their share.
+    others have given back what they use beyond their share. It does not wait for a hidden study, which does not see it
+    before its first step runs.
     """
     study_id, slots = graph.study.study_id, slots_of(graph, cores)
     pool = max(cores, slots, *(other.slots for other in others))
     wishes = {other.study_id: other.asks for other in others} | {study_id: asks_of(graph, slots)}
     fair = _divide(pool, wishes, now // TURN)[study_id]
-    return max(min(fair, pool - sum(other.running for other in others)), 0)
+    return max(min(fair, pool - sum(other.running for other in others if not other.hidden)), 0)
 
 
 def slots_of(graph: Graph, cores: int) -> int:

@@ -173,7 +173,8 @@ class OtherStudy(msgspec.Struct, frozen=True):
     """Another study of this user, as a tick sees it. All numbers of CPUs are about the host of the tick.
 
     Its local steps use `running` CPUs now. It asks for `asks` CPUs in all, and may use at most `slots`. `jobs` of its
-    steps are in flight, and if it `waits`, the queue `queue` of its scheduler had no room for more.
+    steps are in flight, and if it `waits`, the queue `queue` of its scheduler had no room for more. If it is `hidden`,
+    it is on another mount, so neither study can see what the other one asks for.
     """
 
     study_id: str
@@ -183,6 +184,7 @@ class OtherStudy(msgspec.Struct, frozen=True):
     jobs: int = 0
     waits: bool = False
     queue: tuple[str, ...] = ()
+    hidden: bool = False
 
 
 class Observations(msgspec.Struct, frozen=True):

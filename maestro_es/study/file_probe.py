@@ -14,7 +14,6 @@ import errno
 import fcntl
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,13 +63,14 @@ def mount_of(folder: Path, table: str) -> Mount | None:
     for line in table.splitlines():
         left, _, right = line.partition(" - ")
         fields, more = left.split(" "), right.split(" ")
-        point = Path(_unescaped(fields[4]))
+        point = Path(unescaped(fields[4]))
         if (point == folder or point in folder.parents) and len(str(point)) >= len(best.point if best else ""):
             best = Mount(more[0], (*fields[5].split(","), *more[-1].split(",")), str(point))
     return best
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
+    """Return a path from the table of mounts without its escapes."""
     for code, character in ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\")):
         text = text.replace(code, character)
     return text
@@ -78,6 +78,8 @@ def _unescaped(text: str) -> str:
 
 def probe(folder: Path) -> list[str]:
     """Return what does not work in a directory. OSError if nothing can be created there."""
+    import tempfile  # noqa: PLC0415 - it is slow to import
+
     from maestro_es.adapters.command import Command, wait  # noqa: PLC0415 - the processes import nothing of ours
 
     with tempfile.TemporaryDirectory(dir=folder, prefix=PROBE, ignore_cleanup_errors=True) as place_name:

@@ -44,8 +44,6 @@ _DIGEST = 32
 #: If ``status.csv`` has more than `_LARGE` bytes, it is written again only after its size divided by
 #: `_BYTES_A_SECOND`, in seconds. Writing a megabyte takes half a millisecond.
 _LARGE, _BYTES_A_SECOND = 5_000_000, 10_000_000
-#: The longest possible name of a host, of a driver and of a job.
-_HOST, _DRIVER, _JOB = 255, 16, 64
 #: Stands for no job.
 _NO_JOB = "-"
 #: The words for whether ``status.csv`` shows the last event.
@@ -55,7 +53,8 @@ _SHOWN, _LATE = "shown", "late"
 def note(study_dir: StudyDir, noted: Note) -> None:
     """Write the note. A full disk is ignored.
 
-    The note overwrites the previous one in place, so that no reader finds the file empty.
+    The note overwrites the previous one in place, so that no reader finds the file empty. The rest of a longer one
+    stays behind the line, and is not read.
     """
     with contextlib.suppress(OSError):
         handle = os.open(study_dir.last_tick, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o600)
@@ -63,8 +62,7 @@ def note(study_dir: StudyDir, noted: Note) -> None:
             if group_reads(study_dir):
                 os.fchmod(handle, 0o640)
             seq, digest, shown, host, driver, job = noted
-            who = f"{host:{_HOST}} {driver:{_DRIVER}} {job or _NO_JOB:{_JOB}}"
-            text = f"{seq:20} {digest.hex()} {_SHOWN if shown else _LATE:5} {who}\n"
+            text = f"{seq} {digest.hex()} {_SHOWN if shown else _LATE} {host} {driver} {job or _NO_JOB}\n"
             os.pwrite(handle, text.encode(), 0)
         finally:
             os.close(handle)
@@ -115,7 +113,9 @@ def _was_corrected(log: StudyLog, digest: bytes) -> bool:
 def read(study_dir: StudyDir) -> Note | None:
     """Return the note of the last tick (None: there is no valid note)."""
     try:
-        seq, digest, shown, host, driver, job = read_file(study_dir.last_tick).decode().split()
+        line, _, _ = read_file(study_dir.last_tick).decode().partition("\n")
+        seq, digest, shown, host, driver, *more = line.split()
+        job = (*more, _NO_JOB)[0]
         noted = Note(int(seq), bytes.fromhex(digest), shown == _SHOWN, host, driver, job.strip(_NO_JOB))
     except (FileNotFoundError, ValueError):
         return None

@@ -4,6 +4,9 @@ The evidence is what exists anyway: the processes of runners, and the logs of th
 that a step runs, whether or not its study is ticked. A log shows how many steps are ready. They count only if a tick
 of the study ran in the last minutes, because otherwise nothing would start them.
 
+A tick must not wait for a file system that does not answer, because its own study may be on another one. So only logs
+on the mount of the tick's own study are read. Of other studies, only the processes count.
+
 `maestro_es.core.fair_share` decides what follows.
 """
 
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
 from maestro_es.adapters import process
 from maestro_es.adapters.process import Host
@@ -23,8 +27,10 @@ from maestro_es.core.model import ENVIRONMENT, StudyStatus
 from maestro_es.core.observations import OtherStudy
 from maestro_es.core.throttle import count_slots
 from maestro_es.errors import Unreachable
+from maestro_es.files import read
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study import last_tick
+from maestro_es.study.file_probe import unescaped
 from maestro_es.study.invocation import Driver, Runtime, open_as_it_is
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.registry import registered
@@ -35,23 +41,77 @@ _ALIVE = 180 * 1_000_000
 #: How long a tick waits for the log of another study, in seconds.
 _PATIENCE = 1.0
 
+#: The table of all mounted file systems. To read it takes no system call on any of them.
+_MOUNTS, _POINT = Path("/proc/self/mountinfo"), 4
+
+#: The largest number of symbolic links in a path.
+_LINKS = 40
+
 #: The arguments of the runner of a local step from the runner on. A job around it may follow.
 _TOKEN, _HOST, _AROUND = 1, 7, 9
 
 
-def other_studies(study_id: str, runtime: Runtime) -> list[OtherStudy]:
+def other_studies(study_id: str, root: Path, runtime: Runtime) -> list[OtherStudy]:
     """Return the other studies of this user that run steps on this host, or have ticked in the last minutes.
 
     A study whose log can't be read counts with its running steps only. If the list of studies or the processes of this
     host can't be read, there are no other studies.
     """
     try:
-        roots = {other_id: root for other_id, root in registered().items() if other_id != study_id}
+        roots = {other_id: other for other_id, other in registered().items() if other_id != study_id}
         running = _running(runtime.host) if roots else {}
+        nearby = Nearby(root) if roots else None
     except (OSError, RuntimeError, Unreachable):  # RuntimeError: this user has no home directory
         return []
-    looks = (_look_at(other_id, StudyDir(root), runtime, running) for other_id, root in roots.items())
+    looks = (
+        _look_at(other_id, StudyDir(other), runtime, running)
+        if nearby and nearby.holds(other)
+        else _only_processes(other_id, running, is_hidden=True)
+        for other_id, other in roots.items()
+    )
     return [other for other in looks if other]
+
+
+class Nearby:
+    """The directories on the mount of a study. A mount is found by its name in the table of mounts."""
+
+    def __init__(self, root: Path) -> None:
+        self._own = Path(os.path.realpath(root))
+        try:
+            table = os.fsdecode(read(_MOUNTS))
+        except FileNotFoundError:
+            table = ""  # not Linux
+        self._points = {unescaped(line.split(" ")[_POINT]) for line in table.splitlines()}
+        self._above = {self._own, *self._own.parents}
+
+    def holds(self, folder: Path) -> bool:
+        """Return whether a directory is on the mount. No system call touches a path on another mount."""
+        done, links = Path("/"), 0
+        left = [*reversed(folder.parts[1:])]
+        while left:
+            name = left.pop()
+            done = done.parent if name == ".." else done / name
+            if done in self._above:
+                continue  # no part of our own path is a link
+            if not self._is_on_mount(done):
+                return False
+            try:
+                target = Path(os.readlink(done))
+            except OSError:
+                continue  # it is no link
+            links += 1
+            if links > _LINKS:
+                return False
+            left.extend(reversed(target.parts[1:] if target.is_absolute() else target.parts))
+            done = Path("/") if target.is_absolute() else done.parent
+        return self._is_on_mount(done)
+
+    def _is_on_mount(self, folder: Path) -> bool:
+        return self._point_of(folder) == self._point_of(self._own) != ""
+
+    def _point_of(self, folder: Path) -> str:
+        """Return where the file system of a directory is mounted (empty: unknown)."""
+        return next((str(above) for above in (folder, *folder.parents) if str(above) in self._points), "")
 
 
 def _running(host: Host) -> dict[str, set[str]]:
@@ -83,7 +143,13 @@ def _look_at(
             log.wait_for_lock(_PATIENCE)
             return _read(log, study_id, runtime, tokens, noted if is_alive else None)
     except Exception:  # noqa: BLE001 - a log that is damaged in any way must not stop the ticks of another study
-        return OtherStudy(study_id, running=len(tokens), asks=len(tokens)) if tokens else None
+        return _only_processes(study_id, running, is_hidden=False)
+
+
+def _only_processes(study_id: str, running: Mapping[str, Collection[str]], *, is_hidden: bool) -> OtherStudy | None:
+    """Return what the processes of a study show. Each of its running steps counts as one CPU."""
+    number = len(running.get(study_part(study_id), ()))
+    return OtherStudy(study_id, running=number, asks=number, hidden=is_hidden) if number else None
 
 
 def _read(

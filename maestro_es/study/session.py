@@ -138,7 +138,7 @@ class Session:
         if self._others is None or not 0 <= now - self._others[0] < _FRESH:
             from maestro_es.study.other_studies import other_studies  # noqa: PLC0415 - needed only to start steps
 
-            self._others = now, other_studies(self.graph.study.study_id, self.runtime)
+            self._others = now, other_studies(self.graph.study.study_id, self.dir.root, self.runtime)
         return self._others[1]
 
     def ask_host(self, step: StepRecord) -> JobInfo | None:

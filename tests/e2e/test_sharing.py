@@ -11,6 +11,7 @@ import pytest
 from maestro_es.core.model import Phase
 from maestro_es.errors import Unreachable
 from maestro_es.poller.tick import tick
+from maestro_es.study import other_studies
 from maestro_es.study.invocation import Runtime, now
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
@@ -103,6 +104,32 @@ def test_a_damaged_study_does_not_stop_the_ticks_of_others(tmp_path):
     wait_for(lambda: running(other) == ["0"])
     for root in (tmp_path / "damaged", other):
         end(root, "0")
+
+
+def test_a_tick_does_not_wait_for_the_file_system_of_another_study(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """In the table of mounts that the tick reads, the other study is on a mount of its own, behind a link."""
+    away = tmp_path / "mnt"
+    away.mkdir()
+    (tmp_path / "link").symlink_to(away)
+    table = Path("/proc/self/mountinfo").read_text() + f"9 1 0:9 / {away} rw - nfs server:/ rw\n"
+    (tmp_path / "table").write_text(table)
+    monkeypatch.setattr(other_studies, "_MOUNTS", tmp_path / "table")
+    nearby = other_studies.Nearby(tmp_path / "own")
+    (tmp_path / "by name").symlink_to("own/../other")
+
+    touched: list[str] = []
+    real = os.readlink
+
+    def readlink(path: Path) -> str:
+        touched.append(str(path))
+        return str(real(path))
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    assert not nearby.holds(away / "study")
+    assert not nearby.holds(tmp_path / "link/study")
+    assert nearby.holds(tmp_path / "other")
+    assert nearby.holds(tmp_path / "by name")
+    assert not [path for path in touched if path.startswith(str(away))]
 
 
 def test_two_studies_share_a_limit_on_the_number_of_jobs(tmp_path, monkeypatch: pytest.MonkeyPatch):

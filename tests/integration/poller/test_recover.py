@@ -449,6 +449,17 @@ def test_an_older_copy_of_the_log_is_noticed_while_status_csv_is_late(bench: Ben
         bench.tick()
 
 
+def test_a_shorter_note_of_the_last_tick_and_one_without_a_job_can_be_read(bench: Bench):
+    bench.create(Step("one", bench.sign))
+    digest = b"d" * 32
+    for job in ("pbs:" + "1234.server.with.a.long.domain" * 4, ""):
+        noted = last_tick.Note(7, digest, True, "host", "CRON", job)
+        last_tick.note(bench.dir, noted)
+        assert last_tick.read(bench.dir) == noted
+    bench.dir.last_tick.write_text(f"7 {digest.hex()} shown host CRON\n")
+    assert last_tick.read(bench.dir) == noted
+
+
 def test_a_note_of_the_last_tick_that_is_cut_off_or_garbage_says_nothing(bench: Bench):
     bench.create(Step("one", bench.sign))
     for note in (b"", b"12", b"a b", b"12 cafe shown cafe", b"1 zz late"):
