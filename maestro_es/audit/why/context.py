@@ -95,6 +95,9 @@ _Turn = (
     | e.StepReset | e.StepImported | e.StepRecovered
 )  # fmt: skip
 
+#: From this many ends on that do not count towards the limit, an answer gives their number.
+_MANY = 3
+
 #: An answer contains at most this many of these events as evidence: the latest ones.
 _PROOFS = 5
 
@@ -114,7 +117,20 @@ def again(view: View, events: Sequence[e.Recorded]) -> Explanation:
             proofs.append(recorded)
         elif isinstance(event, e.StepRestarted):
             proofs.append(recorded)
-    return Explanation(pending or message, tuple(proofs[-_PROOFS:]))
+    return Explanation((pending or message) + _uncounted(events), tuple(proofs[-_PROOFS:]))
+
+
+def _uncounted(events: Sequence[e.Recorded]) -> str:
+    """Say how many ends did not count towards the limit, if there were several. Nothing stops such a step."""
+    times = counted = 0
+    for recorded in events:
+        event = recorded.event
+        if isinstance(event, e.HardwareFailed):
+            times += event.number == counted
+            counted = event.number
+        elif isinstance(event, e.StepReset):
+            times = counted = 0
+    return f"; {times} attempts had ends that do not count towards the limit" if times >= _MANY else ""
 
 
 def _turn(view: View, recorded: e.Recorded, event: _Turn, attempt: int) -> str:

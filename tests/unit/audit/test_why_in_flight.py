@@ -170,6 +170,27 @@ def test_a_step_that_runs_again_says_why(events, reason, types):
     assert proofs == [*types, "JobSubmitted", "JobStarted"]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [((0, 0), ""), ((0, 0, 0), "3"), ((0, 1, 1, 2, 2), "3"), ((1, 2, 3), ""), ((0, 0, 0, None, 0), "")],
+    ids=["two", "three", "others count", "all count", "since the retry"],
+)
+def test_a_step_that_its_jobs_often_take_along_says_how_often(numbers, told):
+    study = two()
+    for number in numbers:
+        if number is None:
+            study.fail(1)
+            study.do(e.StepReset(), 1)
+            continue
+        study.start(1)
+        token = study.step(1).token
+        study.do(e.HardwareFailed(token=token, at=9_000, number=number, limit=3, reason="its job has ended"), 1)
+    words, _ = asked(study, 1)
+    assert words.partition("(its job has ended)")[2] == (
+        f"; {told} attempts had ends that do not count towards the limit" if told else ""
+    )
+
+
 def test_a_refused_submission_is_made_again():
     study = two(scheduled(submission_attempts=3), scheduled=True)
     token = study.request(1)
