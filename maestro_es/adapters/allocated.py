@@ -63,6 +63,9 @@ class InsideAdapter(BatchAdapter):
     def wait_inside(self, seconds: float) -> list[str]:
         return self._inside.wait(seconds) if self._inside else []
 
+    def is_unknown(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
+        return False  # the scheduler keeps its jobs long enough, or their absence is their end
+
     def leave(self) -> None:
         if self._inside:
             self._inside.close()

@@ -309,6 +309,9 @@ class RunsInside(Protocol):
         An empty token stands for other news. All tokens are only hints.
         """
 
+    def is_unknown(self, step: StepRecord) -> bool:
+        """Return whether the scheduler says nothing about the job in which a step was started."""
+
     def leave(self) -> None:
         """Stop starting jobs inside. Jobs that have started keep running."""
 

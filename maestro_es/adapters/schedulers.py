@@ -10,12 +10,17 @@ import os
 
 from maestro_es.core.scheduler_facts import JobEnvironment
 
+
+def in_each_flux(command: str) -> str:
+    """Return a shell command that runs another, with ``flux $up``, for each instance of Flux that may know a job."""
+    return (
+        'for uri in "${OUR_FLUX_URI-}" "${FLUX_URI-}" ""; do if [ -n "$uri" ]; then export FLUX_URI="$uri"; '
+        f"else unset FLUX_URI; fi; for up in --parent ''; do {command}; done; done"
+    )
+
+
 #: Sets `state` to the state of a job of Flux, from the first instance that knows it.
-_FLUX_STATE = (
-    'for uri in "${OUR_FLUX_URI-}" "${FLUX_URI-}" ""; do if [ -n "$uri" ]; then export FLUX_URI="$uri"; '
-    "else unset FLUX_URI; fi; for up in --parent ''; do "
-    'state=$(flux $up jobs -no "{state}" JOB 2>/dev/null) && break 2; done; done'
-)
+_FLUX_STATE = in_each_flux('state=$(flux $up jobs -no "{state}" JOB 2>/dev/null) && break 2')
 
 #: The schedulers of maestro-es by batch type. To add one, add the module of its adapter, and its jobs here.
 WITH_ADAPTER = {
@@ -172,7 +177,7 @@ def still_running(job: str) -> str:
     If its scheduler can't be queried, the command fails.
     """
     jobs = jobs_like(job)
-    return _about(job, jobs.still_running if jobs else "")
+    return about(job, jobs.still_running if jobs else "")
 
 
 def has_ended(job: str, *, with_all: bool) -> str:
@@ -182,7 +187,7 @@ def has_ended(job: str, *, with_all: bool) -> str:
     with the same id. So its answer does not count. If the cluster of the job is unknown, `with_all` is never certain.
     """
     jobs, cluster = jobs_like(job) or JobEnvironment(), _cluster_of(job)
-    command = _about(job, jobs.has_ended)
+    command = about(job, jobs.has_ended)
     if cluster:
         command = f"{jobs.is_cluster.replace('CLUSTER', cluster)} && {{ {command}; }}"
     is_known = cluster or not jobs.cluster_variable
@@ -193,7 +198,8 @@ def has_ended(job: str, *, with_all: bool) -> str:
 UNABLE = "false"
 
 
-def _about(job: str, command: str) -> str:
+def about(job: str, command: str) -> str:
+    """Return a shell command about a job, ``SCHEDULER:ID``. In `command`, the word JOB stands for its id."""
     import shlex  # noqa: PLC0415 - needed only inside a job
 
     return command.replace("JOB", shlex.quote(id_of(job))) or UNABLE

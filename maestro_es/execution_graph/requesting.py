@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from maestro_es.adapters.base import RunsInside
 from maestro_es.audit.attempts import unsupervised
 from maestro_es.core import arguments, requests, rerun
 from maestro_es.core.events import NotificationEnded, Recorded
@@ -123,7 +124,11 @@ class RequestableGraph(AuditableGraph):
         actor, at, study = self._study.log.identity.actor, self.runtime.now(), self._study
 
         def is_watched(step: StepRecord) -> bool:
-            return not unsupervised(study.log.events_of(step.number)) if step.scheduled else bool(study.ask_host(step))
+            if not step.scheduled:
+                return bool(study.ask_host(step))
+            scheduler = study.adapters.scheduler
+            is_unknown = isinstance(scheduler, RunsInside) and scheduler.is_unknown(step)
+            return not is_unknown and not unsupervised(study.log.events_of(step.number))
 
         return self._ask(lambda graph: rerun.give_up(graph, patterns, is_watched, actor, at, why))
 

@@ -13,7 +13,7 @@ from maestro_es.core.model import StudyStatus
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tools.kill_matrix.instance import Instance
-from tools.testbed.processes import running_under, wait_for
+from tools.testbed.processes import end_all_under, running_under, wait_for
 
 Start = Callable[..., Instance]
 
@@ -33,14 +33,14 @@ def flux(*words: str | Path) -> str:
     return subprocess.run(["flux", *map(str, words)], check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def allocate(root: Path, *options: str, loop: str = "", more: str = "") -> str:
+def allocate(root: Path, *options: str, loop: str = "", more: str = "", nodes: int = 2) -> str:
     """Submit a job whose driver runs the study in `root`, or creates it. Returns the job's id."""
     study = f"'{root}'" if (root / "events.db").exists() else f"-y -o '{root}' '{root}.yaml'"
     program = f"'{sys.executable}' -m maestro_es run --in-allocation {more} {study}"
     script = root.parent / "job.sh"
     script.write_text(f"#!/bin/bash\n{loop or program}\n".replace("PROGRAM", program))
     script.chmod(0o755)
-    return flux("batch", "-N2", "-n2", "-c4", *options, f"--output={root}.log", script).strip()
+    return flux("batch", f"-N{nodes}", f"-n{nodes}", "-c4", *options, f"--output={root}.log", script).strip()
 
 
 def is_over(job: str) -> bool:
@@ -153,3 +153,24 @@ def test_the_rest_of_a_job_goes_on_after_the_loss_of_a_node(start_instance: Star
     wait_for(lambda: is_over(job), 120)
     assert "Study ended: FINISHED" in Path(f"{root}.log").read_text()
     assert len(ends(root)) <= 4  # the agent on the lost node ends its runners
+
+
+def test_a_step_in_a_job_that_flux_has_forgotten_is_waited_for_until_its_user_gives_it_up(
+    start_instance: Start, tmp_path: Path
+):
+    start_instance()
+    root = tmp_path / "study"
+    (tmp_path / "study.yaml").write_text(HEAD + step("a", "touch ready; sleep 120"))
+    job = allocate(root, "-t", "10m", nodes=1)
+    wait_for((root / "a/ready").exists)
+    assert "the scheduler will report its end" in maestro_es("retry", root, "a", "--lost").stderr
+    wait_for(lambda: status(root) is StudyStatus.RUNNING and "RUNNING" in maestro_es("status", root).stdout)
+    end_all_under(root)
+    wait_for(lambda: is_over(job))
+    flux("job", "purge", "--force", "--num-limit=0")
+
+    assert status(root) is StudyStatus.RUNNING
+    assert f"flux no longer watches it (Flux does not know job f{job[1:]})" in maestro_es("why", root, "a").stdout
+    assert "whose driver ends it" in maestro_es("cancel", "-y", root).stderr
+    assert maestro_es("retry", root, "a", "--lost").returncode == 0
+    assert status(root) is StudyStatus.CANCELLED

@@ -152,6 +152,12 @@ class FluxAdapter(InsideAdapter, UsageInList):
         own = self._inside.own if self._inside else None
         return self._endings.states(steps, claims, own if isinstance(own, FluxJob) else None)
 
+    def is_unknown(self, step: StepRecord) -> bool:
+        from maestro_es.adapters.flux.allocation import Endings  # noqa: PLC0415 - only 'retry --lost' needs it
+
+        placement = placement_of(step.token)
+        return placement is not None and Endings(self._host).is_unknown(placement.job)
+
     def _described(self, job: Job) -> Described | Outcome:
         try:
             options = self._options(job)

@@ -19,7 +19,7 @@ from maestro_es.adapters.base import JobInfo
 from maestro_es.adapters.flux.client import FluxJobs
 from maestro_es.adapters.flux.output import plain_id
 from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, job_of, state_of, was_absent
-from maestro_es.adapters.schedulers import has_ended
+from maestro_es.adapters.schedulers import about, has_ended, id_of, in_each_flux, job_around
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
@@ -53,6 +53,17 @@ _LOST = re.compile(r"flux-exec: Error: rank ([0-9]+): .*: No route to host")
 #: Prints the arguments of all processes that contain the id of a job.
 _WORDS = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -a j{job}n || :"
 
+#: Succeeds if an instance answers that it does not know a job, and no instance knows it. Flux may have purged the job.
+_IS_FORGOTTEN = (
+    in_each_flux('seen=$(flux $up jobs -n JOB 2>&1) && exit 1; case $seen in "JobID "*" unknown"*) said=1 ;; esac')
+    + '; [ "${said-}" ]'
+)
+
+#: Succeeds if no instance knows a job, even if none answers. The instance around the job may have ended.
+_IS_UNKNOWN = (
+    f"command -v flux >/dev/null || exit 1; {in_each_flux('flux $up jobs -n JOB >/dev/null 2>&1 && exit 1')}; :"
+)
+
 
 class FluxJob:
     """The job around this process. RequestRefused if the job is not a Flux instance of its own."""
@@ -64,7 +75,7 @@ class FluxJob:
             raise RequestRefused(
                 f"--in-allocation needs a job of 'flux batch' or 'flux alloc', and job {job} has no Flux of its own"
             )
-        self._jobs, self.job = jobs, f"f{plain_id(job)[1:]}"
+        self._jobs, self.job = jobs, _plain(job)
         self.variables = {"FLUX_URI": os.environ["FLUX_URI"]} if "FLUX_URI" in os.environ else {}
         self.lost = set[str]()
         self._ranks: list[int] = []
@@ -160,19 +171,35 @@ class Endings:
         """Return the states of attempts inside jobs, by token. `own` is the job around the driver, if there is one."""
         mine = own.job if own else ""
         running = own.running() if own and any(job_of(step.token) == mine for step in steps) else set()
+        others = {job_of(step.token) for step in steps} - {mine}
+        over = {job for job in others if self._has_ended(job)}
+        forgotten = {job for job in others - over if self._is_true(_IS_FORGOTTEN, job)}
         infos = {}
         for step in steps:
             job = job_of(step.token)
             runs = job != mine or step.token in running or (own is not None and own.is_lost(step))
-            is_over = job != mine and self._has_ended(job)
-            info = state_of(step, claims.get(step.token, Claim()), is_over=is_over, runs=runs)
+            info = state_of(step, claims.get(step.token, Claim()), is_over=job in over, runs=runs)
+            if job in forgotten and info.state is JobState.RUNNING:
+                info = structs.replace(info, state=JobState.UNSUPERVISED, raw_state=f"Flux does not know job {job}")
             # Without cgroups, agents notice the end of their broker, and then end the runners.
             is_ending = info.state is JobState.GONE_WITH_JOB and not was_absent(step)
             infos[step.token] = structs.replace(info, may_reappear=is_ending)
         return infos
+
+    def is_unknown(self, job: str) -> bool:
+        """Return whether Flux says nothing about a job, so only a user can know whether its steps have ended."""
+        return job != _plain(id_of(job_around())) and self._is_true(_IS_UNKNOWN, job)
 
     def _has_ended(self, job: str) -> bool:
         around = f"flux:{job}"
         if job not in self._ended and process.is_true(has_ended(around, with_all=False), around, self._host):
             self._ended.add(job)
         return job in self._ended
+
+    def _is_true(self, question: str, job: str) -> bool:
+        return process.is_true(about(f"flux:{job}", question), f"flux:{job}", self._host)
+
+
+def _plain(job: str) -> str:
+    """Return the id of a job as it is in tokens."""
+    return f"f{plain_id(job)[1:]}"

@@ -10,8 +10,9 @@ import pytest
 from maestro_es.adapters.flux.allocation import Endings, FluxJob
 from maestro_es.adapters.flux.client import FluxJobs
 from maestro_es.adapters.inside import Inside
-from maestro_es.adapters.process import this_host
+from maestro_es.adapters.process import Host, this_host
 from maestro_es.core.attempt_token import Placement, placed_suffix
+from maestro_es.core.environment import Environment
 from maestro_es.core.model import JobState, Phase, State, StepRecord
 from maestro_es.core.step_keys import Need
 from maestro_es.errors import Unreachable
@@ -25,6 +26,12 @@ getattr*) echo 0 ;;
 esac
 case "$*" in exec*) echo 'flux-exec: Error: rank 1: /bin/sh: No route to host' >&2; exit 68 ;; esac
 """
+
+KNOWN = 'case "$*" in *jobs*) echo RUN ;; esac'
+UNKNOWN = "echo 'JobID fX unknown' >&2; exit 1"
+#: Only the instance around ours knows the job.
+KNOWN_AROUND = f'case "$*" in --parent*) echo RUN ;; *) {UNKNOWN} ;; esac'
+NO_ANSWER = "echo 'flux-jobs: ERROR: Unable to connect to Flux' >&2; exit 1"
 
 
 def step(node: int) -> StepRecord:
@@ -61,3 +68,28 @@ def test_another_failure_of_flux_exec_is_no_answer(job: FluxJob, tmp_path: Path,
     with pytest.raises(Unreachable, match="No route to host"):
         job.nodes()
     assert not job.lost
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "is_unknown"),
+    [
+        (KNOWN, JobState.RUNNING, False),
+        (KNOWN_AROUND, JobState.RUNNING, False),
+        (UNKNOWN, JobState.UNSUPERVISED, True),
+        (NO_ANSWER, JobState.RUNNING, True),
+        ("echo CLEANUP", JobState.RUNNING, False),
+    ],
+)
+def test_only_an_answer_says_that_flux_has_forgotten_a_job(
+    tmp_path: Path, answer: str, state: JobState, is_unknown: bool
+):
+    """Without an answer, ticks wait, but a user may know more."""
+    (tmp_path / "flux").write_text(f"#!/bin/sh\n{answer}\n")
+    (tmp_path / "flux").chmod(0o755)
+    environment = Environment({"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    host: Host = this_host()._replace(environment=environment)
+
+    states = Endings(host).states([step(0)], {}, None)
+
+    assert states[step(0).token].state is state
+    assert Endings(host).is_unknown("fX") is is_unknown
