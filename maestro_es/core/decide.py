@@ -245,13 +245,13 @@ def start_ready(
 def _local_steps(graph: Graph, seen: Observations, local: Slots, most: int) -> list[StepRecord]:
     """Return the local steps that start. If other studies run on this host, they share its slots with this one."""
     room, free = seen.room(graph.study.settings.local_slots), local.requests(most)
-    others = seen.others()
+    others, withheld = seen.others(), 0
     if others:
         from maestro_es.core.fair_share import local_share  # noqa: PLC0415 - most studies are alone
 
-        share = local_share(graph, seen.cores, others, seen.now)
-        room, free = room._replace(cpus=min(room.cpus, share)), min(free, max(share - local.in_use, 0))
-    return local_steps(graph, room, free, seen.ahead)
+        share = local_share(graph, seen.room(0), others, seen.now)
+        withheld, free = max(room.cpus - share, 0), min(free, max(share - local.in_use, 0))
+    return local_steps(graph, room, free, seen.ahead, withheld)
 
 
 def _in_turn(graph: Graph, seen: Observations, scheduled: Slots) -> Slots:

@@ -172,14 +172,16 @@ class LastBoot(msgspec.Struct, frozen=True):
 class OtherStudy(msgspec.Struct, frozen=True):
     """Another study of this user, as a tick sees it. All numbers of CPUs are about the host of the tick.
 
-    Its local steps use `running` CPUs now. It asks for `asks` CPUs in all, and may use at most `slots`. `jobs` of its
-    steps are in flight, and if it `waits`, the queue `queue` of its scheduler had no room for more. If it is `hidden`,
-    it is on another mount, so neither study can see what the other one asks for.
+    Its local steps use `running` CPUs now. It asks for `asks` CPUs in all, and may use at most `slots`. Its next step
+    needs `step` CPUs (0: none can start). `jobs` of its steps are in flight, and if it `waits`, the queue `queue` of
+    its scheduler had no room for more. If it is `hidden`, it is on another mount, so neither study can see what the
+    other one asks for.
     """
 
     study_id: str
     running: int = 0
     asks: int = 0
+    step: int = 0
     slots: int = 0
     jobs: int = 0
     waits: bool = False

@@ -108,8 +108,8 @@ def need(graph: Graph, step: StepRecord, *, spread: bool = False) -> Need:
     return need_of(graph.template(step.template).run, step.params, spread=spread)
 
 
-def local_steps(graph: Graph, host: Need, free: int, ahead: int = 0) -> list[StepRecord]:
-    """Return the ready local steps that a tick starts on a host, at most `free`.
+def local_steps(graph: Graph, host: Need, free: int, ahead: int = 0, withheld: int = 0) -> list[StepRecord]:
+    """Return the ready local steps that a tick starts on a host, at most `free`. Other studies use `withheld` CPUs.
 
     If no step says what it needs, `ahead` more steps are requested than there are slots.
     """
@@ -118,6 +118,7 @@ def local_steps(graph: Graph, host: Need, free: int, ahead: int = 0) -> list[Ste
     if not counts_needs(graph, free + ahead):
         return [*graph.ready(scheduled=False, limit=free + ahead)]
     packing = occupied(host, needs_running(graph))
+    packing.take(0, Need(withheld, 0, 0))
     line = graph.ready(scheduled=False, limit=free + _LOOKED_AT)
     return [step for step in line if packing.fit(packing.capped(need(graph, step))) is not None][:free]
 

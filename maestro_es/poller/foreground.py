@@ -26,6 +26,7 @@ from maestro_es.core.fair_share import local_share
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import SUBMITTED, Phase, StepRecord, StudyStatus
 from maestro_es.core.observations import ClaimState
+from maestro_es.core.step_keys import Need
 from maestro_es.errors import RequestRefused, Unreachable
 from maestro_es.poller.performers import Performer, show_status
 from maestro_es.poller.submit import submit_and_defer
@@ -173,9 +174,10 @@ class ForegroundRun:
     def _slots(self) -> int:
         """Return how many local steps may run now."""
         study = self._study
-        cores, others = study.runtime.host.cores, study.others()
-        slots = study.graph.study.settings.local_slots or cores
-        return min(slots, local_share(study.graph, cores, others, study.runtime.now())) if others else slots
+        host, others = study.runtime.host, study.others()
+        slots = study.graph.study.settings.local_slots or host.cores
+        room = Need(host.cores, host.memory, host.gpus)
+        return min(slots, local_share(study.graph, room, others, study.runtime.now())) if others else slots
 
     def _rest(self, inbox: int) -> None:
         """Until the next pass, start a step that was requested ahead whenever another step ends."""

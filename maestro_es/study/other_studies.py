@@ -20,11 +20,12 @@ from maestro_es.adapters import process
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.schedulers import still_running
 from maestro_es.core.attempt_token import step_of, study_part
-from maestro_es.core.fair_share import asks_of, cpus_of, queue_of, slots_of
+from maestro_es.core.fair_share import Demand, cpus_of, demand_of, queue_of, slots_of
 from maestro_es.core.file_names import RUNNER
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, StudyStatus
 from maestro_es.core.observations import OtherStudy
+from maestro_es.core.step_keys import Need
 from maestro_es.core.throttle import count_slots
 from maestro_es.errors import Unreachable
 from maestro_es.files import read
@@ -156,17 +157,19 @@ def _read(
     log: StudyLog, study_id: str, runtime: Runtime, tokens: Iterable[str], noted: last_tick.Note | None
 ) -> OtherStudy:
     """Read the log of a study. `noted` is the note of its last tick, if that ran in the last minutes."""
-    graph = log.graph
-    study_record, slots = graph.study, slots_of(graph, runtime.host.cores)
-    running = cpus_of(graph, (graph.step(step_of(token)) for token in tokens))
+    graph, host = log.graph, runtime.host
+    study_record, slots = graph.study, slots_of(graph, host.cores)
+    running = cpus_of(graph, (graph.step(step_of(token)) for token in tokens), slots)
     goes_on = noted is not None and study_record.status is StudyStatus.RUNNING and _may_start(graph)
-    starts_here = goes_on and noted is not None and _starts_local_steps(graph, noted, runtime.host)
-    scheduled = count_slots(graph, runtime.host.cores, runtime.now())[1]
+    starts_here = goes_on and noted is not None and _starts_local_steps(graph, noted, host)
+    demand = demand_of(graph, Need(host.cores, host.memory, host.gpus), slots) if starts_here else Demand(running)
+    scheduled = count_slots(graph, host.cores, runtime.now())[1]
     waits = scheduled.available is not None and scheduled.free(1) > 0 and any(graph.ready(scheduled=True, limit=1))
     return OtherStudy(
         study_id,
         running=running,
-        asks=max(asks_of(graph, slots), running) if starts_here else running,
+        asks=max(demand.asks, running),
+        step=demand.step,
         slots=slots,
         jobs=scheduled.in_use,
         waits=goes_on and waits,

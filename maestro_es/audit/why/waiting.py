@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from maestro_es.audit.why.context import Explanation, View, again, cancel_of
 from maestro_es.audit.why.in_flight import adapter_of, unreachable_since
 from maestro_es.core import events as e
-from maestro_es.core.fair_share import jobs_in_turn, local_share
+from maestro_es.core.fair_share import cpus_of, jobs_in_turn, local_share
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.packing import counts_needs, local_steps, need, needs_running, occupied
@@ -126,13 +126,13 @@ def _shared(view: View, step: StepRecord, slots: Slots) -> Explanation | None:
         waits = is_full and not jobs_in_turn(view.graph.study, slots.in_use, slots.available or 0, others, view.now)
         message = "studies of yours with fewer jobs go first, because the queue was full"
         return Explanation(f"{message} (in flight: {slots.in_use})") if waits else None
-    share = local_share(view.graph, view.host.cpus, others, view.now)
+    share = local_share(view.graph, view.host, others, view.now)
     busy = sum(other.running for other in others)
     message = f"its host is shared with other studies of yours, which use {busy} slots there"
     explained = f"{message}: this study may use {share} now (in flight: {slots.in_use})"
-    return (
-        Explanation(explained) if share <= slots.in_use and view.location.ticker in {"", view.location.host} else None
-    )
+    running = [other for other in view.graph.in_flight() if not other.scheduled]
+    is_short = share <= slots.in_use or share < cpus_of(view.graph, [*running, step], view.host.cpus) <= view.host.cpus
+    return Explanation(explained) if is_short and view.location.ticker in {"", view.location.host} else None
 
 
 def _no_room(view: View, step: StepRecord, next_tick: int) -> list[Explanation]:
