@@ -19,10 +19,10 @@ from maestro_es.adapters.agents import Agent
 from maestro_es.adapters.array_map import can_hold
 from maestro_es.adapters.base import Job, JobInfo
 from maestro_es.adapters.schedulers import job_around, outside_of
-from maestro_es.core import file_names
+from maestro_es.core import file_names, grace
 from maestro_es.core.attempt_token import Placement, placement_of
 from maestro_es.core.environment import Environment, for_node, for_runner
-from maestro_es.core.grace import INSIDE_GRACE, JOB_GRACE_SECONDS
+from maestro_es.core.grace import INSIDE_GRACE
 from maestro_es.core.model import JobState, State, StepRecord
 from maestro_es.core.observations import Claim, ClaimState
 from maestro_es.core.step_keys import Allocation, Need, need_of
@@ -241,9 +241,7 @@ def job_of(token: str) -> str:
 
 def was_absent(step: StepRecord) -> bool:
     """Return whether the job of a step has been missing for the grace time of a job."""
-    if step.missed_at is None:
-        return False
-    return not 0 <= time.time_ns() // 1000 - step.missed_at < JOB_GRACE_SECONDS * 1_000_000
+    return grace.was_absent(step, time.time_ns() // 1000)
 
 
 def state_of(step: StepRecord, claim: Claim, *, is_over: bool, runs: bool) -> JobInfo:

@@ -31,7 +31,8 @@ from maestro_es.adapters.base import Adapter, Job, JobInfo, QueueEntry
 from maestro_es.adapters.command import NO_ROOM
 from maestro_es.adapters.schedulers import UNABLE, has_ended, id_of, still_running
 from maestro_es.core.attempt_token import TOKEN_VARIABLE
-from maestro_es.core.environment import for_runner
+from maestro_es.core.environment import Environment, for_runner
+from maestro_es.core.grace import was_absent
 from maestro_es.core.hosts import was_rebooted
 from maestro_es.core.model import Boot, JobState, StepRecord, StudyRecord
 from maestro_es.core.observations import Claim, ClaimState
@@ -110,6 +111,8 @@ class LocalAdapter:
     def __init__(self, batch: Mapping[str, Any], host: process.Host) -> None:
         self._shell = batch.get("shell") or "/bin/bash"
         self._host = host
+        #: Returns the environment in which the scheduler of a job is asked.
+        self.environment: Callable[[], Environment] = lambda: host.environment
         self._instance = "/".join(filter(None, (host.boot_id, host.namespace)))
         self._full_instance = f"{host.boot_id}/{host.namespace}@{host.job}" if host.job else self._instance
         #: The questions "Has this job ended?" that were answered with yes, and the times at which the others were
@@ -184,26 +187,27 @@ class LocalAdapter:
         for step in steps:
             claim = claims.get(step.token, Claim())
             if step.job_id:
-                info = self._look(step.token, step.job_id, step.job_host, step.job_instance)
+                info = self._look(step, step.job_id, step.job_host, step.job_instance)
             elif claim.state is ClaimState.JOB:
-                info = self._look(step.token, claim.job_id, claim.host, claim.instance)
+                info = self._look(step, claim.job_id, claim.host, claim.instance)
             else:
                 info = JobInfo(JobState.GONE, "no process")
             if info:
                 seen[step.token] = info
         return seen
 
-    def _look(self, token: str, job_id: str, host: str, instance: str) -> JobInfo | None:
+    def _look(self, step: StepRecord, job_id: str, host: str, instance: str) -> JobInfo | None:
         if self._host.trouble:
             raise Unreachable(self._host.trouble)
         is_here = (host, _machine_of(instance)) == (self._host.name, self._instance)
-        if is_here and process.is_running(int(job_id), token):
+        if is_here and process.is_running(int(job_id), step.token):
             return JobInfo(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, instance)
         if self._job_has_ended(job_of(instance), elsewhere=not is_here):
             message = f"its job {job_of(instance)} has ended"
             return JobInfo(JobState.GONE_WITH_JOB, message, None, job_id, host, instance)
-        if is_here and self._may_be_ending(job_of(instance)):
-            return None
+        if is_here and not was_absent(step, time.time_ns() // 1000) and self._may_be_ending(job_of(instance)):
+            message = f"process {job_id} is gone, and the scheduler of its job {job_of(instance)} does not say why"
+            return JobInfo(JobState.GONE, message, None, job_id, host, instance, may_reappear=True)
         if is_here:
             return JobInfo(JobState.GONE, f"process {job_id} is gone", None, job_id, host, instance)
         if host == self._host.name and boot_of(instance) != self._host.boot_id:
@@ -223,17 +227,20 @@ class LocalAdapter:
         if now - self._asked.get(question, -_ASK_AGAIN) < _ASK_AGAIN:
             return False
         self._asked[question] = now
-        if process.is_true(question, job, self._host):
+        if self._is_true(question, job):
             self._true.add(question)
         return question in self._true
 
     def _may_be_ending(self, job: str) -> bool:
         """Return whether a job may be about to end, so that it may already have ended a process.
 
-        If so, a later tick decides.
+        If so, a later tick decides. If the scheduler does not answer, ticks wait no longer than for a missing job.
         """
         can_ask = self._is_other(job) and has_ended(job, with_all=False) != UNABLE
-        return can_ask and not process.is_true(still_running(job), job, self._host)
+        return can_ask and not self._is_true(still_running(job), job)
+
+    def _is_true(self, question: str, job: str) -> bool:
+        return process.is_true(question, job, self._host._replace(environment=self.environment()))
 
     def _is_other(self, job: str) -> bool:
         return job not in ("", self._host.job)

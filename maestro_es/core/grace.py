@@ -24,6 +24,11 @@ INSIDE_GRACE: Micros = 10_000_000
 LISTED_GRACES = 60
 
 
+def was_absent(step: StepRecord, now: Micros) -> bool:
+    """Return whether a submitted step has been missing for the grace time of a job."""
+    return step.missed_at is not None and not 0 <= now - step.missed_at < JOB_GRACE_SECONDS * 1_000_000
+
+
 def within_grace(step: StepRecord, now: Micros, seconds: float, *, cancelling: bool) -> bool:
     """Return whether the grace time of a missing attempt, which lasts `seconds`, is not over yet.
 

@@ -125,7 +125,8 @@ class RequestableGraph(AuditableGraph):
 
         def is_watched(step: StepRecord) -> bool:
             if not step.scheduled:
-                return bool(study.ask_host(step))
+                seen = study.ask_host(step)
+                return seen is not None and not seen.may_reappear
             scheduler = study.adapters.scheduler
             is_unknown = isinstance(scheduler, RunsInside) and scheduler.is_unknown(step)
             return not is_unknown and not unsupervised(study.log.events_of(step.number))

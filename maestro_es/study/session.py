@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_es.adapters.base import Adapters, JobInfo
-from maestro_es.adapters.local import ask_host
+from maestro_es.adapters.local import LocalAdapter, ask_host
 from maestro_es.core import events as e
 from maestro_es.core.cascade import Part, ended_badly, fail_descendants, waiting_in_vain
 from maestro_es.core.environment import Environment
@@ -102,10 +102,13 @@ class Session:
 
     @cached_property
     def adapters(self) -> Adapters:
-        """The study's adapters. The adapter of a local study is created without the environment of the steps."""
+        """The study's adapters. That of a local study reads the environment of the steps only if it needs it."""
         batch = self.graph.study.adapter
         environment = Environment() if is_local(batch) else self.environment
-        return self.runtime.adapters(batch, self.runtime.host._replace(environment=environment))
+        adapters = self.runtime.adapters(batch, self.runtime.host._replace(environment=environment))
+        if isinstance(adapters.local, LocalAdapter):
+            adapters.local.environment = lambda: self.environment
+        return adapters
 
     @property
     def environment(self) -> Environment:

@@ -258,6 +258,29 @@ def test_only_the_cluster_of_a_job_says_elsewhere_that_it_has_ended(launch, plac
     assert len(events(study, "HardwareFailed")) == expected - 1
 
 
+def test_a_tick_asks_in_the_environment_of_the_study_whether_a_job_has_ended(launch, place):
+    """Cron's PATH has no command of the scheduler."""
+    study = launch(env=IN_JOB)
+    end_all_under(study)
+    (place / "state").write_text("")
+
+    maestro_es("tick", study, env={"PATH": "/usr/bin:/bin"})
+    assert [event["data"]["number"] for event in events(study, "HardwareFailed")] == [0]
+
+
+def test_if_no_answer_says_why_a_process_in_a_job_is_gone_ticks_wait_for_a_limited_time_and_say_so(launch, place):
+    study = launch(env=IN_JOB)
+    end_all_under(study)
+    (place / "bin/squeue").write_text("#!/bin/sh\nexit 1\n")
+
+    for _ in range(2):
+        assert maestro_es("tick", study).returncode == 0
+    assert len(events(study, "JobNotFound")) == 1
+    assert events(study, "HardwareFailed") == []
+    why = maestro_es("why", study, "slow").stdout
+    assert "the scheduler does not say whether its job slurm:42 has ended; ticks ask until " in " ".join(why.split())
+
+
 def test_steps_that_the_scheduler_stops_before_the_driver_knows_it_do_not_count(launch):
     """At the end of each job, TERM reaches the steps and the driver in any order."""
     study = launch(env=IN_JOB)

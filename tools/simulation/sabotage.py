@@ -18,7 +18,7 @@ from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.slurm import client, output
 from maestro_es.core import cascade, decide, reconcile, resubmission_limits, throttle, verdict
 from maestro_es.core.events import NewEvent
-from maestro_es.core.model import JobState
+from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import AttemptObservation, Claim, ClaimState, NoAnswer, Observations
 from maestro_es.core.submission import InDoubt, Outcome, Rejected
 from maestro_es.core.verdict import Conclusion, Verdict
@@ -108,10 +108,12 @@ def _doubt_is_refusal(done: Any) -> Outcome:
 client_read_submission = output.read_submission
 
 
-def _other_hosts_are_empty(adapter: LocalAdapter, token: str, job_id: str, host: str, instance: str) -> JobInfo | None:
+def _other_hosts_are_empty(
+    adapter: LocalAdapter, step: StepRecord, job_id: str, host: str, instance: str
+) -> JobInfo | None:
     if host != adapter._host.name:
         return JobInfo(JobState.GONE, "no such process", None, job_id, host, instance)
-    return local_look(adapter, token, job_id, host, instance)
+    return local_look(adapter, step, job_id, host, instance)
 
 
 local_look = LocalAdapter._look

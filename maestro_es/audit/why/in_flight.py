@@ -11,6 +11,7 @@ from maestro_es.adapters.local import job_of
 from maestro_es.audit.attempts import last_request, unsupervised
 from maestro_es.audit.why.context import Explanation, View, again, cancel_of
 from maestro_es.core import events as e
+from maestro_es.core.grace import JOB_GRACE_SECONDS
 from maestro_es.core.model import UNWATCHED, State, StepRecord
 
 
@@ -109,7 +110,14 @@ def _unsupervised(view: View, step: StepRecord, events: Sequence[e.Recorded]) ->
 def _missed(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
     if step.missed_at is None:
         return Explanation("")
-    until = step.missed_at + view.grace(step)
+    job = job_of(step.job_instance)
+    until = step.missed_at + (view.grace(step) if step.scheduled else round(JOB_GRACE_SECONDS * 1_000_000))
+    if job and not step.scheduled:
+        message = (
+            f"; its process has been missing since {view.show(step.missed_at)}, and the scheduler does not say "
+            f"whether its job {job} has ended; ticks ask until {view.show(until)}, and then the attempt counts as lost"
+        )
+        return Explanation(message, _latest(events, e.JobNotFound))
     message = (
         f"; its job has been missing since {view.show(step.missed_at)}, and ticks look for it until {view.show(until)}"
     )

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from maestro_es.adapters.agents import Agent
+from maestro_es.adapters.local import LocalAdapter
+from maestro_es.adapters.process import this_host
 from maestro_es.adapters.schedulers import has_ended
 from maestro_es.core.environment import Environment
+from maestro_es.core.model import JobState, StepRecord
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,28 @@ def test_only_a_complete_answer_of_squeue_says_that_a_job_has_ended(tmp_path: Pa
     )
 
     assert (done.returncode == 0) is expected
+
+
+@pytest.mark.parametrize(("seconds", "is_certain"), [(None, False), (5, False), (70, True)])
+def test_a_process_that_is_gone_on_its_host_is_lost_after_a_minute_without_an_answer_about_its_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int | None, is_certain: bool
+):
+    (tmp_path / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    host = this_host()._replace(job="")
+    adapter = LocalAdapter({}, host)
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    missed_at = None if seconds is None else time.time_ns() // 1000 - seconds * 1_000_000
+    step = StepRecord(
+        1, "a", "a", (), "a", {}, scheduled=False, row=1, restart_limit=0, token="token", job_id=str(gone.pid),
+        job_host=host.name, job_instance=f"{host.boot_id}/{host.namespace}@slurm:18@here", missed_at=missed_at,
+    )  # fmt: skip
+
+    info = adapter.query_queue([step], {})["token"]
+
+    assert (info.state, info.may_reappear) == (JobState.GONE, not is_certain)
 
 
 def test_a_new_agent_ends_only_what_an_earlier_agent_of_its_own_node_left(tmp_path: Path):
