@@ -114,7 +114,7 @@ class ForegroundRun:
     #: The longest time between two passes, in seconds, if the setting of the study is not shorter.
     pause = float("inf")
 
-    def __init__(self, study: Session, wait: Callable[[float], bool], must_stop: Callable[[], bool]) -> None:
+    def __init__(self, study: Session, wait: Callable[[float], object], must_stop: Callable[[], bool]) -> None:
         self._study = study
         self._wait = wait
         self._must_stop = must_stop
@@ -184,25 +184,38 @@ class ForegroundRun:
         if self._study.graph.study.cascading:
             return
         pause = min(max(self._study.graph.study.settings.sleep_seconds, _LOOK_SECONDS), self.pause)
-        if any(self._study.graph.ready(scheduled=False, limit=1)) and self._study.others():
+        if self._waits_for_others():
             pause = min(pause, _SHARED_SECONDS)
         end = self._passed + (pause if not self._reserved else _HELD_SECONDS)
         low = len(self._reserved) // 2
         while time.monotonic() < end and not self._must_stop():
-            child, ended = self._look(_PASS_SECONDS if self._study.pending else _LOOK_SECONDS)
+            any_ended, ended = self._look(_PASS_SECONDS if self._study.pending else _LOOK_SECONDS)
             self._ended += ended
             self._fill()
             late = time.monotonic() - self._passed >= self._between
-            news = child or self._study.pending or self._changed_at() != inbox
+            news = any_ended or self._study.pending or self._changed_at() != inbox
             if news and (len(self._reserved) <= low or late):
                 return
 
+    def _waits_for_others(self) -> bool:
+        """Whether local steps wait on a host that other studies use. False with jobs in flight.
+
+        Each pass would query the scheduler about these jobs.
+        """
+        study = self._study
+        if not any(study.graph.ready(scheduled=False, limit=1)) or not study.others():
+            return False
+        return not any(step.scheduled for step in study.graph.in_flight())
+
     def _look(self, seconds: float) -> tuple[bool, int]:
-        """Wait for the end of a step. Returns whether there is any news, and how many steps have ended."""
-        child = self._wait(seconds)
+        """Wait for the end of a step. Returns whether any process of a step has ended, and how many steps have ended.
+
+        A signal alone is no news, because the commands of the last pass have sent one, too.
+        """
+        self._wait(seconds)
         ended = process.reap()
         self._busy -= ended
-        return child, ended
+        return ended > 0, ended
 
     def withdraw(self) -> None:
         """Withdraw the requests that got no slot, after taking their claims."""
@@ -288,18 +301,17 @@ def _runs_in_job(step: StepRecord, host: process.Host) -> bool:
 
 
 @contextlib.contextmanager
-def _child_signals() -> Iterator[Callable[[float], bool]]:
-    """Yield a function that waits a number of seconds for a child to end, and returns whether one has ended."""
+def _child_signals() -> Iterator[Callable[[float], object]]:
+    """Yield a function that waits a number of seconds, or until a child ends. One may have ended before the call."""
     if not hasattr(signal, "sigtimedwait"):  # macOS lacks this function, so the caller polls
 
-        def nap(_seconds: float) -> bool:
+        def nap(_seconds: float) -> None:
             time.sleep(0.01)
-            return False
 
         yield nap
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     try:
-        yield lambda seconds: signal.sigtimedwait({signal.SIGCHLD}, seconds) is not None
+        yield lambda seconds: signal.sigtimedwait({signal.SIGCHLD}, seconds)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -32,7 +32,7 @@ class InsideRun(ForegroundRun):
     pause = _PAUSE
 
     def __init__(self, study: Session, allocation: RunsInside, must_stop: Callable[[], bool]) -> None:
-        super().__init__(study, lambda _: False, lambda: self.is_stuck or must_stop())
+        super().__init__(study, lambda _: None, lambda: self.is_stuck or must_stop())
         self._allocation = allocation
         self._room = Packing([])
         self._running: dict[str, tuple[int, Need]] = {}

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from maestro_es.core import requests
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.poller.foreground import run_until_ended
 from tests.fakes.faults import needs_strace
+from tests.fakes.slurm_commands import SlurmCommands
 from tools.testbed.processes import wait_for
 from tools.testbed.studies import Bench, Step
 
@@ -61,3 +64,43 @@ def test_how_often_it_ticks_can_be_changed_while_it_does(bench: Bench):
     (bench.root / "go").touch()
     driver.join()
     assert bench.status is StudyStatus.FINISHED
+
+
+STUDY = """
+description: {name: mixed, description: d}
+batch: {type: slurm, host: here, bank: mine, queue: debug}
+study:
+- {name: job, description: d, run: {procs: 1, cmd: "true"}}
+- {name: part, description: d, run: {cmd: "until [ -e ../../go ]; do sleep 0.1; done # $(N)"}}
+global.parameters: {N: {values: [1, 2], label: N.%%}}
+"""
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_while_jobs_wait_it_queries_the_scheduler_only_at_intervals(
+    tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch, shared: bool
+):
+    """Its own ``squeue`` ends, too, and a local step waits for a slot."""
+    slurm = SlurmCommands(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", f"{slurm.path}:{os.environ['PATH']}")
+    if shared:
+        bench.create(Step("other", "sleep 60"))
+        bench.tick()
+    (tmp_path / "mixed.yaml").write_text(STUDY)
+    options = ("--wait", "-y", "--local-slots", "1", "-o", "mixed", "mixed.yaml")
+    with subprocess.Popen([sys.executable, "-m", "maestro_es", "run", *options], cwd=tmp_path) as driver:
+        try:
+            wait_for(lambda: queries(slurm))
+            time.sleep(5)
+            assert queries(slurm) <= 4
+
+            slurm.start()
+            (tmp_path / "mixed/go").touch()
+            assert driver.wait(50) == 0  # the ends of steps are news, so it does not sleep for a minute
+        finally:
+            driver.kill()
+
+
+def queries(slurm: SlurmCommands) -> int:
+    """Return how often the queue was queried."""
+    return sum(call.startswith("squeue ") for call in slurm.calls())
