@@ -152,6 +152,14 @@ def owner(pid: int) -> int | None:
         return None
 
 
+def cpus_of(pid: int) -> int:
+    """Return a mask of the cores that a process may use, 0 for this process (0: unknown, or the process is gone)."""
+    try:
+        return sum(1 << cpu for cpu in os.sched_getaffinity(pid))
+    except (AttributeError, OSError):  # AttributeError: not Linux
+        return 0
+
+
 def folder(pid: int) -> str:
     """Return the current directory of a process (empty: it is gone, or denies access)."""
     path = f"/proc/{pid}/cwd"

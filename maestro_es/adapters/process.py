@@ -41,7 +41,7 @@ class Host(NamedTuple):
     name (empty: unknown). `booted_at` is the time of the boot (0: unknown). `job` is the surrounding job,
     ``SCHEDULER:ID`` (empty: there is none). `trouble` says why the boot id can't be read. In this case nothing can be
     concluded about processes. `memory` is the size of the host's memory in megabytes, and `gpus` the number of its
-    GPUs (0: unknown).
+    GPUs (0: unknown). `cpus` is a mask of the usable cores (0: unknown).
     """
 
     name: str
@@ -55,11 +55,12 @@ class Host(NamedTuple):
     job: str = ""
     memory: int = 0
     gpus: int = 0
+    cpus: int = 0
 
 
 def this_host() -> Host:
     """Return this host."""
-    return _this_host()._replace(memory=_memory(), gpus=_gpus())
+    return _this_host()._replace(memory=_memory(), gpus=_gpus(), cpus=proc.cpus_of(0))
 
 
 def _this_host() -> Host:

@@ -107,7 +107,8 @@ def _show(study: Session, performer: Performer, *, put_off: bool) -> None:
     if not (shown or put_off or last_tick.puts_off(study.dir, study.graph.study, runtime.now())):
         show_status(study, performer)
         shown = True
-    now = last_tick.Note(head.seq, head.digest, shown, runtime.host.name, runtime.driver.name, runtime.host.job)
+    host, driver = runtime.host, runtime.driver
+    now = last_tick.Note(head.seq, head.digest, shown, host.name, driver.name, host.job, host.cpus)
     if noted != now:
         performer.note(study, now)
 

@@ -28,7 +28,8 @@ from maestro_es.study.sharing import group_reads
 class Note(NamedTuple):
     """The note of a tick: the last event that it has seen, its host, the name of its `Driver`, and the job around it.
 
-    `shown` says whether ``status.csv`` shows the event. If there is no job around the tick, `job` is empty.
+    `shown` says whether ``status.csv`` shows the event. If there is no job around the tick, `job` is empty. `cpus` is
+    a mask of the cores that the tick may use (0: unknown).
     """
 
     seq: int
@@ -37,6 +38,7 @@ class Note(NamedTuple):
     host: str
     driver: str
     job: str = ""
+    cpus: int = 0
 
 
 #: The number of bytes of a digest: SHA-256.
@@ -61,8 +63,9 @@ def note(study_dir: StudyDir, noted: Note) -> None:
         try:
             if group_reads(study_dir):
                 os.fchmod(handle, 0o640)
-            seq, digest, shown, host, driver, job = noted
-            text = f"{seq} {digest.hex()} {_SHOWN if shown else _LATE} {host} {driver} {job or _NO_JOB}\n"
+            seq, digest, shown, host, driver, job, cpus = noted
+            who = f"{host} {driver} {job or _NO_JOB} {cpus:x}"
+            text = f"{seq} {digest.hex()} {_SHOWN if shown else _LATE} {who}\n"
             os.pwrite(handle, text.encode(), 0)
         finally:
             os.close(handle)
@@ -115,8 +118,8 @@ def read(study_dir: StudyDir) -> Note | None:
     try:
         line, _, _ = read_file(study_dir.last_tick).decode().partition("\n")
         seq, digest, shown, host, driver, *more = line.split()
-        job = (*more, _NO_JOB)[0]
-        noted = Note(int(seq), bytes.fromhex(digest), shown == _SHOWN, host, driver, job.strip(_NO_JOB))
+        job, cpus, *_ = *more, *(_NO_JOB, "0")[len(more) :]
+        noted = Note(int(seq), bytes.fromhex(digest), shown == _SHOWN, host, driver, job.strip(_NO_JOB), int(cpus, 16))
     except (FileNotFoundError, ValueError):
         return None
     return noted if len(noted.digest) == _DIGEST else None

@@ -13,10 +13,10 @@ on the mount of the tick's own study are read. Of other studies, only the proces
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from maestro_es.adapters import process
+from maestro_es.adapters import proc, process
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.schedulers import still_running
 from maestro_es.core.attempt_token import step_of, study_part
@@ -123,9 +123,18 @@ def _running(host: Host) -> dict[str, set[str]]:
         argv = running.arguments
         at = next((index for index, word in enumerate(argv[:3]) if os.path.basename(word) == RUNNER), None)
         of_runner = () if at is None else argv[at:]
-        if len(of_runner) >= _AROUND and of_runner[_HOST] == host.name and (*of_runner, "")[_AROUND] == around:
+        is_here = len(of_runner) >= _AROUND and of_runner[_HOST] == host.name and (*of_runner, "")[_AROUND] == around
+        if is_here and _share_cores(host.cpus, proc.cpus_of(running.pid)):
             tokens.setdefault(of_runner[_TOKEN].partition("-")[0], set()).add(of_runner[_TOKEN])
     return tokens
+
+
+def _share_cores(one: int, other: int) -> bool:
+    """Return whether processes with these masks of cores share them. A driver that was given its own cores is alone.
+
+    Two sets that only overlap don't count as shared, because no number of slots describes both.
+    """
+    return not (one and other) or one & other in {one, other}
 
 
 def _look_at(
@@ -154,15 +163,16 @@ def _only_processes(study_id: str, running: Mapping[str, Collection[str]], *, is
 
 
 def _read(
-    log: StudyLog, study_id: str, runtime: Runtime, tokens: Iterable[str], noted: last_tick.Note | None
+    log: StudyLog, study_id: str, runtime: Runtime, tokens: Collection[str], noted: last_tick.Note | None
 ) -> OtherStudy:
     """Read the log of a study. `noted` is the note of its last tick, if that ran in the last minutes."""
     graph, host = log.graph, runtime.host
-    study_record, slots = graph.study, slots_of(graph, host.cores)
+    cores = noted.cpus.bit_count() if noted and noted.cpus else host.cores
+    study_record, slots = graph.study, slots_of(graph, cores)
     running = cpus_of(graph, (graph.step(step_of(token)) for token in tokens), slots)
     goes_on = noted is not None and study_record.status is StudyStatus.RUNNING and _may_start(graph)
     starts_here = goes_on and noted is not None and _starts_local_steps(graph, noted, host)
-    demand = demand_of(graph, Need(host.cores, host.memory, host.gpus), slots) if starts_here else Demand(running)
+    demand = demand_of(graph, Need(cores, host.memory, host.gpus), slots) if starts_here else Demand(running)
     scheduled = count_slots(graph, host.cores, runtime.now())[1]
     waits = scheduled.available is not None and scheduled.free(1) > 0 and any(graph.ready(scheduled=True, limit=1))
     return OtherStudy(
@@ -170,7 +180,7 @@ def _read(
         running=running,
         asks=max(demand.asks, running),
         step=demand.step,
-        slots=slots,
+        slots=slots if starts_here or tokens else 0,
         jobs=scheduled.in_use,
         waits=goes_on and waits,
         queue=queue_of(study_record),
@@ -186,5 +196,6 @@ def _may_start(graph: Graph) -> bool:
 
 def _starts_local_steps(graph: Graph, noted: last_tick.Note, host: Host) -> bool:
     """Return whether the last tick of a study could start local steps on this host."""
+    is_here = (noted.host, noted.job) == (host.name, host.job) and _share_cores(host.cpus, noted.cpus)
     needs_job = graph.study.environment.job and not host.job
-    return (noted.host, noted.job) == (host.name, host.job) and noted.driver != Driver.SCRONTAB.name and not needs_job
+    return is_here and noted.driver != Driver.SCRONTAB.name and not needs_job

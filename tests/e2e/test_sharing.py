@@ -96,6 +96,24 @@ def test_two_studies_share_the_slots_of_a_host(tmp_path):
         assert maestro_es("cancel", "-y", root).returncode == 0
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_two_drivers_that_have_cores_of_their_own_do_not_share_them(tmp_path):
+    roots = [tmp_path / "first", tmp_path / "second"]
+    cores = sorted(os.sched_getaffinity(0))
+    for root, core in zip(roots, cores, strict=False):
+        os.sched_setaffinity(0, {core})
+        try:
+            launch(root, LOCAL, 3)
+        finally:
+            os.sched_setaffinity(0, cores)
+    wait_for(lambda: [len(running(root)) for root in roots] == [1, 1])
+    with Session(roots[0]) as study:
+        assert 1 in [other.running for other in study.others()]  # this process has all cores
+    for root in roots:
+        end(root, "0")
+        assert maestro_es("cancel", "-y", root).returncode == 0
+
+
 def test_a_damaged_study_does_not_stop_the_ticks_of_others(tmp_path):
     launch(tmp_path / "damaged", LOCAL, 1)
     log = tmp_path / "damaged/events.db"
