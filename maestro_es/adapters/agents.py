@@ -125,6 +125,7 @@ class Agent:
         self.step = self.host = self.problem = ""
         self.is_alive = True
         self._read = b""
+        self._deadline = time.monotonic() + _READY_SECONDS
         script = _AGENT.replace("PREAMBLE", preamble.strip())
         argv = [*starter, "/bin/sh", "-c", script, f"agent:{job}/{self.name}", *arguments]
         self.pid, self._input, self.output = spawn_piped(argv, env, inherited)
@@ -159,9 +160,8 @@ class Agent:
         return lines
 
     def wait_until_ready(self) -> bool:
-        """Wait until the agent is ready. Returns whether it is ready."""
-        end = time.monotonic() + _READY_SECONDS
-        while self.is_alive and not self.step and (left := end - time.monotonic()) > 0:
+        """Wait until the agent is ready, or should have been. Returns whether it is ready."""
+        while self.is_alive and not self.step and (left := self._deadline - time.monotonic()) > 0:
             select.select([self.output], [], [], left)
             self.lines()
         return bool(self.step)

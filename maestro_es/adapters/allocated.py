@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry
@@ -59,6 +59,10 @@ class InsideAdapter(BatchAdapter):
         if self._inside is None:
             raise RequestRefused("this process has entered no allocation")
         return self._inside.allocation()
+
+    def expect(self, nodes: Collection[int]) -> None:
+        if self._inside:
+            self._inside.expect(nodes)
 
     def wait_inside(self, seconds: float) -> list[str]:
         return self._inside.wait(seconds) if self._inside else []

@@ -303,6 +303,9 @@ class RunsInside(Protocol):
     def allocation(self) -> Allocation:
         """Return the job's resources and remaining time. `Unreachable` if the scheduler does not answer."""
 
+    def expect(self, nodes: Collection[int]) -> None:
+        """Prepare these nodes for jobs, which will soon be started there."""
+
     def wait_inside(self, seconds: float) -> list[str]:
         """Wait at most this long for news of the jobs inside. Returns the tokens of the jobs that seem to have ended.
 

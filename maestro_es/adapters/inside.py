@@ -9,10 +9,11 @@ again. So the instance of the attempt is the name of the agent.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from maestro_es.adapters.agents import Agent
@@ -87,6 +88,7 @@ class Inside:
         #: Agents that only end steps of earlier drivers.
         self._enders: dict[int, Agent] = {}
         self._failed: dict[int, float] = {}
+        self._expected = set[int]()
         #: When the end of an attempt was first requested.
         self._told: dict[str, float] = {}
         #: By node, how many agents in a row were never ready, and what the last of them printed.
@@ -118,6 +120,10 @@ class Inside:
             self._failed[index] = now
             self._tries[index] = 0 if agent.step else self._tries.get(index, 0) + 1
             self._problem = agent.problem or "it has not answered"
+
+    def expect(self, nodes: Collection[int]) -> None:
+        """With the next agent, also start the agents of these nodes. So the waits for all of them are one wait."""
+        self._expected = {index for index in nodes if index < len(self._nodes)}
 
     def start(self, job: Job, at: Placement) -> Outcome:
         """Tell the agent of the job's node to start the job. If the agent can't be told, the job is in doubt."""
@@ -155,10 +161,13 @@ class Inside:
         if agent:
             agent.close()
         environment = {**for_runner(job.environment.variables), **for_node(job.environment), **self.own.variables}
-        inbox = job.runner.with_name(file_names.INBOX)
-        started = self._new_agent(index, (str(job.runner), str(inbox)), environment, job.environment)
-        self._agents[index] = started
-        return started
+        paths = str(job.runner), str(job.runner.with_name(file_names.INBOX))
+        self._agents[index] = self._new_agent(index, paths, environment, job.environment)
+        for other in sorted(self._expected - self._agents.keys()):
+            with contextlib.suppress(OSError, Unreachable):  # the first step on this node tries again
+                self._agents[other] = self._new_agent(other, paths, environment, job.environment)
+        self._expected.clear()
+        return self._agents[index]
 
     def _new_agent(
         self, index: int, paths: tuple[str, str], variables: Mapping[str, str], inherited: Environment

@@ -68,6 +68,8 @@ class InsideRun(ForegroundRun):
                     self._room.give_back(*part)
                 else:
                     self._running[step.token] = part
+        placements = (placement_of(study.graph.step(number).token) for number in self._reserved)
+        self._allocation.expect({placement.node for placement in placements if placement})
         self._fill()
 
     def _fill(self) -> None:

@@ -82,6 +82,22 @@ def test_only_the_first_step_waits_for_an_srun_that_hangs(
     assert time.monotonic() - before < len(outcomes)
 
 
+def test_the_waits_for_agents_that_hang_are_one_wait(inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "srun").write_text(f"#!/bin/sh\necho >>{tmp_path}/started\nread line\n")
+    monkeypatch.setattr(agents, "_READY_SECONDS", 2.0)
+    inside._nodes *= 8
+    inside.expect(range(8))
+    before = time.monotonic()
+
+    for number in range(8):
+        at = Placement("18", number)
+        job = Job(token(number, at), "s", tmp_path, "./s", tmp_path, lambda *_: True)
+        assert isinstance(inside.start(job, at), InDoubt)
+
+    assert time.monotonic() - before < 8
+    assert len((tmp_path / "started").read_text().splitlines()) == 8
+
+
 def test_after_three_agents_that_can_t_start_a_node_gets_no_steps(
     inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
