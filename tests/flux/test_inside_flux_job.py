@@ -92,12 +92,13 @@ def test_after_a_cancel_nothing_has_failed_and_the_next_job_goes_on(start_instan
         HEAD
         + step("a", f"{ALONE}; [ -e ../go ] || sleep 120", "procs: 2, nodes: 1")
         + step("b", f"{ALONE}; [ -e ../go ] || sleep 120 || exit 1", "procs: 3, nodes: 1")
-        + step("m", f"{ALONE}; [ -e ../go ] || $(LAUNCHER) sleep 120", "procs: 2, nodes: 2")
+        + step("m", f'{ALONE}; [ -e ../go ] || $(LAUNCHER) sh -c "touch tasks; sleep 120"', "procs: 2, nodes: 2")
         + step("next", ALONE, "procs: 1, nodes: 1, depends: [a, b, m]")
     )
     job = allocate(root)
     for name in "abm":
         wait_for((root / name / "ready").exists)
+    wait_for((root / "m/tasks").exists)
     flux("cancel", job)
     wait_for(lambda: is_over(job))
     wait_for(lambda: not running_under(root))
