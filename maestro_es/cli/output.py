@@ -178,5 +178,6 @@ def _csv_line(row: Sequence[object]) -> str:
     import csv  # noqa: PLC0415 - slow to import
 
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(row)
-    return out.getvalue()
+    # before Python 3.13, a cell with a line break is quoted only if the writer ends its lines with that line break
+    csv.writer(out, lineterminator="\r\n").writerow(row)
+    return out.getvalue()[:-2]

@@ -60,9 +60,10 @@ def status_lines(steps: Iterable[ShownStep], now: Micros) -> Iterator[str]:
     """Yield the lines of the table as CSV with unchanged values. The steps must be in Maestro's order."""
     import csv  # noqa: PLC0415 - a tick does not need it: `maestro_text` writes another format
 
-    writer = csv.writer(_Echo(), lineterminator="")
-    yield str(writer.writerow(HEADER))
-    yield from (str(writer.writerow(status_row(step, now))) for step in steps)
+    # before Python 3.13, a cell with a line break is quoted only if the writer ends its lines with that line break
+    writer = csv.writer(_Echo(), lineterminator="\r\n")
+    yield str(writer.writerow(HEADER))[:-2]
+    yield from (str(writer.writerow(status_row(step, now)))[:-2] for step in steps)
 
 
 class _Echo:

@@ -137,6 +137,24 @@ def test_csv_is_the_text_of_status_csv_however_stale_the_file_is(run, study):
     assert run("status", study, "--csv").out.startswith("Step Name,Job ID,Workspace,State,Run Time,")
 
 
+def test_a_value_with_a_line_break_stays_in_one_cell_of_a_csv_table(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
+    spec = {
+        "description": {"name": "breaks", "description": "d"},
+        "study": [{"name": "part", "description": "d", "run": {"cmd": "true $(N)"}}],
+        "global.parameters": {"N": {"values": ["a\nb", "c\rd"], "label": "N.%%"}},
+    }
+    (tmp_path / "breaks.yaml").write_text(json.dumps(spec))
+    root = tmp_path / "breaks"
+    assert run("run", "--dry", "-y", "-o", root, tmp_path / "breaks.yaml").code == 0
+
+    table = list(csv.reader(io.StringIO(run("status", root, "--csv").out, newline="")))
+    assert [row[-1] for row in table] == ["Params", "N:a\nb", "N:c\rd"]
+    query = "SELECT 'a\nb' AS one, 'c\rd' AS two"
+    table = list(csv.reader(io.StringIO(run("query", root, query, "--csv").out, newline="")))
+    assert table == [["one", "two"], ["a\nb", "c\rd"]]
+
+
 def test_json_is_one_object_with_the_study_and_its_steps(run, study):
     ran = run("status", study, "--json")
     [line] = ran.out.splitlines()
