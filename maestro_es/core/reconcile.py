@@ -239,8 +239,9 @@ def _fail_hardware(
     """
     at, noticed = end
     settings = graph.study.settings
-    reason = verdict.raw_state or _HWFAILURE[verdict.conclusion]
     job = _job_around(step)
+    is_told = verdict.conclusion is Conclusion.STOPPED and (job or not step.scheduled)  # no scheduler knows more
+    reason = (not is_told and verdict.raw_state) or _HWFAILURE[verdict.conclusion]
     uncounted = _uncounted(seen, step, verdict.conclusion, job)
     if uncounted:
         shown = (job or seen.job).partition("+")[0]  # the number of the job's start may follow
