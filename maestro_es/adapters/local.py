@@ -265,6 +265,12 @@ class LocalAdapter:
             return []
         return [""] if signal.sigtimedwait({signal.SIGCHLD}, seconds) else []
 
+    def expect(self, nodes: Collection[int]) -> None:
+        """Do nothing: local steps have no agents."""
+
+    def is_unknown(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
+        return False
+
     def leave(self) -> None:
         """Do nothing: the driver ends its local steps."""
 
