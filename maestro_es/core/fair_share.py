@@ -25,7 +25,7 @@ TURN = 300 * 1_000_000
 #: After this time of its turn, a study starts a step that is larger than its share even if others have made no room.
 _LATE = 180 * 1_000_000
 
-#: A study that lets others go first submits jobs in one minute of this number.
+#: A study that lets others go first submits jobs after this number of minutes.
 _MINUTE, _MINUTES = 60 * 1_000_000, 10
 
 
@@ -118,24 +118,32 @@ def _divide(pool: int, demands: Mapping[str, int], turn: int) -> dict[str, int]:
     return shares
 
 
-def jobs_in_turn(
-    study_record: StudyRecord, jobs: int, available: int, others: Sequence[OtherStudy], now: Micros
-) -> int:
+def jobs_in_turn(graph: Graph, jobs: int, available: int, others: Sequence[OtherStudy], now: Micros) -> int:
     """Return how many jobs a tick submits after the queue was full. It would submit `available` ones if it were alone.
 
     Only studies whose jobs are in the same queue count, and of these only the ones that wait for room, too. If one of
-    them has fewer jobs, it goes first: this study submits only in one minute of ten. If one of them has more, this
-    study tries again soon. If they have about the same number, it leaves half of the room to the others.
+    them has fewer jobs, it goes first: this study submits only if its last submission is ten minutes old. If all
+    have more, this study tries again soon. Studies with the same number take turns, and leave half of the room.
     """
-    waiting = [other.jobs for other in others if other.waits and other.queue == queue_of(study_record)]
+    study_record = graph.study
+    queue, own = queue_of(study_record), study_record.study_id
+    waiting = {other.study_id: other.jobs for other in others if other.waits and other.queue == queue}
     if not waiting:
         return available
-    if min(waiting) < jobs:
-        return available if now // _MINUTE % _MINUTES == 0 else 0
+    fewest = min(waiting.values())
+    if fewest < jobs:
+        newest = max((step.requested_at or 0 for step in graph.in_flight() if step.scheduled), default=0)
+        return available if now - newest >= _MINUTES * _MINUTE else 0
+    equal = sorted([own, *(name for name, number in waiting.items() if number == jobs)])
+    turn = now // TURN
+    if (
+        own != equal[(turn + turn // 7) % len(equal)]
+    ):  # the order shifts, so that ticks at fixed intervals see each turn
+        return available // 2 if jobs else 0
     refusal, (first, _) = study_record.refusal, throttle.BACKOFF
-    if max(waiting) > jobs + 1 and (refusal is None or now >= refusal.at + first):
-        return max(available, max(waiting) - jobs)
-    return (available + 1) // 2
+    if refusal is None or now >= refusal.at + first:
+        available = max(available, max(waiting.values()) - jobs, 1)
+    return (available + 1) // 2 if len(equal) > 1 else available
 
 
 def queue_of(study_record: StudyRecord) -> tuple[str, ...]:

@@ -19,14 +19,14 @@ from pathlib import Path
 from maestro_es.adapters import proc, process
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.schedulers import still_running
-from maestro_es.core.attempt_token import step_of, study_part
+from maestro_es.core.attempt_token import placement_of, step_of, study_part
 from maestro_es.core.fair_share import Demand, cpus_of, demand_of, queue_of, slots_of
 from maestro_es.core.file_names import RUNNER
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import ENVIRONMENT, StudyStatus
+from maestro_es.core.model import ENVIRONMENT, Micros, StudyStatus
 from maestro_es.core.observations import OtherStudy
 from maestro_es.core.step_keys import Need
-from maestro_es.core.throttle import count_slots
+from maestro_es.core.throttle import BACKOFF, count_slots
 from maestro_es.errors import Unreachable
 from maestro_es.files import read
 from maestro_es.store.study_log import StudyLog
@@ -175,6 +175,7 @@ def _read(
     demand = demand_of(graph, Need(cores, host.memory, host.gpus), slots) if starts_here else Demand(running)
     scheduled = count_slots(graph, host.cores, runtime.now())[1]
     waits = scheduled.available is not None and scheduled.free(1) > 0 and any(graph.ready(scheduled=True, limit=1))
+    waits = waits and _was_refused_lately(graph, runtime.now())
     return OtherStudy(
         study_id,
         running=running,
@@ -185,6 +186,13 @@ def _read(
         waits=goes_on and waits,
         queue=queue_of(study_record),
     )
+
+
+def _was_refused_lately(graph: Graph, now: Micros) -> bool:
+    """Return whether a study whose queue was full still tries. Inside an allocation it submits no jobs."""
+    refusal = graph.study.refusal
+    is_recent = refusal is None or now - refusal.at < 2 * BACKOFF[1]
+    return is_recent and not any(placement_of(step.token) for step in graph.in_flight())
 
 
 def _may_start(graph: Graph) -> bool:

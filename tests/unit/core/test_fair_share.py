@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from maestro_es.core.decide import submissions
 from maestro_es.core.fair_share import TURN, Demand, _divide, _shares, demand_of, jobs_in_turn, queue_of
-from maestro_es.core.model import StudyRecord
 from maestro_es.core.observations import OtherStudy
 from maestro_es.core.step_keys import Need
 from tests.unit.core.making import Study, ended
@@ -80,15 +79,20 @@ def test_a_study_asks_only_for_what_it_could_start():
 
 
 def test_the_study_with_fewer_jobs_goes_first():
-    study = StudyRecord(study_id="a" * 32, root="", adapter={"type": "slurm", "bank": "mine"})
-    queue = queue_of(study)
+    study = Study({"type": "slurm", "bank": "mine"})
+    study.submit(study.add("s", scheduled=True))
+    last = study.step(1).requested_at or 0
+    queue = queue_of(study.graph.study)
     fewer, more = OtherStudy("b", jobs=2, waits=True, queue=queue), OtherStudy("c", jobs=9, waits=True, queue=queue)
 
-    def turns(*others: OtherStudy) -> list[int]:
-        return [jobs_in_turn(study, 5, 3, others, minute * TURN // 5) for minute in range(1, 12)]
+    def turns(*others: OtherStudy, jobs: int = 5) -> list[int]:
+        minutes = (last + minute * TURN // 5 for minute in range(1, 61))
+        return [jobs_in_turn(study.graph, jobs, 3, others, now) for now in minutes]
 
-    assert turns() == turns(OtherStudy("b", jobs=2, queue=queue)) == [3] * 11
-    assert turns(OtherStudy("b", jobs=2, waits=True)) == [3] * 11  # its jobs are in another queue
-    assert turns(fewer) == turns(fewer, more) == [0] * 9 + [3, 0]
-    assert turns(more) == [4] * 11
-    assert turns(OtherStudy("b", jobs=5, waits=True, queue=queue)) == [2] * 11
+    assert turns() == turns(OtherStudy("b", jobs=2, queue=queue)) == [3] * 60
+    assert turns(OtherStudy("b", jobs=2, waits=True)) == [3] * 60  # its jobs are in another queue
+    assert turns(fewer) == turns(fewer, more) == [0] * 9 + [3] * 51
+    assert turns(more) == [4] * 60
+    assert set(turns(OtherStudy("b", jobs=5, waits=True, queue=queue))) == {1, 2}
+    none = turns(OtherStudy("b", waits=True, queue=queue), OtherStudy("c", jobs=1, waits=True, queue=queue), jobs=0)
+    assert 0 < none.count(0) < 60  # of those without a job, one after the other gets the place that is free
