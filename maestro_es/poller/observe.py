@@ -242,6 +242,8 @@ class Observer:
             observed = attempts[step.token]
             answer = answers.get(step.token, NoAnswer.NOT_ASKED)
             if isinstance(answer, JobInfo):
+                if answer.may_reappear and observed.within_grace and not self._is_cancelled(step):
+                    answer = structs.replace(answer, state=JobState.GONE)
                 observed = structs.replace(
                     observed, accounting=answer.state, raw_state=answer.raw_state, exit_code=answer.exit_code,
                     ended_at=end_of(step, answer.ended_at, self._inputs.now),
@@ -317,11 +319,13 @@ class Observer:
         return without_forced_end(structs.replace(observed, queue=queue))
 
     def _within_grace(self, step: StepRecord, graces: int = 1) -> bool:
-        cancelling = step.cancelling or self._graph.study.cancelling
         seconds = graces * self._adapters.of(step).grace_seconds
         if placement_of(step.token):
             seconds = INSIDE_GRACE / 1_000_000
-        return within_grace(step, self._inputs.now, seconds, cancelling=cancelling)
+        return within_grace(step, self._inputs.now, seconds, cancelling=self._is_cancelled(step))
+
+    def _is_cancelled(self, step: StepRecord) -> bool:
+        return step.cancelling or self._graph.study.cancelling
 
     def _reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
         """Take the claim of an attempt without a report before the attempt is abandoned.

@@ -72,20 +72,20 @@ def indexes_of(job_id: str) -> set[int]:
     return {index for first, _, last in spans for index in range(int(first), int(last or first) + 1)}
 
 
-def lost_its_element(step: StepRecord, info: JobInfo | None, listed: Collection[str]) -> bool:
+def lost_its_element(step: StepRecord, info: JobInfo | None, arrays: Collection[str]) -> bool:
     """Whether the job of a missing attempt was cancelled while it was pending in its array, as with ``scancel 7_3``.
 
     Slurm keeps no trace of such a job (22.05 to 25.05). The queue lists other jobs of the array, but not this one.
-    (`listed` holds the tokens in the queue.) The accounting has at most the common record of the pending jobs
-    (`info`), which may be older. Other losses look different. A controller that crashes loses an array completely, and
-    a job that a node could not launch has a record of its own.
+    `arrays` holds the names of the listed arrays. Jobs that have just ended are listed, too. The accounting has at
+    most the common record of the pending jobs (`info`), which may be older. Other losses look different. A controller
+    that crashes loses an array completely, and a job that a node could not launch has a record of its own.
     """
     element = element_of(step.token)
     if element is None or step.state is State.RUNNING:
         return False
     if info and not (info.state is JobState.PENDING and _PENDING.fullmatch(info.job_id)):
         return False
-    return any(other and other[0] == element[0] for other in map(element_of, listed))
+    return element[0] in arrays
 
 
 def to_cancel(job_ids: Iterable[str]) -> list[str]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from maestro_es.adapters.array_map import said_path, write_map
 from maestro_es.adapters.base import Array, Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.batch import FACTS_TIMEOUT, BatchJobs, command_environment, not_called
-from maestro_es.adapters.queue_entries import imported
+from maestro_es.adapters.queue_entries import imported, names_in
 from maestro_es.adapters.slurm.arrays import VARIABLES, array_id, array_option, lost_its_element, to_cancel
 from maestro_es.adapters.slurm.output import (
     ACCOUNTS_FORMAT,
@@ -76,8 +76,11 @@ _SAID = 60
 #: The messages of sacct if a site has no accounting, or if it does not record the commands of jobs (before 21.08).
 _NO_ACCOUNTS = ("accounting storage is disabled", 'Invalid field requested: "SubmitLine"')
 
-#: The state of a job that was cancelled while it was pending in its array.
-_CANCELLED_IN_ARRAY = JobInfo(JobState.CANCELLED, "CANCELLED: its job array is in the queue without it")
+#: The state of a job that was cancelled while it was pending in its array. The accounting may lag, so a record of
+#: another end may still appear.
+_CANCELLED_IN_ARRAY = JobInfo(
+    JobState.CANCELLED, "CANCELLED: its job array is in the queue without it", may_reappear=True
+)
 
 #: A job may be older than its recorded request by this number of seconds. Clocks differ, and in a recovered log the
 #: request may be recorded after the submission.
@@ -104,7 +107,7 @@ class SlurmJobs(BatchJobs):
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None, name: str = "") -> None:
         super().__init__({**environment, **({_CLUSTERS: name} if name else {})}, of_steps)
         self._name = name
-        self._listed: Collection[str] = ()
+        self._arrays: Collection[str] = ()
 
     @property
     def cluster(self) -> str:
@@ -174,12 +177,18 @@ class SlurmJobs(BatchJobs):
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
         return read_queue(_answer("squeue", done.out, QUEUE_HEADER))
 
+    def query_queue(
+        self, steps: Sequence[StepRecord], listed: Sequence[QueueEntry] | None = None
+    ) -> dict[str, JobInfo]:
+        listed = self.list_jobs() if listed is None else listed
+        self._arrays = {name for row in listed if row.index is not None for name in names_in(row.command)}
+        return super().query_queue(steps, listed)
+
     def reviewed(self, rows: dict[str, list[QueueEntry]]) -> dict[str, list[QueueEntry]]:
         """Return the jobs. Jobs that failed or were cancelled after a requeue get a state of `AFTER_REQUEUE`.
 
         This takes a second query if a job has failed, or was cancelled without ever having had nodes.
         """
-        self._listed = rows.keys()
         if not any(row.state in AFTER_REQUEUE for entries in rows.values() for row in entries):
             return rows
         ended = ("--array", "--states=CANCELLED,FAILED", "--noheader")
@@ -202,7 +211,7 @@ class SlurmJobs(BatchJobs):
         listed = "" if done.code else _answer("sacct", done.out, ACCOUNTS_HEADER)
         infos = read_accounts(listed, [step.token for step in steps], imported(steps))
         for step in steps:
-            if listed and lost_its_element(step, infos.get(step.token), self._listed):
+            if listed and lost_its_element(step, infos.get(step.token), self._arrays):
                 infos[step.token] = _CANCELLED_IN_ARRAY
         return {step.token: infos.get(step.token, JobInfo(JobState.GONE, "not in the accounts")) for step in steps}
 

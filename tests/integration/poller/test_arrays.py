@@ -20,7 +20,7 @@ from maestro_es.core.model import ArrayUse, Settings, State, StudyStatus
 from maestro_es.errors import Unreachable
 from maestro_es.poller.performers import LIVE
 from maestro_es.poller.tick import advance
-from maestro_es.study.invocation import Runtime, make_adapters
+from maestro_es.study.invocation import Runtime, make_adapters, now
 from tests.fakes.slurm_commands import SlurmCommands
 from tools.testbed.foreseen import foreseen, new_events_after, told
 from tools.testbed.processes import end_all_under, running_under, wait_for
@@ -516,3 +516,32 @@ def test_a_tick_submits_for_a_bounded_time_and_the_next_one_goes_on(bench, slurm
     assert 1 <= first <= 2
     assert ended(bench, slurm) is StudyStatus.FINISHED
     assert len(bench.signed()) == 5
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_an_element_that_is_missing_from_its_array_has_a_grace_time(bench: Bench, slurm: SlurmCommands, returns: bool):
+    """The accounting may lag. So the job may have ended in another way, or the list may have lacked it by mistake."""
+    create(bench)
+    bench.tick()
+    bench.tick()
+    (slurm.folder / "jobs/1_1/hidden").touch()
+    patient = {"adapters": make_adapters}
+    for _ in range(3):
+        bench.tick(**patient)
+        assert states_of(bench) == [State.PENDING] * 3
+
+    if returns:
+        slurm.deliver()
+        assert ended(bench, slurm) is StudyStatus.FINISHED
+    else:
+        later = now() + 61_000_000
+        bench.tick(**patient, now=lambda: later)
+        assert states_of(bench)[1] is State.CANCELLED
+        slurm.deliver()  # too late: the tick has its claim
+        assert ended(bench, slurm) is StudyStatus.CANCELLED
+    assert len(bench.signed()) == (3 if returns else 2)
+
+
+def states_of(bench: Bench) -> list[State]:
+    with bench.open() as study:
+        return [step.state for step in study.graph.steps()]

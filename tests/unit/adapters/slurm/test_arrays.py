@@ -112,13 +112,13 @@ def test_the_accounts_list_pending_jobs_together_and_others_alone():
 @pytest.mark.parametrize(
     ("account", "listed", "state", "cancelled"),
     [
-        pytest.param("", [TOKENS[0]], State.PENDING, True, id="no record"),
-        pytest.param("7_[0-5%2]|PENDING", [TOKENS[0]], State.PENDING, True, id="the common record"),
+        pytest.param("", [ARRAY], State.PENDING, True, id="no record"),
+        pytest.param("7_[0-5%2]|PENDING", [ARRAY], State.PENDING, True, id="the common record"),
         pytest.param("7_[0-5%2]|PENDING", [], State.PENDING, False, id="the array is lost"),
-        pytest.param("7_[0-5%2]|PENDING", ["feed-9-1-cafe_9_0"], State.PENDING, False, id="another array"),
-        pytest.param("7_1|FAILED", [TOKENS[0]], State.PENDING, False, id="could not be launched"),
-        pytest.param("7_1|PENDING", [TOKENS[0]], State.PENDING, False, id="requeued"),
-        pytest.param("", [TOKENS[0]], State.RUNNING, False, id="has started"),
+        pytest.param("7_[0-5%2]|PENDING", ["feed-array-cafe_9"], State.PENDING, False, id="another array"),
+        pytest.param("7_1|FAILED", [ARRAY], State.PENDING, False, id="could not be launched"),
+        pytest.param("7_1|PENDING", [ARRAY], State.PENDING, False, id="requeued"),
+        pytest.param("", [ARRAY], State.RUNNING, False, id="has started"),
     ],
 )
 def test_a_pending_job_that_is_cancelled_alone_is_missing_from_its_array(account, listed, state, cancelled):
