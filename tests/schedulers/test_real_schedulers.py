@@ -359,7 +359,7 @@ def test_a_dry_tick_shows_the_command_and_submits_nothing(cluster: RealScheduler
     assert done.returncode == 0, done
     assert {"slurm": "sbatch", "flux": "flux submit", "pbs": "qsub", "lsf": "bsub"}[cluster.kind] in done.stdout
     assert f"{root}/two" in done.stdout
-    assert cluster.queued() == before
+    assert {*cluster.queued()} <= {*before}
     assert len(events(root, e.JobSubmitted)) == 1
     assert finish(root) is StudyStatus.FINISHED
 
