@@ -448,9 +448,12 @@ def test_what_steps_have_used_is_on_the_page_once_the_log_has_it(opened, folder,
         usage = Usage(cpu=90_000_000, memory=60 * 2**20, nodes=2)
         study.log.append([(1, e.UsageReported(token=str(seen[0][0]), usage=usage))])
     page = opened(write_report(folder, folder / "used"))
+    wait(page)
     cells = page.locator("#resources").inner_text()
     assert "CPU time of all" in cells
     assert "60 MiB" in cells
     page.locator("#events .step", has_text="mesh_").first.click()
     assert "60 MiB" in page.locator("#step table").inner_text()
-    assert "Memory" not in opened(report).locator("#resources").inner_text()
+    page = opened(report)
+    wait(page)
+    assert "Memory" not in page.locator("#resources").inner_text()
