@@ -72,7 +72,7 @@ def test_no_step_fails_because_the_jobs_of_its_drivers_were_killed(strict_cluste
     export(strict_cluster, monkeypatch)
     (tmp_path / "study.yaml").write_text(STUDY)
     study = tmp_path / "s"
-    env = {"SLURM_JOB_ID": "999999"}  # this job has ended
+    env = {"SLURM_JOB_ID": "999999", "SLURM_CLUSTER_NAME": "tests"}  # this job has ended
     done = maestro_es("run", "-y", "--local-slots", "2", "-o", study, tmp_path / "study.yaml", env=env)
     assert done.returncode == 0, done
     wait_for(lambda: runs(study, "a") and runs(study, "b"))
