@@ -187,6 +187,8 @@ def test_a_server_that_is_killed_while_a_job_runs_does_not_fail_it(cluster: Real
 
 
 def test_a_server_that_hangs_says_nothing_of_any_job(cluster: RealScheduler, launch: Launch):
+    if cluster.kind == "slurm":
+        pytest.skip("tests/slurm/test_questions.py stops slurmctld, too")
     root = launch(step("a", until("go")))
     wait_for_states(root, a=State.RUNNING)
     cluster.signal_server(signal.SIGSTOP)
@@ -213,6 +215,8 @@ def _is_uncertain(root: Path) -> bool:
 def test_a_submission_to_a_server_that_hangs_is_in_doubt_and_runs_once(
     cluster: RealScheduler, launch: Launch, monkeypatch: pytest.MonkeyPatch
 ):
+    if cluster.kind == "slurm":
+        pytest.skip("tests/slurm/test_questions.py stops slurmctld, too")
     root = launch(local_step("prep", until("start")), step("a", depends=["prep"]))
     cluster.signal_server(signal.SIGSTOP)
     try:
