@@ -86,7 +86,7 @@ def tick_until(root: Path, kind: type[e.Event]) -> None:
             tick(study)
             return any(isinstance(recorded.event, kind) for recorded in study.log.events())
 
-    wait_for(happened)
+    wait_for(happened, 2 * DEADLINE)  # a job without a trace has a grace time of a minute
 
 
 def states(root: Path) -> dict[str, str]:
