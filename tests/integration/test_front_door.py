@@ -167,12 +167,15 @@ REQUESTS: dict[
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_command_and_its_method_record_the_same(name: str, two):
+def test_a_command_and_its_method_record_the_same(
+    name: str, two, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+):
     before, words, call = REQUESTS[name]
     by_command, by_method = two(*before)
     seq = _events(by_command)[-1].seq
 
     done = _run(by_command, *words, *([] if words[0] == "tick" else ["--reason", "why"]))
+    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path_factory.mktemp("home")))  # they do not share this host
     with ExecutionGraph.open(by_method) as graph:
         returned = call(graph)
         assert returned == graph.history(after=seq)
