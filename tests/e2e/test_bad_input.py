@@ -168,7 +168,7 @@ def test_a_foreign_database_is_refused(tmp_path, command):
     with sqlite3.connect(tmp_path / "study" / "events.db") as database:
         database.execute("CREATE TABLE event (seq INTEGER)")
     database.close()
-    assert "no event log of maestro-es" in _refuses(tmp_path, *command, "study")
+    assert "not an event log of maestro-es" in _refuses(tmp_path, *command, "study")
 
 
 @pytest.mark.parametrize("command", READING, ids=lambda command: command[0])
