@@ -106,6 +106,7 @@ def test_a_study_that_can_not_continue_is_told_once_and_again_at_the_next_stall(
     maestro_es("hold", study, "slow")  # it runs, so the command is refused
     (study / "go").touch()
     wait_for(lambda: maestro_es("wait", study, "--timeout", "0").returncode == 2)
+    wait_for(lambda: not running_under(study))  # a tick of a step that has ended would start `bad` again
     maestro_es("hold", study, "bad")
     maestro_es("notify", study, "--to", tell(place))
     maestro_es("retry", study, "bad")
