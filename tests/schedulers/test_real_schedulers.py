@@ -58,6 +58,10 @@ def _crontab_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return line.split(maxsplit=5)[5].replace("\\%", "%")
 
 
+#: A slurmctld that is killed forgets its last job ids, and a slurmd drains its node if it gets one of them again.
+_SLURMCTLD = "tests/slurm stops and kills slurmctld in clusters of their own"
+
+
 def test_the_crontab_s_line_finishes_a_study_in_a_bare_environment(
     cluster: RealScheduler, launch: Launch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
@@ -160,6 +164,8 @@ def test_a_submission_that_is_sent_twice_runs_once(cluster: RealScheduler, launc
 
 
 def test_a_server_that_is_killed_after_a_submission_loses_nothing(cluster: RealScheduler, launch: Launch):
+    if cluster.kind == "slurm":
+        pytest.skip(_SLURMCTLD)
     root = launch(step("a", until("go")), step("b", depends=["a"]))
     cluster.signal_server(signal.SIGKILL)
     cluster.restart_server()
@@ -170,6 +176,8 @@ def test_a_server_that_is_killed_after_a_submission_loses_nothing(cluster: RealS
 
 
 def test_a_server_that_is_killed_while_a_job_runs_does_not_fail_it(cluster: RealScheduler, launch: Launch):
+    if cluster.kind == "slurm":
+        pytest.skip(_SLURMCTLD)
     root = launch(step("a", until("go")))
     wait_for_states(root, a=State.RUNNING)
     cluster.signal_server(signal.SIGKILL)
@@ -188,7 +196,7 @@ def test_a_server_that_is_killed_while_a_job_runs_does_not_fail_it(cluster: Real
 
 def test_a_server_that_hangs_says_nothing_of_any_job(cluster: RealScheduler, launch: Launch):
     if cluster.kind == "slurm":
-        pytest.skip("tests/slurm/test_questions.py stops slurmctld, too")
+        pytest.skip(_SLURMCTLD)
     root = launch(step("a", until("go")))
     wait_for_states(root, a=State.RUNNING)
     cluster.signal_server(signal.SIGSTOP)
@@ -216,7 +224,7 @@ def test_a_submission_to_a_server_that_hangs_is_in_doubt_and_runs_once(
     cluster: RealScheduler, launch: Launch, monkeypatch: pytest.MonkeyPatch
 ):
     if cluster.kind == "slurm":
-        pytest.skip("tests/slurm/test_questions.py stops slurmctld, too")
+        pytest.skip(_SLURMCTLD)
     root = launch(local_step("prep", until("start")), step("a", depends=["prep"]))
     cluster.signal_server(signal.SIGSTOP)
     try:

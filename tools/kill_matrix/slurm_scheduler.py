@@ -24,9 +24,6 @@ esac
 
 _NODE = "slurmd-n1"
 
-#: No more job ids than this are forgotten.
-_FORGOTTEN = 10
-
 
 class SlurmScheduler(RealScheduler):
     """A cluster of one node without accounting. `tools/crash-matrix` kills ticks and commands on Slurm."""
@@ -85,9 +82,6 @@ class SlurmScheduler(RealScheduler):
     def restart_server(self) -> None:
         self.cluster.resume("slurmctld")
         self.cluster.wait_for_nodes()
-        # A slurmctld that was killed has forgotten its last job ids. A slurmd drains its node if it gets an id again.
-        held = [self.run("sbatch", "--hold", "--parsable", "--wrap=true").stdout.strip() for _ in range(_FORGOTTEN)]
-        self.run("scancel", *held)
 
     def recover(self) -> None:
         (self.folder / "fault").unlink(missing_ok=True)
