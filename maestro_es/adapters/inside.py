@@ -237,6 +237,12 @@ class Inside:
             agent.close()
 
 
+def ids_in(text: str) -> list[int]:
+    """Return the numbers of a list such as ``0-3,6``, as schedulers print it."""
+    ends = (part.partition("-") for part in text.strip("[]").split(",") if part)
+    return [number for first, _, last in ends for number in range(int(first), int(last or first) + 1)]
+
+
 def shown(job: str) -> str:
     """Return the id of a job without the number of its start."""
     return job.partition("+")[0]

@@ -18,7 +18,7 @@ from maestro_es.adapters import process
 from maestro_es.adapters.base import JobInfo
 from maestro_es.adapters.flux.client import FluxJobs
 from maestro_es.adapters.flux.output import plain_id
-from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, job_of, state_of, was_absent
+from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, ids_in, job_of, state_of, was_absent
 from maestro_es.adapters.schedulers import about, has_ended, id_of, in_each_flux, job_around
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import JobState, StepRecord
@@ -146,12 +146,6 @@ class FluxJob:
         if done.code:
             raise Unreachable(f"flux {arguments[0]}: {' '.join(done.err.split())}")
         return done.out
-
-
-def ids_in(text: str) -> list[int]:
-    """Return the numbers of a list such as ``0-3,6`` (Flux RFC 22)."""
-    ends = (part.partition("-") for part in text.strip("[]").split(",") if part)
-    return [number for first, _, last in ends for number in range(int(first), int(last or first) + 1)]
 
 
 def _joined(numbers: Sequence[int]) -> str:

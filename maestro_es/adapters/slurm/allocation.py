@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import structs
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
-from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, job_of, shown, state_of, was_absent
+from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, ids_in, job_of, shown, state_of, was_absent
 from maestro_es.adapters.queue_entries import LIVE
 from maestro_es.adapters.slurm.client import SlurmJobs
 from maestro_es.core.model import JobState, StepRecord
@@ -73,7 +73,7 @@ class SlurmJob:
         for names, cpus, memory, gres in _NODES.findall(text):
             gpus = sum(map(int, _GPUS.findall(gres)))
             for name in self._jobs.run("scontrol", "show", "hostnames", names).out.split():
-                yield JobNode(name, Need(count_ids(cpus), int(memory) or UNKNOWN_MEMORY, gpus))
+                yield JobNode(name, Need(len(ids_in(cpus)), int(memory) or UNKNOWN_MEMORY, gpus))
 
     def own_node(self) -> str:
         return os.environ.get("SLURMD_NODENAME", os.uname().nodename)
@@ -87,12 +87,6 @@ class SlurmJob:
     def launching(self, nodes: Sequence[JobNode], memory: int) -> str:
         of_memory = f" --mem={memory}" if memory else ""
         return f"--exact --nodelist={','.join(node.name for node in nodes)}{of_memory}"
-
-
-def count_ids(ids: str) -> int:
-    """Return how many CPUs a list such as ``0-3,6`` has."""
-    ends = (part.partition("-") for part in ids.split(","))
-    return sum(int(last or first) - int(first) + 1 for first, _, last in ends)
 
 
 def states(
