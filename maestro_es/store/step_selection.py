@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,34 +14,34 @@ from maestro_es.store import graph_queries
 from maestro_es.store.step_rows import params_of
 
 
-class StepSelection:
+class StepSelection(ABC):
     """The part of the graph in the tables that selects steps; `maestro_es.core.graph.Graph` documents the methods."""
 
     study: StudyRecord
 
+    @abstractmethod
     def _write(self) -> None:
         """Write all changes, so that a query sees them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _write_structure(self) -> None:
         """Write new templates, edges and funnels, so that queries about them find them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _select(self, where: str, *values: object) -> list[StepRecord]:
         """Return the records of some steps."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _rows(self, query: str, *values: object) -> list[Any]:
         """Return the rows of a reading query, and explain errors of SQLite."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _drawn(self, query: str) -> Iterator[Any]:
         """Yield the rows of a reading query, without keeping them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _made(self, row: Sequence[Any]) -> StepRecord:
         """Return the record in memory or, if there is none, make one that is not kept."""
-        raise NotImplementedError
 
     def names(self) -> Iterator[tuple[int, str, str]]:
         self._write()
