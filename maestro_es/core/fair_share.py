@@ -136,9 +136,8 @@ def jobs_in_turn(graph: Graph, jobs: int, available: int, others: Sequence[Other
         return available if now - newest >= _MINUTES * _MINUTE else 0
     equal = sorted([own, *(name for name, number in waiting.items() if number == jobs)])
     turn = now // TURN
-    if (
-        own != equal[(turn + turn // 7) % len(equal)]
-    ):  # the order shifts, so that ticks at fixed intervals see each turn
+    shifted = turn + turn // 7  # so that ticks at fixed intervals see the turn of each study
+    if own != equal[shifted % len(equal)]:
         return available // 2 if jobs else 0
     refusal, (first, _) = study_record.refusal, throttle.BACKOFF
     if refusal is None or now >= refusal.at + first:
