@@ -23,14 +23,15 @@ study:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the command `maestro-es` in bin, and the study `waves`."""
+    """A directory with the command `maestro-es` in bin, the study `waves`, and a list of studies of its own."""
     folder = tmp_path_factory.mktemp("completion")
     (folder / "bin").mkdir()
     script = folder / "bin/maestro-es"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m maestro_es "$@"\n')
     script.chmod(0o755)
     (folder / "names.yaml").write_text(STUDY)
-    assert maestro_es("run", "-y", "--dry", "-o", "waves", "names.yaml", cwd=folder).returncode == 0
+    home = {"MAESTRO_ES_HOME": str(folder / "home")}
+    assert maestro_es("run", "-y", "--dry", "-o", "waves", "names.yaml", cwd=folder, env=home).returncode == 0
     return folder
 
 
@@ -48,7 +49,8 @@ ASK = {
 
 def offered(shell: str, folder: Path, line: str) -> list[str]:
     """Return what a shell offers for a command line."""
-    environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "LINE": line}
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    environment = {**os.environ, "MAESTRO_ES_HOME": str(folder / "home"), "PATH": path, "LINE": line}
     ran = subprocess.run(
         [shell, "-c", ASK[shell]], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
