@@ -28,11 +28,11 @@ def read_reports(inbox: Path) -> list[Report]:
     reports = []
     with os.scandir(inbox) as entries:
         for entry in entries:
+            if not entry.is_file(follow_symlinks=False):
+                continue  # anything else can't be removed and would stay for ever
             with contextlib.suppress(FileNotFoundError):
-                report = parse_report(entry.name, entry.stat().st_mtime_ns // 1000)
-                if report and entry.is_file(
-                    follow_symlinks=False
-                ):  # anything else can't be removed and would stay for ever
+                report = parse_report(entry.name, entry.stat(follow_symlinks=False).st_mtime_ns // 1000)
+                if report:
                     reports.append(report)
     return reports
 

@@ -166,7 +166,7 @@ def is_down(message: str) -> bool:
 
 def is_answer(text: str, header: str) -> bool:
     """Whether a command has printed a complete list with its header. The list may be empty."""
-    return text.endswith("\n") and any(line.startswith(header) for line in text.splitlines())
+    return text.endswith("\n") and any(line.startswith(header) for line in text.split("\n"))
 
 
 def read_queue(text: str) -> list[QueueEntry]:
@@ -175,7 +175,7 @@ def read_queue(text: str) -> list[QueueEntry]:
     Other lines are ignored: the header, and the further lines of a command that has several.
     """
     rows = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         parts = line.split("|", COLUMNS - 1)
         if len(parts) == COLUMNS and not line.startswith(QUEUE_HEADER):
             job_id, state, reason, command = parts
@@ -219,7 +219,7 @@ def _ended_on(nodes: str, state: JobState) -> JobState:
 
 def read_restarts(text: str) -> set[str]:
     """Return the jobs that were requeued, by Slurm or by a user."""
-    rows = (line.split() for line in text.splitlines())
+    rows = (line.split() for line in text.split("\n"))
     return {row[0] for row in rows if len(row) == len(("id", "restarts")) and row[1].strip("0")}
 
 
@@ -248,7 +248,7 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
     """
     attempts = AttemptsByJob(tokens)
     seen: dict[str, JobInfo] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         parts = line.split("|", ACCOUNTS_COLUMNS - 1)
         if len(parts) < ACCOUNTS_COLUMNS:
             continue
@@ -282,7 +282,7 @@ def _in_accounts(word: str) -> JobState:
 
 def read_facts(text: str) -> dict[str, str]:
     """Return the parts of ``scontrol show config`` that a study keeps."""
-    matches = (_FACT.fullmatch(line) for line in text.splitlines())
+    matches = (_FACT.fullmatch(line) for line in text.split("\n"))
     return {match[1]: match[2] for match in matches if match and match[1] in FACTS}
 
 

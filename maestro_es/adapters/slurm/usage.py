@@ -34,7 +34,7 @@ def read_usage(text: str, tokens: Collection[str]) -> dict[str, Usage]:
     attempts = AttemptsByJob(tokens)
     usages: dict[str, Usage] = {}
     ours: list[str] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         parts = line.split("|", _COLUMNS - 1)
         if len(parts) < _COLUMNS:
             continue

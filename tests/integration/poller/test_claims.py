@@ -131,6 +131,7 @@ def test_a_report_is_as_old_as_its_file(tmp_path: Path):
 def test_what_is_no_file_is_no_report_whatever_its_name(tmp_path: Path):
     (tmp_path / f"{TOKEN}.exit.0").mkdir()
     (tmp_path / f"{TOKEN}.exit.1").symlink_to("nowhere")
+    (tmp_path / f"{TOKEN}.exit.2").symlink_to(f"{TOKEN}.exit.2")
 
     assert read_reports(tmp_path) == []
 

@@ -233,6 +233,14 @@ def test_a_queue_is_read_with_reasons_and_whatever_a_path_holds():
     assert (running.state, running.raw_state) == (JobState.RUNNING, "RUNNING")
 
 
+@pytest.mark.parametrize("character", ["\x0b", "\f", "\x1c", "\x85", "\u2028", "\r"])
+def test_only_a_line_feed_ends_the_line_of_a_job(character):
+    command = f"/a{character}b/.maestro-es/t-1"
+    [row] = read_queue(f"{HEADER}7|PENDING|Resources|{command}\n")
+    assert row.command == command
+    assert set(read_accounts(f"7|COMPLETED|0:0|Unknown|sbatch {command}\n", ["t-1"])) == {"t-1"}
+
+
 @pytest.mark.parametrize(
     ("line", "delay"),
     [
