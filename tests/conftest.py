@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from maestro_es.adapters import process
+from maestro_es.adapters import spawner
 from tests.fakes.faults import NOT_TRIED
 from tests.fakes.ids import short_id
 from tools.slurm_cluster.packages import NO_SLURM
@@ -80,4 +80,4 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
     yield tmp_path / "home"
     end_all_under(tmp_path)
-    process.reap()
+    spawner.reap()

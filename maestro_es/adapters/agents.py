@@ -14,7 +14,7 @@ import select
 import time
 from collections.abc import Mapping, Sequence
 
-from maestro_es.adapters.process import spawn_piped
+from maestro_es.adapters.spawner import spawn_piped
 from maestro_es.core.environment import Environment
 
 #: The arguments of the agent are its name, the study's runner, the job, the node, the inbox, and the names of the GPUs

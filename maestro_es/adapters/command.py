@@ -1,6 +1,6 @@
 """Starts commands, several at a time, and reads their output until they end. One thread waits for all of them.
 
-The adapters decide which commands to run. `maestro_es.adapters.process` starts processes that outlive a tick.
+The adapters decide which commands to run. `maestro_es.adapters.spawner` starts processes that outlive a tick.
 """
 
 from __future__ import annotations
@@ -277,3 +277,15 @@ def wait(commands: Collection[Command]) -> list[Command]:
 def run(argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, str] | None = None) -> Completed:
     """Run a command to its end. See `Command`."""
     return Command(argv, timeout=timeout, env=env).result()
+
+
+def output_of(*argv: str) -> str:
+    """Return the output of a system program. Unreachable if it fails. Finding nothing is not a failure."""
+    try:
+        done = run(argv)
+    except OSError as error:
+        raise Unreachable(f"this host does not answer: {argv[0]}: {error.strerror}") from None
+    if done.code not in (0, 1) or (done.code and (done.err or done.out)):
+        message = " ".join(done.err.split()) or f"exit code {done.code}"
+        raise Unreachable(f"this host does not answer: {argv[0]}: {message}")
+    return done.out

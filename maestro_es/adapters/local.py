@@ -24,12 +24,14 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Job, JobInfo, QueueEntry
 from maestro_es.adapters.command import NO_ROOM
-from maestro_es.adapters.schedulers import UNABLE, has_ended, id_of, still_running
+from maestro_es.adapters.host import Host
+from maestro_es.adapters.schedulers import id_of
 from maestro_es.core.attempt_token import TOKEN_VARIABLE
 from maestro_es.core.environment import Environment, for_runner
 from maestro_es.core.grace import was_absent
@@ -37,14 +39,14 @@ from maestro_es.core.hosts import was_rebooted
 from maestro_es.core.model import Boot, JobState, StepRecord, StudyRecord
 from maestro_es.core.observations import Claim, ClaimState
 from maestro_es.core.scheduler_facts import SchedulerFacts
-from maestro_es.core.step_keys import Allocation, Need
+from maestro_es.core.step_keys import Allocation
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.usage import Usage, local_usage
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import RequestRefused, SchedulerError, Unreachable
 
-#: The pause before a question about a job is asked again, in seconds.
-_ASK_AGAIN = 20.0
+if TYPE_CHECKING:
+    from maestro_es.adapters.job_questions import JobQuestions
 
 #: The grace time of local steps in seconds. For jobs it is `JOB_GRACE_SECONDS`.
 _GRACE_SECONDS = 5.0
@@ -67,7 +69,7 @@ def _machine_of(instance: str) -> str:
 
 
 def ask_host(
-    local: Adapter, step: StepRecord, claims: Mapping[str, Claim], study_record: StudyRecord, host: process.Host
+    local: Adapter, step: StepRecord, claims: Mapping[str, Claim], study_record: StudyRecord, host: Host
 ) -> JobInfo | None:
     """Return the state of a local step. None if only another host, perhaps with the same name, can see it.
 
@@ -84,7 +86,7 @@ def ask_host(
     return seen if was_rebooted(study_record, boot, ours) else None
 
 
-def is_namesakes(step: StepRecord, host: process.Host) -> bool:
+def is_namesakes(step: StepRecord, host: Host) -> bool:
     """Return whether a step that this host can't see is running on another host with the same name."""
     return step.job_host == host.name and boot_of(step.job_instance) != host.boot_id
 
@@ -108,18 +110,14 @@ class LocalAdapter:
     max_concurrent_submissions = 1
     cluster = ""
 
-    def __init__(self, batch: Mapping[str, Any], host: process.Host) -> None:
+    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._shell = batch.get("shell") or "/bin/bash"
         self._host = host
         #: Returns the environment in which the scheduler of a job is asked.
         self.environment: Callable[[], Environment] = lambda: host.environment
         self._instance = "/".join(filter(None, (host.boot_id, host.namespace)))
         self._full_instance = f"{host.boot_id}/{host.namespace}@{host.job}" if host.job else self._instance
-        #: The questions "Has this job ended?" that were answered with yes, and the times at which the others were
-        #: asked.
-        self._true: set[str] = set()
         self._seconds_left: Callable[[], float | None] = lambda: None
-        self._asked: dict[str, float] = {}
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
         return f"#!{self._shell}"
@@ -140,7 +138,7 @@ class LocalAdapter:
             job.output or job.name,
             self._host.name,
             self._host.boot_id,
-            *([still_running(self._host.job)] if self._host.job else []),
+            *([self._jobs.around] if self._host.job else []),
         ]
 
     def submit(self, job: Job) -> Outcome:
@@ -149,9 +147,11 @@ class LocalAdapter:
             command = self.submission(job)
         except ValueError as error:
             return ScriptFailed(str(error))
+        from maestro_es.adapters import spawner  # noqa: PLC0415 - most ticks start no step
+
         host = self._host
         try:
-            pid, gate = process.spawn(command, for_runner(job.environment.variables), job.environment)
+            pid, gate = spawner.spawn(command, for_runner(job.environment.variables), job.environment)
         except OSError as error:
             message = f"the runner {job.runner} can't be started: {error.strerror}"
             if error.errno == errno.EBADF:
@@ -202,11 +202,12 @@ class LocalAdapter:
         is_here = (host, _machine_of(instance)) == (self._host.name, self._instance)
         if is_here and process.is_running(int(job_id), step.token):
             return JobInfo(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, instance)
-        if self._job_has_ended(job_of(instance), elsewhere=not is_here):
-            message = f"its job {job_of(instance)} has ended"
+        job = job_of(instance)
+        if job and self._jobs.has_ended(job, elsewhere=not is_here):
+            message = f"its job {job} has ended"
             return JobInfo(JobState.GONE_WITH_JOB, message, None, job_id, host, instance)
-        if is_here and not was_absent(step, time.time_ns() // 1000) and self._may_be_ending(job_of(instance)):
-            message = f"process {job_id} is gone, and the scheduler of its job {job_of(instance)} does not say why"
+        if is_here and job and not was_absent(step, time.time_ns() // 1000) and self._jobs.may_be_ending(job):
+            message = f"process {job_id} is gone, and the scheduler of its job {job} does not say why"
             return JobInfo(JobState.GONE, message, None, job_id, host, instance, may_reappear=True)
         if is_here:
             return JobInfo(JobState.GONE, f"process {job_id} is gone", None, job_id, host, instance)
@@ -214,36 +215,11 @@ class LocalAdapter:
             return JobInfo(JobState.GONE, "lost: the host was rebooted", None, job_id, host, instance)
         return None
 
-    def _job_has_ended(self, job: str, *, elsewhere: bool) -> bool:
-        """Return whether a job has certainly ended. With `elsewhere`, its processes on all hosts must have ended.
+    @cached_property
+    def _jobs(self) -> JobQuestions:
+        from maestro_es.adapters.job_questions import JobQuestions  # noqa: PLC0415 - most local steps run in no job
 
-        If this is not certain, the scheduler is not asked again at once.
-        """
-        question, now = has_ended(job, with_all=elsewhere), time.monotonic()
-        if not self._is_other(job):
-            return False
-        if question in self._true or (id_of(job) == id_of(self._host.job) and not elsewhere):
-            return True  # or this is a later start of the same job
-        if now - self._asked.get(question, -_ASK_AGAIN) < _ASK_AGAIN:
-            return False
-        self._asked[question] = now
-        if self._is_true(question, job):
-            self._true.add(question)
-        return question in self._true
-
-    def _may_be_ending(self, job: str) -> bool:
-        """Return whether a job may be about to end, so that it may already have ended a process.
-
-        If so, a later tick decides. If the scheduler does not answer, ticks wait no longer than for a missing job.
-        """
-        can_ask = self._is_other(job) and has_ended(job, with_all=False) != UNABLE
-        return can_ask and not self._is_true(still_running(job), job)
-
-    def _is_true(self, question: str, job: str) -> bool:
-        return process.is_true(question, job, self._host._replace(environment=self.environment()))
-
-    def _is_other(self, job: str) -> bool:
-        return job not in ("", self._host.job)
+        return JobQuestions(self._host, lambda: self.environment())  # noqa: PLW0108 - a study sets it later
 
     # -- inside a job ------------------------------------------------------------------------------------------------
 
@@ -255,8 +231,7 @@ class LocalAdapter:
 
     def allocation(self) -> Allocation:
         """Return this node as the only one of the job, because local steps run on the host of their driver."""
-        host = self._host
-        return Allocation(id_of(host.job), (Need(host.cores, host.memory, host.gpus),), 0, self._seconds_left())
+        return Allocation(id_of(self._host.job), (self._host.size,), 0, self._seconds_left())
 
     def wait_inside(self, seconds: float) -> list[str]:
         """Wait until a step ends. The caller has blocked SIGCHLD."""
@@ -335,8 +310,10 @@ class LocalAdapter:
 
 def take_usages() -> dict[str, Usage]:
     """Return the usage of ended local steps that this process has started, by token. Each is returned only once."""
+    from maestro_es.adapters import spawner  # noqa: PLC0415 - likewise
+
     usages = {}
-    for ended in process.take_ended():
+    for ended in spawner.take_ended():
         _, token, _, _, _, limit, *_ = ended.argv[len(_BASH) if ended.argv[0] == _BASH[0] else 0 :]
         usages[token] = local_usage(ended.cpu, ended.memory, int(limit))
     return usages

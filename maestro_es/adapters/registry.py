@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from maestro_es.adapters import local, schedulers
 from maestro_es.adapters.base import Adapter
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.host import Host
 from maestro_es.core.environment import is_name
 from maestro_es.core.scheduler_facts import JobEnvironment, SchedulerFacts, Schedulers
 from maestro_es.errors import MaestroError, UnknownAdapter

@@ -144,7 +144,7 @@ def job_around() -> str:
 
 def start_of(job: str) -> str:
     """Return the id of a job with the number of its start, without its scheduler and cluster."""
-    there = f"@{_cluster_of(job)}"
+    there = f"@{cluster_of(job)}"
     return job.partition(":")[2].removesuffix(there)
 
 
@@ -153,7 +153,7 @@ def id_of(job: str) -> str:
     return start_of(job).partition("+")[0]
 
 
-def _cluster_of(job: str) -> str:
+def cluster_of(job: str) -> str:
     """Return the cluster of a job (empty: unknown, or the ids of this scheduler are unique without it)."""
     jobs = jobs_like(job)
     return job.partition("@")[2] if jobs and jobs.cluster_variable else ""
@@ -169,40 +169,6 @@ def nodes_around() -> int:
 def jobs_like(job: str) -> JobEnvironment | None:
     """Return what a job, ``SCHEDULER:ID``, looks like from inside (None: ``job`` is empty)."""
     return _BY_NAME.get(job.partition(":")[0])
-
-
-def still_running(job: str) -> str:
-    """Return a shell command that succeeds while a job, ``SCHEDULER:ID``, is still running.
-
-    If its scheduler can't be queried, the command fails.
-    """
-    jobs = jobs_like(job)
-    return about(job, jobs.still_running if jobs else "")
-
-
-def has_ended(job: str, *, with_all: bool) -> str:
-    """Return a shell command that succeeds only if it is certain that a job, ``SCHEDULER:ID``, has ended.
-
-    With `with_all`, it must also be certain that the job has left no process behind. Another cluster may have a job
-    with the same id. So its answer does not count. If the cluster of the job is unknown, `with_all` is never certain.
-    """
-    jobs, cluster = jobs_like(job) or JobEnvironment(), _cluster_of(job)
-    command = about(job, jobs.has_ended)
-    if cluster:
-        command = f"{jobs.is_cluster.replace('CLUSTER', cluster)} && {{ {command}; }}"
-    is_known = cluster or not jobs.cluster_variable
-    return f"{command} && {(is_known and jobs.ends_all) or UNABLE}" if with_all else command
-
-
-#: The command about jobs of a scheduler that can't be queried.
-UNABLE = "false"
-
-
-def about(job: str, command: str) -> str:
-    """Return a shell command about a job, ``SCHEDULER:ID``. In `command`, the word JOB stands for its id."""
-    import shlex  # noqa: PLC0415 - needed only inside a job
-
-    return command.replace("JOB", shlex.quote(id_of(job))) or UNABLE
 
 
 def outside_of(job: str) -> dict[str, str]:

@@ -72,8 +72,7 @@ def _view(study: Session, past: Past | None, show: Callable[[Micros], str]) -> V
 
 
 def _room(study: Session, graph: Graph) -> Need:
-    host = study.runtime.host
-    return Need(graph.study.settings.local_slots or host.cores, host.memory, host.gpus)
+    return study.runtime.host.size.with_slots(graph.study.settings.local_slots)
 
 
 def _location(study: Session) -> Location:

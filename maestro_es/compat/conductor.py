@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maestro_es import files
-from maestro_es.adapters.process import this_host
+from maestro_es.adapters.host import this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.compat.study import Study
 from maestro_es.core import arguments

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from maestro_es.adapters.process import this_host
+from maestro_es.adapters.host import this_host
 from maestro_es.adapters.registry import ADAPTERS, make_adapter
 from maestro_es.compat.abstracts import SubmissionCode
 from maestro_es.compat.jobs import cancel_jobs, check_jobs, submit_script

@@ -226,7 +226,7 @@ def start_ready(
         return []
     if seen.allocation:
         return [*_start_inside(graph, seen, seen.allocation)]
-    local, scheduled = count_slots(graph, seen.cores, seen.now, seen.submitted)
+    local, scheduled = count_slots(graph, seen.size.cpus, seen.now, seen.submitted)
     if scheduled.available is not None and not seen.scheduler_down and any(graph.ready(scheduled=True, limit=1)):
         scheduled = _in_turn(graph, seen, scheduled)
     new_events: list[NewEvent] = []
@@ -244,12 +244,12 @@ def start_ready(
 
 def _local_steps(graph: Graph, seen: Observations, local: Slots, most: int) -> list[StepRecord]:
     """Return the local steps that start. If other studies run on this host, they share its slots with this one."""
-    room, free = seen.room(graph.study.settings.local_slots), local.requests(most)
+    room, free = seen.size.with_slots(graph.study.settings.local_slots), local.requests(most)
     others, withheld = seen.others(), 0
     if others:
         from maestro_es.core.fair_share import local_share  # noqa: PLC0415 - most studies are alone
 
-        share = local_share(graph, seen.room(0), others, seen.now)
+        share = local_share(graph, seen.size, others, seen.now)
         withheld, free = max(room.cpus - share, 0), min(free, max(share - local.in_use, 0))
     return local_steps(graph, room, free, seen.ahead, withheld)
 

@@ -196,8 +196,8 @@ class Observations(msgspec.Struct, frozen=True):
 
     If `scheduler_down`, the scheduler does not answer, so nothing is submitted to it.
 
-    `token_suffix` distinguishes the tokens of this tick from all others. `cores`, `memory` and `gpus` describe the
-    host, as in `Host`. A driver that starts local steps as soon as others end requests `ahead` more steps than there
+    `token_suffix` distinguishes the tokens of this tick from all others. `size` is what the host has for
+    steps, as in `Host`. A driver that starts local steps as soon as others end requests `ahead` more steps than there
     are slots. `last_tick` is the time of the previous tick, if known. `job` is the job in which the tick runs, if any.
     `machine` and `booted_at` describe the host, as in `InvocationStarted`. `last_boot` is set if this host has booted
     since the last write to the log, or since an attempt in flight began. If `namesake`, a step in flight may be
@@ -214,7 +214,7 @@ class Observations(msgspec.Struct, frozen=True):
     host: str
     boot_id: str
     token_suffix: str
-    cores: int
+    size: Need
     ahead: int = 0
     attempts: Mapping[str, AttemptObservation] = msgspec.field(default_factory=dict)
     stale_reports: tuple[tuple[str, str], ...] = ()
@@ -231,15 +231,9 @@ class Observations(msgspec.Struct, frozen=True):
     submitted: Collection[str] = ()
     leaving: bool = False
     brief: bool = False
-    memory: int = 0
-    gpus: int = 0
     usages: Mapping[str, Usage] = msgspec.field(default_factory=dict)
     allocation: Allocation | None = None
     others: Callable[[], Sequence[OtherStudy]] = tuple
-
-    def room(self, local_slots: int) -> Need:
-        """Return what this host has for local steps. `local_slots` is the setting of the study."""
-        return Need(local_slots or self.cores, self.memory, self.gpus)
 
     @property
     def boot(self) -> Boot:

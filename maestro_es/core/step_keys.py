@@ -34,6 +34,10 @@ class Need(NamedTuple):
     gpus: int = 0
     nodes: int = 1
 
+    def with_slots(self, slots: int) -> Need:
+        """Return a host that has this number of slots, whatever CPUs it has (0: a slot for each CPU)."""
+        return self._replace(cpus=slots or self.cpus)
+
 
 #: The need of a step that does not specify one.
 PLAIN = Need()

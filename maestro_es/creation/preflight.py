@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapters, noting
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.host import Host
 from maestro_es.core.attempt_token import make_token
 from maestro_es.core.events import StudyCreated
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind, is_local
-from maestro_es.core.step_keys import KEYS, Need, amounts, exceeds, megabytes, need_of, substitute
+from maestro_es.core.step_keys import KEYS, amounts, exceeds, megabytes, need_of, substitute
 from maestro_es.core.study_rules import new_step
 from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.study.invocation import Runtime
@@ -80,7 +80,7 @@ def _warn_of_needs(plan: StudyPlan, template: Template, findings: Findings, host
     """Warn of a local step that needs more than this host has, or whose memory can't be read."""
     if not any(template.run.get(key) for key in KEYS):
         return
-    room = Need(settings.local_slots or host.cores, host.memory, host.gpus)
+    room = host.size.with_slots(settings.local_slots)
     instances = plan.expansion.templates[template.name]
     for index in samples(instances):
         step = instances.step(index)

@@ -17,16 +17,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from maestro_es.adapters import process
+from maestro_es.adapters import process, spawner
 from maestro_es.adapters.base import RunsInside
-from maestro_es.adapters.schedulers import still_running
+from maestro_es.adapters.host import Host
+from maestro_es.adapters.job_questions import still_running
+from maestro_es.adapters.local import take_usages
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.events import NewEvent, SubmissionWithdrawn
 from maestro_es.core.fair_share import local_share
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import SUBMITTED, Phase, StepRecord, StudyStatus
 from maestro_es.core.observations import ClaimState
-from maestro_es.core.step_keys import Need
 from maestro_es.errors import RequestRefused, Unreachable
 from maestro_es.poller.performers import Performer, show_status
 from maestro_es.poller.submit import submit_and_defer
@@ -97,9 +98,10 @@ def run_until_ended(
             run.withdraw()
         if study.status is StudyStatus.RUNNING and study.runtime.host.job:
             _put_back(study, allocation)
-        elif study.status is not StudyStatus.RUNNING and process.reap_all(_USED_SECONDS):
+        elif study.status is not StudyStatus.RUNNING and spawner.reap_all(_USED_SECONDS):
             with hold_tick_lock(study.dir, -1):
-                tick(study)  # this records what the last steps have used
+                study.usages.update(take_usages())
+                tick(study)
     show_status(study)
     progress()
     return study.status
@@ -147,6 +149,7 @@ class ForegroundRun:
         self._passed, self._ended = now, 0
         study = self._study
         with hold_tick_lock(study.dir, -1), contextlib.suppress(Unreachable):
+            study.usages.update(take_usages())
             tick(study, show=show, ahead=max(ahead, 0), submit=self._submit)
         self._between = min(max(_PASS_TIMES * (time.monotonic() - now), _PASS_SECONDS), _PASS_MOST)
 
@@ -160,7 +163,7 @@ class ForegroundRun:
         reserved = set(self._reserved)
         local = [step for step in study.graph.in_flight() if not step.scheduled]
         # A runner that has reported its end, and has not ended yet, is subtracted only when it has ended.
-        ending = process.unreaped({step.token for step in local})
+        ending = spawner.unreaped({step.token for step in local})
         self._busy = sum(step.number not in reserved for step in local) + ending
         self._fill()
 
@@ -176,8 +179,7 @@ class ForegroundRun:
         study = self._study
         host, others = study.runtime.host, study.others()
         slots = study.graph.study.settings.local_slots or host.cores
-        room = Need(host.cores, host.memory, host.gpus)
-        return min(slots, local_share(study.graph, room, others, study.runtime.now())) if others else slots
+        return min(slots, local_share(study.graph, host.size, others, study.runtime.now())) if others else slots
 
     def _rest(self, inbox: int) -> None:
         """Until the next pass, start a step that was requested ahead whenever another step ends."""
@@ -213,7 +215,7 @@ class ForegroundRun:
         A signal alone is no news, because the commands of the last pass have sent one, too.
         """
         self._wait(seconds)
-        ended = process.reap()
+        ended = spawner.reap()
         self._busy -= ended
         return ended > 0, ended
 
@@ -276,6 +278,7 @@ def _put_back(study: Session, allocation: RunsInside | None) -> None:
         ended: set[str] = set()
         while True:
             with contextlib.suppress(Unreachable):
+                study.usages.update(take_usages())
                 tick(study)
             ours = [step for step in study.graph.in_flight() if _runs_in_job(step, study.runtime.host)]
             placed = [step for step in study.graph.in_flight() if placement_of(step.token) and step.phase is SUBMITTED]
@@ -288,11 +291,11 @@ def _put_back(study: Session, allocation: RunsInside | None) -> None:
                 allocation.wait_inside(_PASS_SECONDS)
             ended.update(step.token for step in (*ours, *placed))
             while time.monotonic() < end and any(process.is_running(int(step.job_id), step.token) for step in ours):
-                process.reap()
+                spawner.reap()
                 time.sleep(_PASS_SECONDS)
 
 
-def _runs_in_job(step: StepRecord, host: process.Host) -> bool:
+def _runs_in_job(step: StepRecord, host: Host) -> bool:
     """Return whether a local step runs in the job around us. A runner in a job has an argument that names the job."""
     if step.scheduled or step.phase is not Phase.SUBMITTED or step.job_host != host.name:
         return False

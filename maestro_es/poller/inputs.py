@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.host import Host
 from maestro_es.core.model import ENVIRONMENT, Micros
 from maestro_es.core.step_keys import Allocation
 from maestro_es.core.usage import Usage
 from maestro_es.poller.performers import Performer
-from maestro_es.poller.usage import known_usages
 from maestro_es.study.session import Session
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def inputs_of(study: Session, performer: Performer, ahead: int) -> TickInputs:
         ended=performer.ended,
         leaving=study.leaving,
         brief=runtime.brief,
-        usages=known_usages(study),
+        usages=study.usages,
         allocation=study.allocation() if study.allocation else None,
         others=study.others,
     )

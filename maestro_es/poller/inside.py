@@ -10,7 +10,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from maestro_es.adapters import process
+from maestro_es.adapters import spawner
 from maestro_es.adapters.base import RunsInside
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import StudyStatus
@@ -89,7 +89,7 @@ class InsideRun(ForegroundRun):
 
     def _look(self, seconds: float) -> tuple[bool, int]:
         tokens = self._allocation.wait_inside(seconds)
-        ended = process.reap()
+        ended = spawner.reap()
         for part in filter(None, (self._running.pop(token, None) for token in tokens)):
             self._room.give_back(*part)
         return bool(tokens or ended), len(tokens)

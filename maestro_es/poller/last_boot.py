@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.local import boot_of
-from maestro_es.adapters.process import Host
 from maestro_es.core.graph import Graph
 from maestro_es.core.hosts import boot_before
 from maestro_es.core.model import Boot, StepRecord

@@ -198,7 +198,7 @@ def _look_back(study: Session) -> None:
     if past:
         host = study.runtime.host
         seen = Observations(
-            now=study.runtime.now(), host=host.name, boot_id=host.boot_id, token_suffix="", cores=host.cores,
+            now=study.runtime.now(), host=host.name, boot_id=host.boot_id, token_suffix="", size=host.size,
             machine=host.machine, booted_at=host.booted_at, last_boot=past,
         )  # fmt: skip
         with study.log.transaction():

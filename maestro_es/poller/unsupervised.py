@@ -7,7 +7,8 @@ whether they are still running.
 
 from __future__ import annotations
 
-from maestro_es.adapters.process import Host, marked
+from maestro_es.adapters.host import Host
+from maestro_es.adapters.process import marked
 from maestro_es.core.attempt_token import TOKEN_VARIABLE
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord

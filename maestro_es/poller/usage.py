@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from maestro_es.adapters.base import RecallsUsage
-from maestro_es.adapters.local import take_usages
 from maestro_es.core import events as e
 from maestro_es.core.attempt_token import is_imported, placement_of
 from maestro_es.core.decide import late_usages
 from maestro_es.core.model import Micros, is_local
-from maestro_es.core.usage import Usage
 from maestro_es.errors import SchedulerError
 from maestro_es.poller.performers import Performer
 from maestro_es.study.reports import read_reports
@@ -47,18 +45,12 @@ def may_come(study: Session) -> bool:
     return study.runtime.now() - study.graph.study.written_at < _WINDOW
 
 
-def known_usages(study: Session) -> Mapping[str, Usage]:
-    """Return the usage of the local steps that this process has started and that have ended since the last pass."""
-    study.usages.update(take_usages())
-    return study.usages
-
-
 def record_of_ended(study: Session, performer: Performer) -> None:
     """Record the usage that the runners and the accounting of an ended study report."""
     if not may_come(study):
         return
     reports = [report for report in read_reports(study.dir.inbox) if report.usage]
-    usages = {**known_usages(study), **{report.token: report.usage for report in reports if report.usage}}
+    usages = {**study.usages, **{report.token: report.usage for report in reports if report.usage}}
     study.usages = {}
     if usages:
         study.request(lambda graph: late_usages(graph, usages))

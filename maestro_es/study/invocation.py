@@ -15,8 +15,8 @@ import msgspec
 
 import maestro_es
 from maestro_es.adapters.base import Adapters
+from maestro_es.adapters.host import Host, this_host
 from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.process import Host, this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.events import InvocationStarted

@@ -17,15 +17,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from maestro_es.adapters import proc, process
-from maestro_es.adapters.process import Host
-from maestro_es.adapters.schedulers import still_running
+from maestro_es.adapters.host import Host
+from maestro_es.adapters.job_questions import still_running
 from maestro_es.core.attempt_token import placement_of, step_of, study_part
 from maestro_es.core.fair_share import Demand, cpus_of, demand_of, queue_of, slots_of
 from maestro_es.core.file_names import RUNNER
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, Micros, StudyStatus
 from maestro_es.core.observations import OtherStudy
-from maestro_es.core.step_keys import Need
 from maestro_es.core.throttle import BACKOFF, count_slots
 from maestro_es.errors import Unreachable
 from maestro_es.files import read
@@ -172,7 +171,7 @@ def _read(
     running = cpus_of(graph, (graph.step(step_of(token)) for token in tokens), slots)
     goes_on = noted is not None and study_record.status is StudyStatus.RUNNING and _may_start(graph)
     starts_here = goes_on and noted is not None and _starts_local_steps(graph, noted, host)
-    demand = demand_of(graph, Need(cores, host.memory, host.gpus), slots) if starts_here else Demand(running)
+    demand = demand_of(graph, host.size.with_slots(cores), slots) if starts_here else Demand(running)
     scheduled = count_slots(graph, host.cores, runtime.now())[1]
     waits = scheduled.available is not None and scheduled.free(1) > 0 and any(graph.ready(scheduled=True, limit=1))
     waits = waits and _was_refused_lately(graph, runtime.now())

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.host import Host
 from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.reducer import REDUCER_VERSION
 from maestro_es.files import read, replace_file

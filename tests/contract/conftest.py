@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from maestro_es.adapters import process
+from maestro_es.adapters import spawner
 from maestro_es.adapters.base import Adapter, Job, JobInfo, Submitting
+from maestro_es.adapters.host import this_host
 from maestro_es.adapters.registry import ADAPTERS, jobs_of, make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from tests.fakes.batch_commands import BatchCommands
     from tests.fakes.slurm_commands import SlurmCommands
 
-_CAN_SUBMIT = {kind: make_adapter({"type": kind}, process.this_host()).can_submit for kind in ADAPTERS}
+_CAN_SUBMIT = {kind: make_adapter({"type": kind}, this_host()).can_submit for kind in ADAPTERS}
 
 #: The adapters that submit jobs. Each must pass all tests.
 SUBMITTING = (*(kind for kind in ADAPTERS if _CAN_SUBMIT[kind]), "fake")
@@ -174,4 +175,4 @@ def stage(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     if stage.study:
         stage.study.log.close()
     end_all_under(tmp_path)
-    process.reap()
+    spawner.reap()

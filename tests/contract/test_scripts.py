@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.adapters.base import Adapter, Job
-from maestro_es.adapters.process import this_host
+from maestro_es.adapters.host import this_host
 from maestro_es.adapters.registry import ADAPTERS, make_adapter
 from maestro_es.adapters.script import ScriptsOnly
 from maestro_es.core.model import JobState, Phase, StepRecord

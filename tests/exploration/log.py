@@ -21,6 +21,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Answer, AttemptObservation, Claim, ClaimState, NoAnswer, Observations
 from maestro_es.core.reducer import apply
+from maestro_es.core.step_keys import Need
 from maestro_es.core.submission import Accepted, InDoubt, NotAttempted, Outcome, Rejected, outcome_events
 from maestro_es.core.verdict import Conclusion, judge
 from maestro_es.errors import InvalidTransition
@@ -164,7 +165,7 @@ class Log:
         record = graph.step(STEP)
         scheduler_down = seen is not None and "unreachable" in (seen.queue, seen.accounts)
         observations = Observations(
-            now=0, host="here", boot_id="boot", token_suffix="salt", cores=1,
+            now=0, host="here", boot_id="boot", token_suffix="salt", size=Need(1),
             attempts={record.token: observed(seen, record.attempt)} if seen else {},
             stale_reports=stale_reports,
             unreachable={SCHEDULER: "no answer"} if scheduler_down else {},

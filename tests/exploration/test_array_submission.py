@@ -28,6 +28,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import ArrayUse, Cause, Phase, Settings, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
 from maestro_es.core.reducer import apply
+from maestro_es.core.step_keys import Need
 from maestro_es.core.submission import InDoubt, NotAttempted, Outcome, QueueFull, outcome_events
 from maestro_es.core.verdict import GIVES_UP, Conclusion
 from maestro_es.errors import InvalidTransition
@@ -112,7 +113,8 @@ class Graphs:
         attempts = {graph.step(n).token: observed(_own(one, n), n) for n, one in zip(STEPS, seen, strict=True) if one}
         down = any(one and one.queue == "unreachable" for one in seen)
         observations = Observations(
-            now=0, host="here", boot_id="boot", token_suffix="salt", cores=1, attempts=attempts, scheduler_down=down,
+            now=0, host="here", boot_id="boot", token_suffix="salt", size=Need(1), attempts=attempts,
+            scheduler_down=down,
             unreachable={SCHEDULER: "no answer"} if down else {},
             answered=frozenset() if down else frozenset([SCHEDULER]),
         )  # fmt: skip

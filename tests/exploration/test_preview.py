@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from maestro_es.adapters.base import Adapters, Job, JobInfo, QueueEntry
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ScriptsOnly
 from maestro_es.core import requests
 from maestro_es.core.model import JobState, StepRecord

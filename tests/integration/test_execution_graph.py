@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from maestro_es import ExecutionGraph, State, StudyStatus, StudyStep
-from maestro_es.adapters.process import this_host
+from maestro_es.adapters.host import this_host
 from maestro_es.core import events as e
 from maestro_es.core.model import CancelCode, JobStatusCode, Param, StepRecord, SubmissionKind
 from maestro_es.errors import LogUnavailable, NotAStudy, RequestRefused

@@ -26,6 +26,7 @@ from maestro_es.core.observations import (
 )
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.core.reducer import apply
+from maestro_es.core.step_keys import Need
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected, outcome_events
 from maestro_es.core.verdict import GIVES_UP, Conclusion, judge
 
@@ -219,7 +220,7 @@ class Poller:
             for step in self.graph.in_flight()
         }
         return Observations(
-            now=self.time, host="h", boot_id="", token_suffix=f"s{self.time}", cores=4, attempts=attempts,
+            now=self.time, host="h", boot_id="", token_suffix=f"s{self.time}", size=Need(4), attempts=attempts,
         )  # fmt: skip
 
     def sight(self, step: StepRecord, *, scheduler_down: bool) -> AttemptObservation:

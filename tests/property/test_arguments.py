@@ -16,7 +16,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
 from maestro_es import ExecutionGraph, StudyStep
-from maestro_es.adapters.process import this_host
+from maestro_es.adapters.host import this_host
 from maestro_es.compat import (
     GitDependency,
     ParameterGenerator,

@@ -20,6 +20,7 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, FAILED_STATES, Cause, Phase, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
+from maestro_es.core.step_keys import Need
 from maestro_es.errors import RequestRefused
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify
@@ -58,7 +59,7 @@ class Life:
 
     def tick(self) -> None:
         self.time += 1
-        seen = Observations(now=self.time, host="login1", boot_id="boot1", token_suffix=f"s{self.time}", cores=4)
+        seen = Observations(now=self.time, host="login1", boot_id="boot1", token_suffix=f"s{self.time}", size=Need(4))
         with self.log.transaction(), self.in_parts():
             decide(self.graph, seen, self.log.record)
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_es.adapters.flux.adapter import FluxAdapter
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.launcher import Resources, fill_in, read_request
 from maestro_es.adapters.lsf.adapter import LsfAdapter
-from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import Directive, arguments, comment_of
 from maestro_es.adapters.slurm.adapter import SlurmAdapter
 

@@ -14,6 +14,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, Phase, Settings, State, StudyStatus, SubmissionKind
 from maestro_es.core.observations import Observations
 from maestro_es.core.reducer import apply
+from maestro_es.core.step_keys import Need
 from maestro_es.store.verification import verify
 from tools.testbed.logs import attempt, create
 
@@ -60,7 +61,7 @@ def failed(number: int) -> NewEvent:
 
 
 def look() -> Observations:
-    return Observations(now=5, host="h", boot_id="b", token_suffix="salt", cores=2)
+    return Observations(now=5, host="h", boot_id="b", token_suffix="salt", size=Need(2))
 
 
 def test_a_chain_of_100_000_steps_runs_to_its_end_in_memory():

@@ -17,6 +17,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
 from maestro_es.core.reducer import apply
+from maestro_es.core.step_keys import Need
 from tests.property.scheduler import Poller, Scheduler
 from tests.property.studies import dice, history, seeds, shapes
 from tests.property.test_scheduler import ask
@@ -85,7 +86,9 @@ def requested_by_a_tick(graph: MemoryGraph, cores: int, now: int) -> set[int]:
     scheduler_down = copy.study.adapter["type"] in copy.study.unreachable
     decide(
         copy,
-        Observations(now=now, host="h", boot_id="b", token_suffix="s", cores=cores, scheduler_down=scheduler_down),
+        Observations(
+            now=now, host="h", boot_id="b", token_suffix="s", size=Need(cores), scheduler_down=scheduler_down
+        ),
         record,
     )
     return set(submissions(new_events))

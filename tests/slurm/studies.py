@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maestro_es.adapters.base import Adapters
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.host import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.poller.tick import tick

@@ -15,7 +15,7 @@ import yaml
 
 import maestro_es.adapters.slurm.adapter  # noqa: F401 - otherwise each tick loads it, and its calls are counted
 from maestro_es.adapters.base import Adapter, QueueEntry
-from maestro_es.adapters.process import this_host
+from maestro_es.adapters.host import this_host
 from maestro_es.adapters.queue_entries import LIVE
 from maestro_es.study.invocation import make_adapters
 from tools.kill_matrix.clusters import SCHEDULERS

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maestro_es.adapters.base import Adapters
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.host import Host
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_studies
 from maestro_es.errors import ConcurrentAppend, Unreachable
 from maestro_es.poller import submit

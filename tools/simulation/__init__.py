@@ -4,7 +4,7 @@ One seed decides everything that happens. The modules:
 
     scenario   draws a scenario from a seed: a study, hosts, drivers, and the actions of a week
     timeline   the virtual clock, and what happens when
-    machine    hosts and their processes, in place of `maestro_es.adapters.process`
+    machine    hosts and their processes, in place of `process` and `spawner` of `maestro_es.adapters`
     cluster    Slurm, in place of its commands
     runner     a runner and its step, in place of `runner.sh`
     stage      puts the stand-ins into the places of the real ones, for as long as a week is simulated

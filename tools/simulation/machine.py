@@ -1,4 +1,4 @@
-"""Hosts and their processes. `Machines` has the functions of `maestro_es.adapters.process` that a tick calls.
+"""Hosts and their processes. `Machines` has the functions of `process` and `spawner` that a tick calls.
 
 A tick always runs on the host `here`. Like the real functions, these only see the processes of that host.
 """
@@ -9,7 +9,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from maestro_es.adapters.process import Host, Running
+from maestro_es.adapters.host import Host
+from maestro_es.adapters.process import Running
 from maestro_es.core.environment import Environment
 from tools.simulation.timeline import BEGINNING, Timeline
 
@@ -90,7 +91,7 @@ class Machines:
         if process and process.on_kill:
             process.on_kill()
 
-    # -- in place of the functions of `process` ---------------------------------------------------------------------
+    # -- in place of the functions of `process` and `spawner` --------------------------------------------------------
 
     def spawn(
         self, argv: Sequence[str], env: Mapping[str, str], inherited: Environment | None = None

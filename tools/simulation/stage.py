@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from maestro_es.adapters import batch, process
+from maestro_es.adapters import batch, process, spawner
 from maestro_es.adapters.command import Completed
 from maestro_es.core import cascade
 from maestro_es.store.study_log import StudyLog
@@ -22,10 +22,7 @@ from tools.simulation.controller import Controller
 from tools.simulation.machine import Machines
 
 #: The functions of `process` that are replaced.
-_REPLACED = (
-    "spawn", "is_running", "session_members", "of_this_user", "is_marked", "carriers", "kill", "terminate_group",
-    "reap",
-)  # fmt: skip
+_REPLACED = ("is_running", "session_members", "of_this_user", "is_marked", "carriers", "kill", "terminate_group")
 
 
 class _Command:
@@ -65,8 +62,7 @@ def staged(
         runner = next(word for word in argv if word.endswith(".sh"))
         if not os.path.exists(runner):  # the study was moved
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), runner)
-        pid, gate = machines.spawn(argv, env, inherited)
-        return pid, gate
+        return machines.spawn(argv, env, inherited)
 
     commit = StudyLog._commit
 
@@ -75,9 +71,10 @@ def staged(
             effect("commits")
         commit(log)
 
-    functions = {name: getattr(machines, name) for name in _REPLACED} | {"spawn": spawn}
+    functions = {name: getattr(machines, name) for name in _REPLACED}
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.multiple(process, **functions))
+        stack.enter_context(mock.patch.multiple(spawner, spawn=spawn, reap=machines.reap))
         stack.enter_context(mock.patch.object(batch, "Command", command))
         stack.enter_context(mock.patch.object(batch, "find_program", lambda name, _path=None: name))
         stack.enter_context(mock.patch.object(StudyLog, "_commit", commits))

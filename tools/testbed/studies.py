@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapters
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings, StepRecord, StudyStatus

@@ -26,8 +26,8 @@ from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting, Submi
 from maestro_es.adapters.batch import UsageInList
 from maestro_es.adapters.flux.client import Described, FluxJobs, flux_environment
 from maestro_es.adapters.flux.options import DIRECTIVE, EXCLUSIVE, check, directives, launch, options_in
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.launcher import Resources, fill_in
-from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import Directive, arguments, header, option, shebang
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import StepRecord

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import structs
 
-from maestro_es.adapters import process
 from maestro_es.adapters.base import JobInfo
 from maestro_es.adapters.flux.client import FluxJobs
 from maestro_es.adapters.flux.output import plain_id
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, ids_in, job_of, state_of, was_absent
-from maestro_es.adapters.schedulers import about, has_ended, id_of, in_each_flux, job_around
+from maestro_es.adapters.job_questions import about, has_ended, is_true
+from maestro_es.adapters.schedulers import id_of, in_each_flux, job_around
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
@@ -155,7 +156,7 @@ def _joined(numbers: Sequence[int]) -> str:
 class Endings:
     """Finds out which jobs have ended, and what that means for the attempts inside them."""
 
-    def __init__(self, host: process.Host) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
         self._ended: set[str] = set()
 
@@ -186,12 +187,12 @@ class Endings:
 
     def _has_ended(self, job: str) -> bool:
         around = f"flux:{job}"
-        if job not in self._ended and process.is_true(has_ended(around, with_all=False), around, self._host):
+        if job not in self._ended and is_true(has_ended(around, with_all=False), around, self._host):
             self._ended.add(job)
         return job in self._ended
 
     def _is_true(self, question: str, job: str) -> bool:
-        return process.is_true(about(f"flux:{job}", question), f"flux:{job}", self._host)
+        return is_true(about(f"flux:{job}", question), f"flux:{job}", self._host)
 
 
 def _plain(job: str) -> str:

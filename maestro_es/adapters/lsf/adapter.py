@@ -21,11 +21,11 @@ from typing import Any
 
 from maestro_es.adapters import schedulers
 from maestro_es.adapters.batch import UsageInList
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.launcher import Resources, custom_launch, fill_in, per_node, whole_number
 from maestro_es.adapters.lsf.client import LsfJobs, lsf_environment
 from maestro_es.adapters.lsf.output import seconds_left
 from maestro_es.adapters.one_dash import OneDashAdapter
-from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
     embedded,

@@ -27,11 +27,11 @@ from typing import Any
 
 from maestro_es.adapters import schedulers
 from maestro_es.adapters.base import noting, stop_if
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.launcher import Resources, custom_launch, fill_in, whole_number
 from maestro_es.adapters.one_dash import OneDashAdapter
 from maestro_es.adapters.pbs.client import PbsJobs, pbs_environment
 from maestro_es.adapters.pbs.output import seconds_left
-from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
     exclusive,

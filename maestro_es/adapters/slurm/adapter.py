@@ -19,8 +19,8 @@ from typing import Any
 from maestro_es.adapters import schedulers
 from maestro_es.adapters.array_map import can_hold
 from maestro_es.adapters.base import Array, Job, Submitting, SubmittingArray, noting, stop_if
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.launcher import Resources, fill_in
-from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
     arguments,

@@ -10,6 +10,7 @@ from typing import Any
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry
+from maestro_es.adapters.host import Host
 from maestro_es.core.environment import for_runner
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
@@ -41,7 +42,7 @@ class ToyAdapter:
     max_concurrent_submissions = 1
     cluster = ""
 
-    def __init__(self, batch: Mapping[str, Any], _host: process.Host) -> None:
+    def __init__(self, batch: Mapping[str, Any], _host: Host) -> None:
         self._folder = Path(batch["folder"])
 
     def header(self, job_name: str, _description: str, _run: Mapping[str, Any]) -> str:

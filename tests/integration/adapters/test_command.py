@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.adapters import process
+from maestro_es.adapters import process, spawner
 from maestro_es.adapters.command import Command, find_program, run, wait
 from maestro_es.study.scripts import write_script
 from tools.testbed.processes import arguments, end_all_under, wait_for
@@ -206,11 +206,11 @@ def test_a_python_that_can_not_make_sessions_lets_setsid_do_it(monkeypatch: pyte
     script = "ps -o sid= -p $$; echo $$"
     leader, pid = in_session(script, timeout=30).result().out.split()
     assert leader == pid
-    pid_of_runner, gate = process.spawn(["/bin/sh", "-c", "read line", "the word"], {"PATH": os.environ["PATH"]})
+    pid_of_runner, gate = spawner.spawn(["/bin/sh", "-c", "read line", "the word"], {"PATH": os.environ["PATH"]})
     assert process.is_running(pid_of_runner, "the word")
     wait_for(lambda: process.session_members(pid_of_runner) == [pid_of_runner])
     os.close(gate)
-    wait_for(process.reap)
+    wait_for(spawner.reap)
 
 
 def test_a_script_can_be_executed_at_once_though_other_threads_make_processes_meanwhile(tmp_path: Path):

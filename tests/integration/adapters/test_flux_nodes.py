@@ -9,8 +9,8 @@ import pytest
 
 from maestro_es.adapters.flux.allocation import Endings, FluxJob
 from maestro_es.adapters.flux.client import FluxJobs
+from maestro_es.adapters.host import Host, this_host
 from maestro_es.adapters.inside import Inside
-from maestro_es.adapters.process import Host, this_host
 from maestro_es.core.attempt_token import Placement, placed_suffix
 from maestro_es.core.environment import Environment
 from maestro_es.core.model import JobState, Phase, State, StepRecord

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from maestro_es.adapters.agents import Agent
+from maestro_es.adapters.host import this_host
+from maestro_es.adapters.job_questions import has_ended
 from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.process import this_host
-from maestro_es.adapters.schedulers import has_ended
 from maestro_es.core.environment import Environment
 from maestro_es.core.model import JobState, StepRecord
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from maestro_es.adapters.process import this_host
+from maestro_es.adapters.host import this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.adapters.slurm.client import SlurmJobs
 from maestro_es.core.environment import Environment

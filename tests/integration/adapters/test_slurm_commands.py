@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.adapters.base import Job, Submitting
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.slurm.adapter import SlurmAdapter
 from maestro_es.adapters.slurm.client import SlurmJobs
 from maestro_es.core.environment import Environment

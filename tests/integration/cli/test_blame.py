@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.adapters.process import this_host
+from maestro_es.adapters.host import this_host
 from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.study.session import Session

@@ -17,8 +17,9 @@ import jsonschema
 import pytest
 
 import maestro_es.compat
-from maestro_es.adapters import process
+from maestro_es.adapters import spawner
 from maestro_es.adapters.base import Job
+from maestro_es.adapters.host import this_host
 from maestro_es.compat import (
     Combination,
     ExecutionGraph,
@@ -45,7 +46,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
     yield
-    process.reap()
+    spawner.reap()
 
 
 def step(name: str, cmd: str, *depends: str) -> StudyStep:
@@ -685,7 +686,7 @@ def test_flags_that_are_none_are_off_and_wrong_settings_are_refused_by_name():
     made.configure_study(throttle=0, submission_attempts=1, restart_limit=0, use_tmp=None, hash_ws=None)  # type: ignore[arg-type]
     path, graph = made.stage()
     graph.close()
-    with ExecutionGraph.open(path, Runtime(host=process.this_host()._replace(boot_id="the next"))) as again:
+    with ExecutionGraph.open(path, Runtime(host=this_host()._replace(boot_id="the next"))) as again:
         assert list(again.steps) == ["a"]
     with pytest.raises(TypeError, match="throttle must be a whole number, not '3'"):
         made.configure_study(throttle="3")  # type: ignore[arg-type]  # which is refused

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from maestro_es.adapters import process
+from maestro_es.adapters import spawner
 from maestro_es.compat import Study, StudyStep
 from maestro_es.compat.conductor import Conductor
 from maestro_es.core.model import StudyStatus
@@ -21,7 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
     yield
-    process.reap()
+    spawner.reap()
 
 
 def study(*commands: str) -> Study:

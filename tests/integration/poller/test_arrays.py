@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.adapters import process
+from maestro_es.adapters import spawner
 from maestro_es.adapters.command import run
 from maestro_es.core import events as e
 from maestro_es.core import rerun
@@ -37,7 +37,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmComm
     monkeypatch.setattr("maestro_es.core.throttle.BACKOFF", (1, 1))
     yield commands
     end_all_under(tmp_path)
-    process.reap()
+    spawner.reap()
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapters, JobInfo, QueueEntry
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.model import JobState, Phase, Settings, State, StepRecord, StudyStatus

@@ -15,8 +15,8 @@ from msgspec import structs
 
 from maestro_es.adapters import proc, process
 from maestro_es.adapters.base import Adapters, JobInfo, QueueEntry
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.model import Cause, Phase, Settings, State, StepRecord, StudyStatus

@@ -9,8 +9,8 @@ from typing import Any
 
 from maestro_es.adapters.base import Adapters, Job, Submitting
 from maestro_es.adapters.command import Command
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import Phase
 from maestro_es.core.submission import Accepted, InDoubt, Outcome

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from maestro_es.adapters.process import Host, this_host
+from maestro_es.adapters.host import Host, this_host
 from maestro_es.core import events as e
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import Unreachable

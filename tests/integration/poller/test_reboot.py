@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.adapters.process import Host, this_host
+from maestro_es.adapters.host import Host, this_host
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from tests.fakes.faults import leave_out

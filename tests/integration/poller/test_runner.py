@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from maestro_es.adapters.job_questions import still_running
 from maestro_es.adapters.registry import jobs_of
-from maestro_es.adapters.schedulers import still_running
 from maestro_es.core.environment import for_runner
 from maestro_es.core.observations import ClaimState
 from maestro_es.study.claims import abandon, claim_path, make_claim, read_claim

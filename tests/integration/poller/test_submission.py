@@ -9,8 +9,8 @@ import pytest
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapters, JobInfo, QueueEntry
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, StudyStatus, SubmissionKind

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from maestro_es.adapters import batch, process
+from maestro_es.adapters import batch, spawner
 from maestro_es.core import events as e
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.study.invocation import Runtime
@@ -33,7 +33,7 @@ def flux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FluxComman
     monkeypatch.setattr("maestro_es.core.throttle.BACKOFF", (1, 1))
     yield commands
     end_all_under(tmp_path)
-    process.reap()
+    spawner.reap()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from maestro_es.core.decide import decide
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause
 from maestro_es.core.observations import Observations
+from maestro_es.core.step_keys import Need
 from maestro_es.store import event_query, log_export, log_reader, past_graph, projection, study_log
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify
@@ -95,7 +96,7 @@ def test_a_cascade_in_parts_costs_as_much_as_a_whole_one(tmp_path: Path, shape: 
 
 def decide_until_complete(log: StudyLog) -> None:
     """Let ticks decide until no cascade is left."""
-    seen = Observations(now=2, host="h", boot_id="b", token_suffix="s", cores=1)
+    seen = Observations(now=2, host="h", boot_id="b", token_suffix="s", size=Need(1))
     while log.graph.study.cascading:
         with log.transaction():
             decide(log.graph, seen, log.record)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.host import Host
+from maestro_es.adapters.job_questions import still_running
 from maestro_es.adapters.registry import ADAPTERS, SCHEDULERS, jobs_of, make_adapter
 from maestro_es.errors import UnknownAdapter
 from maestro_es.study.maintenance import runner
@@ -43,7 +44,7 @@ def test_what_jobs_look_like_is_known_without_the_adapters():
 
 
 def test_a_job_whose_scheduler_can_not_be_asked_counts_as_over():
-    assert {name: schedulers.still_running(f"{name}:it's") for name in ("slurm", "cobalt", "toy")} == {
+    assert {name: still_running(f"{name}:it's") for name in ("slurm", "cobalt", "toy")} == {
         "slurm": """[ "$(squeue -h -j 'it'"'"'s' -o %T)" = RUNNING ]""",
         "cobalt": "false",
         "toy": "false",

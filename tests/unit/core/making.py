@@ -13,6 +13,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, SubmissionKind
 from maestro_es.core.observations import AttemptObservation, Claim, ClaimState, Observations, Report, ReportKind
 from maestro_es.core.reducer import apply
+from maestro_es.core.step_keys import Need
 
 #: The keys of a step with a restart script.
 RESTARTABLE = {"cmd": "run", "restart": "run --continue"}
@@ -136,7 +137,7 @@ def in_phase(phase: str) -> tuple[Study, int]:
 
 def look(attempts: Mapping[str, AttemptObservation] | None = None, **seen: Any) -> Observations:
     """Return observations from the host and the boot in which the study was created."""
-    known = {"now": 1_000_000, "host": "login1", "boot_id": "boot1", "token_suffix": "salt", "cores": 4}
+    known = {"now": 1_000_000, "host": "login1", "boot_id": "boot1", "token_suffix": "salt", "size": Need(4)}
     return Observations(**{**known, "attempts": attempts or {}, **seen})
 
 

@@ -9,6 +9,7 @@ from maestro_es.core.decide import final_status, submissions
 from maestro_es.core.model import ENVIRONMENT, Cause, JobState, Phase, State, StudyStatus, SubmissionKind
 from maestro_es.core.observations import AttemptObservation, NoAnswer
 from maestro_es.core.reconcile import jobs_to_end
+from maestro_es.core.step_keys import Need
 from tests.unit.core.making import (
     ABANDONED,
     LOST,
@@ -60,7 +61,7 @@ def test_local_steps_run_side_by_side_up_to_the_slots(cores: int, local_slots: i
     for index in range(6):
         study.add(f"s{index}")
 
-    assert len(submissions(study.tick(cores=cores))) == requested
+    assert len(submissions(study.tick(size=Need(cores)))) == requested
 
 
 def test_what_is_in_flight_takes_a_slot():
@@ -88,7 +89,7 @@ def test_without_a_throttle_every_scheduled_step_goes():
     study = Study({"type": "slurm"})
     numbers = [study.add(f"s{index}", scheduled=True) for index in range(100)]
 
-    assert submissions(study.tick(cores=1)) == numbers
+    assert submissions(study.tick(size=Need(1))) == numbers
 
 
 def test_nothing_is_requested_of_a_scheduler_that_does_not_answer():

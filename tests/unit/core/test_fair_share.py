@@ -74,7 +74,7 @@ def test_a_study_asks_only_for_what_it_could_start():
     room = Need(4, 8192, 0)
 
     assert demand_of(study.graph, room, 4) == Demand(1, 1)
-    study.tick(memory=8192)
+    study.tick(size=room)
     assert demand_of(study.graph, room, 4) == Demand(1, 0)
 
 

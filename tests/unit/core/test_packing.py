@@ -24,7 +24,7 @@ def started(*runs: dict[str, Any], **host: Any) -> list[int]:
     study = Study()
     for index, run in enumerate(runs):
         study.add(f"s{index}", run={"cmd": "run", **run})
-    return submissions(study.tick(**host))
+    return submissions(study.tick(size=Need(4)._replace(**host)))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from maestro_es.adapters.flux.adapter import FluxAdapter
 from maestro_es.adapters.flux.options import urgency, walltime
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.script import ADDED, arguments
 from maestro_es.core.environment import Environment
 

@@ -8,8 +8,8 @@ import pytest
 from msgspec import structs
 
 from maestro_es.adapters.base import Job
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.lsf.adapter import FACTS, LsfAdapter, walltime
-from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
 from maestro_es.core.submission import ScriptFailed
 

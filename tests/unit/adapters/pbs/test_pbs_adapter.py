@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from maestro_es.adapters.base import Job
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.pbs.adapter import FACTS, PbsAdapter, walltime
 from maestro_es.adapters.pbs.client import starter
-from maestro_es.adapters.process import Host
 from maestro_es.core.environment import Environment
 
 BATCH = {"type": "pbs", "queue": "q"}

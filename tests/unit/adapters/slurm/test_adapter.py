@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from maestro_es.adapters.base import Faults
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.host import Host
 from maestro_es.adapters.script import ADDED, arguments
 from maestro_es.adapters.slurm.adapter import SlurmAdapter, anchored, options_in
 from maestro_es.core.environment import Environment

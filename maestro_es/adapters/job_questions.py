@@ -1,0 +1,107 @@
+"""Asks the scheduler of a job whether the job is still running, or has ended.
+
+A question is a shell command that succeeds if the answer is yes. `maestro_es.adapters.schedulers` has the commands of
+each scheduler.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from maestro_es.adapters.command import run
+from maestro_es.adapters.host import Host
+from maestro_es.adapters.schedulers import cluster_of, id_of, jobs_like, outside_of
+from maestro_es.core.environment import Environment
+from maestro_es.core.scheduler_facts import JobEnvironment
+
+#: The question about jobs of a scheduler that can't be queried.
+UNABLE = "false"
+
+#: The time limit of a question, and the pause before it is asked again, in seconds.
+_PATIENCE, _ASK_AGAIN = 30.0, 20.0
+
+
+class JobQuestions:
+    """Asks about the jobs around processes, and remembers the answers. The schedulers are asked in `environment`."""
+
+    def __init__(self, host: Host, environment: Callable[[], Environment]) -> None:
+        self._host, self._environment = host, environment
+        #: The questions that were answered with yes, and the times at which the others were asked.
+        self._true: set[str] = set()
+        self._asked: dict[str, float] = {}
+
+    @property
+    def around(self) -> str:
+        """The question whether the job around this process is still running."""
+        return still_running(self._host.job)
+
+    def has_ended(self, job: str, *, elsewhere: bool) -> bool:
+        """Return whether a job has certainly ended. With `elsewhere`, its processes on all hosts must have ended.
+
+        If this is not certain, the scheduler is not asked again at once.
+        """
+        ours = self._host.job
+        if job == ours:
+            return False
+        question, now = has_ended(job, with_all=elsewhere), time.monotonic()
+        if question in self._true or (id_of(job) == id_of(ours) and not elsewhere):
+            return True  # or this is a later start of the same job
+        if now - self._asked.get(question, -_ASK_AGAIN) < _ASK_AGAIN:
+            return False
+        self._asked[question] = now
+        if self._is_true(question, job):
+            self._true.add(question)
+        return question in self._true
+
+    def may_be_ending(self, job: str) -> bool:
+        """Return whether a job may be about to end, so that it may already have ended a process.
+
+        If so, a later tick decides. If the scheduler does not answer, ticks wait no longer than for a missing job.
+        """
+        can_ask = job != self._host.job and has_ended(job, with_all=False) != UNABLE
+        return can_ask and not self._is_true(still_running(job), job)
+
+    def _is_true(self, question: str, job: str) -> bool:
+        return is_true(question, job, self._host._replace(environment=self._environment()))
+
+
+def still_running(job: str) -> str:
+    """Return a shell command that succeeds while a job, ``SCHEDULER:ID``, is still running.
+
+    If its scheduler can't be queried, the command fails.
+    """
+    jobs = jobs_like(job)
+    return about(job, jobs.still_running if jobs else "")
+
+
+def has_ended(job: str, *, with_all: bool) -> str:
+    """Return a shell command that succeeds only if it is certain that a job, ``SCHEDULER:ID``, has ended.
+
+    With `with_all`, it must also be certain that the job has left no process behind. Another cluster may have a job
+    with the same id. So its answer does not count. If the cluster of the job is unknown, `with_all` is never certain.
+    """
+    jobs, cluster = jobs_like(job) or JobEnvironment(), cluster_of(job)
+    command = about(job, jobs.has_ended)
+    if cluster:
+        command = f"{jobs.is_cluster.replace('CLUSTER', cluster)} && {{ {command}; }}"
+    is_known = cluster or not jobs.cluster_variable
+    return f"{command} && {(is_known and jobs.ends_all) or UNABLE}" if with_all else command
+
+
+def about(job: str, command: str) -> str:
+    """Return a shell command about a job, ``SCHEDULER:ID``. In `command`, the word JOB stands for its id."""
+    import shlex  # noqa: PLC0415 - needed only inside a job
+
+    return command.replace("JOB", shlex.quote(id_of(job))) or UNABLE
+
+
+def is_true(question: str, job: str, host: Host) -> bool:
+    """Ask the scheduler of the study a question about a job.
+
+    Its settings may lead elsewhere by now, so the command also gets those of this process, as ``OUR_NAME``.
+    """
+    ours, settings = outside_of(host.job), (jobs_like(job) or JobEnvironment()).settings
+    own = {f"OUR_{name}": ours[name] for name in settings if name in ours}
+    environment = {**ours, **host.environment.variables, **own}
+    return not run(["/bin/sh", "-c", question], timeout=_PATIENCE, env=environment).code
