@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from maestro_es.adapters import schedulers
@@ -36,6 +38,10 @@ _LIMITS = (
 _OPEN_FILES = 16
 
 
+#: The values to which Python sets LC_CTYPE at its start in the locale C (PEP 538).
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
+
+
 class Surroundings(NamedTuple):
     """The environment of a process: its variables in `choice`, its `job` (SCHEDULER:ID), and its limits."""
 
@@ -56,8 +62,18 @@ def surroundings(export: ExportChoice | None = None, environ: Mapping[str, str] 
             f"raise it ('ulimit -S -n'), and try again"
         )
     export = export or ExportChoice()
-    choice = choose(os.environ if environ is None else environ, export, schedulers.ALL)
+    choice = choose(shell_variables() if environ is None else environ, export, schedulers.ALL)
     return Surroundings(choice, export, _umask(), limits, os.getpriority(os.PRIO_PROCESS, 0), job_around())
+
+
+def shell_variables() -> dict[str, str]:
+    """Return the variables of this process, but not an LC_CTYPE that only Python itself has set."""
+    variables = dict(os.environ)
+    if variables.get("LC_CTYPE") in _COERCED:
+        with contextlib.suppress(OSError):  # macOS has no /proc
+            if b"\0LC_CTYPE=" not in b"\0" + Path("/proc/self/environ").read_bytes():
+                del variables["LC_CTYPE"]
+    return variables
 
 
 def _umask() -> int:

@@ -147,6 +147,19 @@ def test_a_step_has_the_options_of_bash_that_the_user_exports_and_no_others(hang
     assert [(hangar.root / step / "other").read_text() for step in ("first", "later", "withsign")] == [expected] * 3
 
 
+def test_a_step_does_not_see_the_locale_that_python_sets_for_itself(tmp_path):
+    """In the locale C, Python sets LC_CTYPE (PEP 538). Where the locale is missing, each bash would warn of it."""
+    (tmp_path / "spec.yaml").write_text(
+        "description: {name: n, description: d}\n"
+        "study: [{name: a, description: d, run: {cmd: 'echo ${LC_CTYPE-none} ${LC_TIME-none}'}}]\n"
+    )
+    command = [sys.executable, "-m", "maestro_es", "run", "--wait", "-y", "-o", "s", "spec.yaml"]
+    own = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_TIME": "C"}
+    for extra, seen in (({}, "none C"), ({"LC_CTYPE": "C.UTF-8"}, "C.UTF-8 C")):
+        subprocess.run(command, cwd=tmp_path, env=own | extra, check=True, timeout=60, capture_output=True)
+        assert [path.read_text().strip() for path in tmp_path.glob("s/a/*.out")] == [seen]
+
+
 def test_run_refuses_a_limit_of_open_files_with_which_no_step_could_start(hangar: Hangar):
     """Its steps would have it, too: each would end before it begins, at every tick."""
     done = hangar.from_a_shell("run", "-y", "-o", hangar.root, hangar.folder / "study.yaml", setup=FEW_FILES)
