@@ -16,7 +16,7 @@ from maestro_es.cli.output import page_width, say, write_lines
 from maestro_es.core.model import FAILED_STATES, StudyStatus
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph.studies import FIELDS, Listed, find_registered, list_studies, listed_data
-from maestro_es.report.fitted import fitted
+from maestro_es.report.fitted import hanging
 from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
 
@@ -91,7 +91,7 @@ def command(
     if form is not Format.TABLE:
         write_rows(form, FIELDS, (list(listed_data(study).values()) for study in studies))
     elif studies:
-        write_lines(fitted(_HEADER, list(map(_row, studies)), page_width()))
+        write_lines(hanging(_HEADER, list(map(_row, studies)), page_width()))
     elif all_studies:
         say("No studies match.", err=True)
     else:

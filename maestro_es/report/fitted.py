@@ -47,10 +47,9 @@ def fitted(
 def hanging(header: Sequence[str], rows: Sequence[Sequence[str]], page: int | None) -> list[str]:
     """Return a text for each row of aligned columns.
 
-    If the columns do not fit the page, a text may have several lines.
-
-    In this case a long last cell continues below itself. If it has little room there, the last cells are below their
-    row.
+    If the columns do not fit the page, a text may have several lines. In this case a long last cell continues below
+    itself. If it has little room there, the last cells are below their row, each on a line of its own unless all of
+    them fit in one line.
     """
     lines = columns(header, rows)
     if page is None or max(map(width, lines)) <= page:
@@ -61,12 +60,20 @@ def hanging(header: Sequence[str], rows: Sequence[Sequence[str]], page: int | No
     texts = (header, *rows)
     if page - indent >= _ROOM:
         heads = [head + " " * (indent - width(head)) for head in heads]
-        return [_below(head, row[-1:], indent, page) for head, row in zip(heads, texts, strict=True)]
+        return [_below(head, clean(row[-1]), indent, page) for head, row in zip(heads, texts, strict=True)]
     while beside > 1 and max(map(width, heads)) > page:
         beside -= 1
         heads = _heads(header, rows, beside)
     heads = [f"{head}\n{' ' * _INDENT}" for head in heads]
-    return [_below(head, row[beside:], _INDENT, page) for head, row in zip(heads, texts, strict=True)]
+    below = [(" " * _GAP).join(filter(None, map(clean, row[beside:]))) for row in texts]
+    if len(header) - beside > 1 and max(map(width, below)) > page - _INDENT:  # a line for each cell
+        return [_each_below(head, row[beside:], page) for head, row in zip(heads, texts, strict=True)]
+    return [_below(head, text, _INDENT, page) for head, text in zip(heads, below, strict=True)]
+
+
+def _each_below(head: str, cells: Sequence[str], page: int) -> str:
+    filled = [cell for cell in map(clean, cells) if cell]
+    return head + f"\n{' ' * _INDENT}".join(_below("", cell, _INDENT, page) for cell in filled)
 
 
 def _heads(header: Sequence[str], rows: Sequence[Sequence[str]], count: int) -> list[str]:
@@ -74,9 +81,8 @@ def _heads(header: Sequence[str], rows: Sequence[Sequence[str]], count: int) -> 
     return columns([*header[:count], ""], [[*row[:count], ""] for row in rows])
 
 
-def _below(head: str, cells: Sequence[str], indent: int, page: int) -> str:
-    """Return cells behind a head. Further lines are indented."""
-    text = (" " * _GAP).join(filter(None, map(clean, cells)))
+def _below(head: str, text: str, indent: int, page: int) -> str:
+    """Return a text behind a head. Further lines are indented."""
     return head + f"\n{' ' * indent}".join(fold_cell(text, page - indent))
 
 

@@ -61,26 +61,37 @@ def _rate(rate: float | None) -> str:
     if rate is None:
         return ""
     number, unit = (rate / 60, "minute") if rate >= 60 else (rate, "hour")  # noqa: PLR2004 - minutes of an hour
-    return f"{number:.0f} steps end in {'a' if unit == 'minute' else 'an'} {unit}"
+    return f"{number:.0f} steps per {unit}"
 
 
 def _table(templates: Sequence[TemplateCounts], page: int) -> Iterator[str]:
-    """Yield a line for each template. Groups without steps have no column."""
-    groups = [group for group in GROUPS if any(one.counts[group] for one in templates)]
-    rows = [
-        [str(one.counts.total()), *(str(one.counts[group] or "-") for group in groups), _usual(one.run_times)]
-        for one in templates
-    ]
-    header = ["Steps", *(group.capitalize() for group in groups), "Run time"]
-    if not any(row[-1] for row in rows):
-        header, rows = header[:-1], [row[:-1] for row in rows]
-    sizes = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    names = [clean(one.name) for one in templates]
-    room = max(page - sum(sizes) - 2 * len(sizes), _NARROWEST_NAME)
-    size = min(room, max(map(width, ("Template", *names))))
-    for name, row in zip(("Template", *names), (header, *rows), strict=True):
-        cells = "  ".join(cell.rjust(each) for cell, each in zip(row, sizes, strict=True))
-        yield f"{shortened(name, size)}  {cells}".rstrip()
+    """Yield a line for each template. Groups without steps have no column. A narrow page has fewer columns."""
+    columns = {"Steps": [str(one.counts.total()) for one in templates]}
+    columns |= {group.capitalize(): [str(one.counts[group] or "-") for one in templates] for group in GROUPS}
+    columns["Run time"] = [_usual(one.run_times) for one in templates]
+    columns = {title: cells for title, cells in columns.items() if {*cells} - {"-", ""}}
+    names = ["Template", *(clean(one.name) for one in templates)]
+    size = max(map(width, names))
+    room = page - _total(columns)
+    for title in ("Run time", "Steps"):
+        if room < min(size, _NARROWEST_NAME):
+            columns.pop(title, [])
+            room = page - _total(columns)
+    size = min(max(room, _NARROWEST_NAME), size)
+    shown = ([shortened(name, size) for name in names], *map(_right, columns.items()))
+    for line in zip(*shown, strict=True):
+        yield "".join(line).rstrip()
+
+
+def _right(column: tuple[str, Sequence[str]]) -> list[str]:
+    """Return the cells of a column, aligned on the right behind a gap."""
+    title, cells = column
+    size = max(map(len, (title, *cells))) + 2
+    return [cell.rjust(size) for cell in (title, *cells)]
+
+
+def _total(columns: Mapping[str, Sequence[str]]) -> int:
+    return sum(len(_right(column)[0]) for column in columns.items())
 
 
 def _usual(run_times: Sequence[float]) -> str:

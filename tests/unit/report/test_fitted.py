@@ -28,3 +28,15 @@ def test_where_there_is_little_room_the_last_cell_is_below_its_row():
         "  7  first\n    one two three four five\n    six seven",
         " 12  second\n    x",
     ]
+
+
+def test_of_several_cells_below_a_row_each_has_a_line_of_its_own_unless_all_fit_in_one():
+    header, row = ("Seq", "Who", "Command", "What"), ["7", "you@a-host-with-a-long-name", "maestro-es pause", "paused"]
+    assert hanging(header, [row], 45) == [
+        "Seq  Who\n    Command  What",
+        "  7  you@a-host-with-a-long-name\n    maestro-es pause  paused",
+    ]
+    assert hanging(header, [[*row[:3], "paused; no steps are submitted"]], 45) == [
+        "Seq  Who\n    Command\n    What",
+        "  7  you@a-host-with-a-long-name\n    maestro-es pause\n    paused; no steps are submitted",
+    ]

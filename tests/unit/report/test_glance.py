@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from maestro_es.audit.overview import GROUPS, Overview, TemplateCounts
+from maestro_es.report.glance import overview_lines
+
+
+def shown(page: int, template: TemplateCounts) -> list[str]:
+    return list(overview_lines(Overview([template], 1200.0, None, {}), page, colour=False))
+
+
+@pytest.mark.parametrize("page", [100, 80, 72])
+def test_no_line_is_wider_than_the_page_even_if_steps_are_in_all_states(page):
+    lines = shown(page, TemplateCounts("simulate-with-a-long-name", 1, Counter(dict.fromkeys(GROUPS, 2)), [4.0]))
+    assert "20 steps per minute" in lines[-4].lower()
+    assert max(map(len, lines)) <= page
+    assert lines[-1].split()[-6:] == ["2"] * 6 or page == 100
+    assert ("Steps" in lines[-2], "Run time" in lines[-2]) == (page > 72, page == 100)
+
+
+def test_few_columns_fit_a_narrow_page():
+    lines = shown(40, TemplateCounts("a", 1, Counter(finished=3), [4.0]))
+    assert lines[-2:] == ["Template  Steps  Finished  Run time", "a             3         3       4 s"]
