@@ -22,7 +22,7 @@ _PAGE = 80
 _MOST = 2
 
 
-@example("maestro-es map ./pi N SEED", "maestro-es map ./pi N SEED --by run")
+@example("maestro-es map ./pi SAMPLES SEED", "maestro-es map ./pi SAMPLES SEED --by run")
 @click.command()
 @click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, metavar="[STUDY] [PARAMETER [PARAMETER]]")
 @click.option("--by", type=click.Choice([*QUANTITIES]), default="state", help="What the cells show.")

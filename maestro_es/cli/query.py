@@ -22,7 +22,7 @@ from maestro_es.study.layout import has_log
 
 _EXAMPLES = (
     'maestro-es query ./pi "SELECT state, count(*) FROM v_step GROUP BY state"',
-    "maestro-es query ./pi --saved attempts -p step sample_N.1000 --csv",
+    "maestro-es query ./pi --saved attempts -p step sample_N.1000.SEED.1 --csv",
     "maestro-es query --list",
 )
 

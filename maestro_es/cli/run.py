@@ -120,10 +120,10 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     """Create a study from the Maestro YAML file SPEC and start it.
 
     After this command, ticks advance the study. 'maestro-es cron install' makes cron run them. With --wait, this
-    command runs them itself. With --in-allocation, it also runs all steps inside the batch job from which it was
-    called. With either option, the exit code is 0 if the study finished, 3 if a step was cancelled, and 2 if a step
-    failed and none was cancelled. If SPEC is the directory of a study, --wait and --in-allocation continue that study.
-    To run ticks for several studies, or from a batch job, use 'maestro-es drive'.
+    command runs them itself. In a batch job, --in-allocation does the same, and also runs all steps inside the job.
+    With either option, the exit code is 0 if the study finished, 3 if a step was cancelled, and 2 if a step failed and
+    none was cancelled. If SPEC is the directory of a study, --wait and --in-allocation continue that study. To run
+    ticks for several studies, or from a batch job, use 'maestro-es drive'.
 
     Every step runs in the environment of this command: variables, exported functions, umask, soft limits and niceness.
     'maestro-es env' shows and changes this environment.

@@ -104,7 +104,7 @@ class Standing(NamedTuple):
     failures: Sequence[FailureGroup] = ()
 
 
-@example("maestro-es status ./pi", "maestro-es status ./pi --state failed --sort=-run --columns step,run,N,why")
+@example("maestro-es status ./pi", "maestro-es status ./pi --state failed --sort=-run --columns step,SEED,why")
 @click.command()
 @click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, metavar="[STUDY]... [STEP]...")
 @click.option("--summary", "only_summary", is_flag=True, help="Show only the study as a whole, not its steps.")

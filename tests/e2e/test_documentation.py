@@ -29,6 +29,7 @@ def test_each_command_has_help_with_an_example_that_it_understands(name, tmp_pat
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) < 80
+    assert [line for line in lines if line.endswith("-")] == []  # no option is broken at its hyphen
     [title] = {"  Example:", "  Examples:"} & set(lines)
     examples = lines[lines.index(title) + 1 :]
     assert (len(examples) > 1) is title.endswith("s:")
@@ -38,6 +39,32 @@ def test_each_command_has_help_with_an_example_that_it_understands(name, tmp_pat
         words = shlex.split(example)
         assert words[:2] == ["maestro-es", name]
         command.make_context(name, words[2:])
+
+
+#: The commands whose examples read a study and end at once.
+_READERS = ("blame", "diff", "export", "graph", "history", "map", "query", "show", "status", "verify", "why")
+
+
+def test_the_examples_in_help_texts_that_read_a_study_work_on_the_example_study(tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    texts = [text for name in COMMANDS for text in _examples(name)]
+    asking = [shlex.split(text) for text in texts if "./pi" in text or "pi.yaml" in text]
+    [create] = [words for words in asking if words[1:4] == ["run", "-y", "-o"]]
+    env = {"MAESTRO_ES_HOME": str(tmp_path / "home")}
+    for words in (create, ["", "run", "--wait", "./pi"]):
+        assert run_command(*words[1:], cwd=tmp_path, env=env).returncode == 0
+    for words in asking:
+        if words[1] in _READERS and "--at" not in words:
+            done = run_command(*words[1:], cwd=tmp_path, env=env)
+            assert (done.returncode, done.stderr) == (0, ""), words
+            assert done.stdout or "-o" in words or "failed" in words, words
+
+
+def _examples(name):
+    command = cli.get_command(None, name)  # type: ignore[arg-type]  # ours takes none
+    assert command is not None
+    assert command.epilog
+    return [line.strip() for line in command.epilog.splitlines()[2:]]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
