@@ -97,7 +97,5 @@ def _ticking(study: Session) -> str:
     summary = summarise(study)
     if summary.last_tick is None:
         return ", but there has been none yet"
-    ago = show_ago(summary.last_tick, summary.at)
-    return (
-        f", but the last one was {ago}: ticks seem to have stopped" if summary.overdue else f"; the last one was {ago}"
-    )
+    last = f"the last tick was {show_ago(summary.last_tick, summary.at)}"
+    return f", but {last}: ticks seem to have stopped" if summary.overdue else f"; {last}"

@@ -107,8 +107,20 @@ def cli(debug_lvl: int | None, logpath: Path | None, *, logstdout: bool) -> None
         configure_messages(debug_lvl, logpath)
 
 
+def _usage_message(error: click.UsageError, context: click.Context | None) -> str:
+    """Return the message about a wrong command line. click's parser reports some errors without their context."""
+    inner = context.invoked_subcommand if context else None
+    command = error.ctx.command_path if error.ctx else " ".join(filter(None, ["maestro-es", inner]))
+    message = error.format_message()
+    if isinstance(error, click.NoSuchOption):  # click puts its suggestions in parentheses
+        near = " or ".join(map(repr, (error.possibilities or ())[:2]))
+        message = f"No such option {error.option_name!r}.{near and f' Did you mean {near}?'}"
+    return f"{message}{'' if message[-1:] in '.?' else '.'} See '{command} --help'."
+
+
 def run_command() -> Any:  # noqa: ANN401 - what a command returns
     """Run the command of this process's command line. MaestroError if the command line is wrong."""
+    context = None
     try:
         if _COMPLETE in os.environ:  # a shell asks for completions, and click answers
             sys.stdout = exact_output()
@@ -121,9 +133,7 @@ def run_command() -> Any:  # noqa: ANN401 - what a command returns
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # new in click 8.2
             error.show()
             return error.exit_code
-        command = error.ctx.command_path if error.ctx else "maestro-es"
-        message = error.format_message()
-        raise MaestroError(f"{message}{'' if message[-1:] in '.?' else '.'} See '{command} --help'.") from None
+        raise MaestroError(_usage_message(error, context)) from None
     except click.Abort as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

@@ -20,6 +20,9 @@ from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.table import columns, labelled
 from maestro_es.study.environment_file import differences, show_limit
 
+#: What a study has from its beginning. In a comparison with that moment, it is not a change.
+_FIRST_FACTS = frozenset({"name", "description", "root", "adapter", "variables", "umask", "limits", "nice"})
+
 
 @example("maestro-es diff ./pi 2h")
 @click.command()
@@ -81,7 +84,7 @@ def diff_lines(path: str, diff: Diff, first: ComparedMoment, last: ComparedMomen
             ("Path", path),
             ("From", f"{show_time(first.at)}, event {first.seq}" if first.seq else "the beginning"),
             ("To", f"{show_time(last.at)}, event {last.seq}"),
-            *_changes(diff),
+            *_changes(diff, () if first.seq else _FIRST_FACTS),
             ("Also", ", ".join(_often(word, diff.happened[word]) for word in _in_order(diff.happened))),
             *_happened(diff),
             ("Steps", counts(study_record.states) if diff else "nothing has changed"),
@@ -98,8 +101,10 @@ def diff_lines(path: str, diff: Diff, first: ComparedMoment, last: ComparedMomen
         yield f"and {more} more"
 
 
-def _changes(diff: Diff) -> Iterator[tuple[str, str]]:
+def _changes(diff: Diff, left_out: Container[str]) -> Iterator[tuple[str, str]]:
     for what, (before, after) in diff.changes.items():
+        if what in left_out:
+            continue
         if what == "variables":
             yield "Variables", "; ".join(f"{word} {listed(names)}" for word, names in differences(before, after))
         elif what == "limits":

@@ -10,9 +10,10 @@ import click
 from maestro_es.cli.common import example, study_argument, study_path
 from maestro_es.cli.output import exact_output, on_terminal, say, write_lines
 from maestro_es.cli.report_file import check_output, output_option
-from maestro_es.errors import DamagedLog, NotAStudy
+from maestro_es.errors import DamagedLog
 from maestro_es.execution_graph.upkeep import MaintainableGraph
 from maestro_es.store import log_export, salvage
+from maestro_es.store.file_check import not_a_study
 from maestro_es.study.layout import StudyDir
 
 #: The largest number of gaps that are listed.
@@ -44,7 +45,7 @@ def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> N
 
 def _salvage(log: Path, output: Path | None) -> None:
     if not log.is_file():
-        raise NotAStudy(f"{log.parent}: not a study directory, there is no {log.name} in it")
+        raise not_a_study(log.parent)
     saved = salvage.salvage(log)
     _write(salvage.lines(saved), output)
     if saved.gaps:

@@ -16,6 +16,9 @@ from maestro_es.report.diagrams import ENDINGS, FORMATS
 from maestro_es.study.layout import StudyDir
 from maestro_es.study_file.plan import plan_study
 
+#: A path with one of these extensions is a study file, even if there is no such file.
+_SPECS = {".yaml", ".yml"}
+
 
 @example("maestro-es graph ./pi -o pi.svg", "maestro-es graph examples/monte_carlo_pi/monte_carlo_pi.yaml -f mermaid")
 @click.command()
@@ -46,7 +49,7 @@ def command(study: Path | None, form: str | None, output: Path | None, *, steps:
 
 
 def _diagram(study: Path | None, output: Path | None, *, steps: bool) -> Diagram:
-    if study is not None and study.is_file():
+    if study is not None and (study.is_file() or study.suffix in _SPECS):
         check_output(output or Path(), study, "the study file itself")
         plan = plan_study(study, SCHEDULERS, output=None, timestamp="0")
         return diagram_of_plan(plan.name, plan.events, steps=steps)

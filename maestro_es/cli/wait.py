@@ -44,7 +44,7 @@ def command(studies: tuple[Path, ...], timeout: float | None) -> None:
             warned = True
             say(f"maestro-es: no tick has run lately: {', '.join(overdue)}; see 'maestro-es cron check'", err=True)
         if end is not None and time.monotonic() + _PAUSE > end:
-            say(f"maestro-es: the time is up, and {len(running)} of {len(roots)} studies have not ended", err=True)
+            say(f"maestro-es: the time is up; still running: {', '.join(map(str, running))}", err=True)
             sys.exit(EXIT_TRY_AGAIN)
         time.sleep(_PAUSE)
 

@@ -198,15 +198,15 @@ def how_ticks_come(runtime: Runtime) -> str:
     try:
         state, _ = look()
     except (MaestroError, OSError):
-        return "It advances with each 'maestro-es tick --all'; no crontab can be used here, so call that every minute"
+        return "Each 'maestro-es tick --all' advances it; no crontab can be used here, so call it every minute"
     host = runtime.host.name
     if state is InstallState.INSTALLED and not is_read(host, runtime.now()):
-        return f"It advances with each 'maestro-es tick --all'; {not_read(host)}"
+        return f"Each 'maestro-es tick --all' advances it; {not_read(host)}"
     if state is InstallState.INSTALLED:
         return "cron runs a tick for it every minute"
     if state is InstallState.OTHER:
-        return "It advances with each 'maestro-es tick --all'; another line is installed: 'maestro-es cron check'"
-    return "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that every minute"
+        return "Each 'maestro-es tick --all' advances it; another line is installed: see 'maestro-es cron check'"
+    return "Each 'maestro-es tick --all' advances it; 'maestro-es cron install' lets cron run that every minute"
 
 
 def what_is_forgotten(facts: SchedulerFacts | None, cluster_info: Mapping[str, str]) -> str:

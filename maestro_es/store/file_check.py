@@ -13,6 +13,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
+from maestro_es.core.file_names import LOG
 from maestro_es.errors import DamagedLog, NotAStudy, NotOurs, StudyError
 from maestro_es.sha256 import short_digest
 from maestro_es.store import migrations
@@ -34,6 +35,13 @@ WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 """
 
 
+def not_a_study(folder: Path) -> NotAStudy:
+    """Return the error for a path at which there is no log."""
+    if folder.exists():
+        return NotAStudy(f"{folder}: not a study directory, there is no {LOG} in it")
+    return NotAStudy(f"{folder}: there is no such directory")
+
+
 def check_file(path: Path) -> bool:
     """Refuse a file that is not a log. Return whether a log must be opened read-only. SQLite is not used for this.
 
@@ -49,7 +57,7 @@ def check_file(path: Path) -> bool:
     except PermissionError as error:
         raise _not_readable(path.parent, path.parent.stat()) or error from None
     if info is None or not stat.S_ISREG(info.st_mode):
-        raise NotAStudy(f"{path.parent}: not a study directory, there is no {path.name} in it")
+        raise not_a_study(path.parent)
     if info.st_size < _HEADER_BYTES:
         raise DamagedLog(f"{path}: the event log is empty: it was truncated or never written")
     if not os.access(path, os.R_OK) and (refused := _not_readable(path.parent, info)):

@@ -135,7 +135,7 @@ def test_that_no_cron_daemon_is_running_is_noticed_and_not_claimed_where_it_can_
     )
     said = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
     assert said["install"] == f"The line is in your crontab on {host}\nmaestro-es: {words}\n"
-    assert said["run"].splitlines()[-1] == f"It advances with each 'maestro-es tick --all'; {words}"
+    assert said["run"].splitlines()[-1] == f"Each 'maestro-es tick --all' advances it; {words}"
     assert f"Daemon:     {words}\n" in said["check"]
     assert said["hidden"] == "None\n"
     assert said["install.after"] == f"cron on {host} runs a tick for your studies every minute; it did so before\n"

@@ -50,7 +50,7 @@ def test_a_cancelled_study_gives_3(study):
 def test_the_time_may_be_limited(study):
     ran = maestro_es("wait", "s", "--timeout", "0", cwd=study.parent)
     assert (ran.returncode, ran.stdout) == (75, "")
-    assert ran.stderr == "maestro-es: the time is up, and 1 of 1 studies have not ended\n"
+    assert ran.stderr == "maestro-es: the time is up; still running: s\n"
     end(study, "0")
 
 

@@ -138,7 +138,7 @@ def test_the_terminal_is_as_before_afterwards(study):
 
 def test_a_study_that_is_gone_is_said_on_the_page(study, tmp_path):
     terminal = Terminal(tmp_path / "gone")
-    terminal.shows("events.db")
+    terminal.shows("there is no such directory")
     terminal.press("q")
     assert terminal.end() == 0
 

@@ -156,7 +156,7 @@ def _ended(view: View) -> Explanation:
     study_record = view.graph.study
     completed = view.last(e.StudyCompleted)
     when = "".join(f" at {view.show(recorded.recorded_at)}" for recorded in completed)
-    return Explanation(f" has ended{when}, {study_record.status.name}: {counts(study_record.states)}", completed)
+    return Explanation(f" ended{when}, {study_record.status.name}: {counts(study_record.states)}", completed)
 
 
 def _first(view: View, flying: list[StepRecord]) -> StepRecord | None:

@@ -25,6 +25,23 @@ def test_a_width_that_is_no_number_is_ignored(run, study, monkeypatch):
     assert (ran.code, ran.err) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("status", "--stat"), "No such option '--stat'. Did you mean '--state' or '--at'?"),
+        (("status", "--nothing-like-it"), "No such option '--nothing-like-it'."),
+        (("notify", "--to"), "Option '--to' requires an argument."),
+    ],
+)
+def test_a_wrong_option_is_an_error_that_names_the_help_of_its_command(run, words, message):
+    assert run(*words) == (1, "", f"maestro-es: {message} See 'maestro-es {words[0]} --help'.\n")
+
+
+def test_a_study_file_that_is_not_there_is_not_taken_for_a_study(run, tmp_path):
+    ran = run("graph", tmp_path / "gone.yaml")
+    assert ran.err.startswith(f"maestro-es: {tmp_path}/gone.yaml: The study file can't be read: No such file")
+
+
 @pytest.mark.parametrize("command", ["report", "graph", "export"])
 def test_no_device_or_pipe_is_replaced(run, study, tmp_path, command):
     os.mkfifo(tmp_path / "pipe.svg")

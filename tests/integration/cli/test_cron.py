@@ -113,7 +113,7 @@ def test_show_prints_what_is_or_would_be_installed(run, tab, line):
 
 def test_how_ticks_come_is_one_line(run, tab):
     assert how_ticks_come(Runtime()) == (
-        "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that every minute"
+        "Each 'maestro-es tick --all' advances it; 'maestro-es cron install' lets cron run that every minute"
     )
     run("cron", "install")
     assert how_ticks_come(Runtime()) == "cron runs a tick for it every minute"

@@ -214,7 +214,7 @@ def test_json_is_one_object_with_the_study_and_its_steps(run, study):
 def test_several_studies_are_an_object_a_line_and_a_broken_one_does_not_stop_the_rest(run, study, tmp_path):
     ran = run("status", "--json", "--summary", tmp_path / "gone", study, study)
     assert [json.loads(line)["study"]["name"] for line in ran.out.splitlines()] == ["pi", "pi"]
-    assert ran.err == f"maestro-es: {tmp_path}/gone: not a study directory, there is no events.db in it\n"
+    assert ran.err == f"maestro-es: {tmp_path}/gone: there is no such directory\n"
     assert ran.code == 1
 
 

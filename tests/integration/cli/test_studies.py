@@ -101,7 +101,7 @@ def test_a_moved_study_that_is_ticked_is_registered_where_it_is(run, study, tmp_
     registry.register("cafe" * 8, study)
     moved = tmp_path / "elsewhere"
     study.rename(moved)
-    assert "no events.db in it; if it was moved, tick it once where it is now" in run("tick", "--all").err
+    assert "there is no such directory; if it was moved, tick it once where it is now" in run("tick", "--all").err
 
     assert run("tick", moved).code == 0
     assert registry.registered() == {"cafe" * 8: moved}

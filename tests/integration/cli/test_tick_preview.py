@@ -105,4 +105,4 @@ def test_one_study_that_can_not_be_read_does_not_stop_the_others(run, waiting, t
     ran = run("tick", "--dry", tmp_path / "gone", waiting)
     assert ran.code == 1
     assert "the next tick would record 1 event" in ran.out
-    assert ran.err == f"maestro-es: {tmp_path}/gone: not a study directory, there is no events.db in it\n"
+    assert ran.err == f"maestro-es: {tmp_path}/gone: there is no such directory\n"

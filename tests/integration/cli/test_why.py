@@ -91,7 +91,7 @@ def test_a_ready_step_says_when_the_last_tick_was(run, study):
     append(study, (2, e.StepReset(reason="try again")))
     assert ": the next tick submits it, but there has been none yet; " in sentence(run, study, "a_N.2")
     (study / ".maestro-es" / "last-tick").touch()
-    assert ": the next tick submits it; the last one was 0 s ago; " in sentence(run, study, "a_N.2")
+    assert ": the next tick submits it; the last tick was 0 s ago; " in sentence(run, study, "a_N.2")
     then = str(json.loads(run("status", study, "--json").out)["study"]["seq"])
     assert ": the next tick submits it; " in sentence(run, study, "a_N.2", "--at", then)
     assert "the last one" not in sentence(run, study, "a_N.2", "--at", then)
@@ -102,7 +102,7 @@ def test_a_study_that_nothing_ticks_says_so(run, study):
     (study / ".maestro-es" / "last-tick").touch()
     old = (study / ".maestro-es" / "last-tick").stat().st_mtime - 7200
     os.utime(study / ".maestro-es" / "last-tick", (old, old))
-    assert "but the last one was 2 h ago: ticks seem to have stopped" in sentence(run, study, "a_N.2")
+    assert "but the last tick was 2 h ago: ticks seem to have stopped" in sentence(run, study, "a_N.2")
 
 
 def test_who_paused_the_study_is_named(run, study):

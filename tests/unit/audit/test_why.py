@@ -94,8 +94,8 @@ def test_of_very_many_steps_that_it_waits_for_none_is_counted():
 
 def test_a_ready_step_waits_for_the_next_tick_and_when_the_last_one_was():
     study = two()
-    assert asked(study, 1, ticking="; the last one was 30 s ago") == (
-        "a is ready to run: the next tick submits it; the last one was 30 s ago",
+    assert asked(study, 1, ticking="; the last tick was 30 s ago") == (
+        "a is ready to run: the next tick submits it; the last tick was 30 s ago",
         ["StepAdded"],
     )
 

@@ -42,7 +42,7 @@ def test_a_study_that_has_ended_says_how():
     study.fail(2)
     assert whole(study) == "cafe0123: 1 FINISHED, 1 FAILED; the next tick completes it"
     study.do(e.StudyCompleted(status=StudyStatus.FAILURE))
-    assert whole(study) == "cafe0123 has ended at 11s, FAILURE: 1 FINISHED, 1 FAILED"
+    assert whole(study) == "cafe0123 ended at 11s, FAILURE: 1 FINISHED, 1 FAILED"
 
 
 def test_a_study_without_steps_has_nothing_to_do():
