@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,8 @@ class SuggestingGroup(click.Group):
         if name not in names and not name.startswith("-"):
             near = [meant for meant in [_ELSEWHERE.get(name, "")] if meant in names]
             if name not in _ELSEWHERE or (_ELSEWHERE[name] and not near):
+                import difflib  # noqa: PLC0415 - seldom needed
+
                 near = difflib.get_close_matches(name, names, 2)
             hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise click.UsageError(f"No such command {name!r}.{hint}", ctx)

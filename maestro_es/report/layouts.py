@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from maestro_es.core.model import Micros
@@ -53,8 +52,7 @@ _STATE_STYLES = {
 }
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """The output: its width in columns, whether it has colours, and its encoding."""
 
     width: int = UNLIMITED

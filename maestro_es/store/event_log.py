@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from maestro_es.core.events import EVENT_TYPES, VERSIONS, Recorded, upcast
+from maestro_es.core.events import EVENT_TYPES, VERSIONS, NewEvent, Recorded, upcast
 from maestro_es.core.model import Micros
 from maestro_es.errors import DamagedLog, NewerLog, NotRecordable
 from maestro_es.sha256 import sha256
@@ -74,33 +74,40 @@ def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
 
     ValueError if a column of numbers contains another type. A string of digits is not a number.
     """
-    seq, recorded_at, invocation, step, name, version, data = row
+    seq, recorded_at, invocation, step, _, version, _ = row
     if not type(seq) is type(recorded_at) is type(invocation) is type(version) is int:
         raise ValueError("a column is not a number")
-    about = "" if step is None else step if type(step) is int else f"{step:d}"
-    text = f"{seq}\0{recorded_at}\0{invocation}\0{about}\0{name}\0{version}\0{data}"
-    return sha256()(before + text.encode()).digest()
+    if type(step) not in (int, type(None)):
+        row = (*row[:3], f"{step:d}", *row[4:])
+    return sha256()(before + _digested(*row)).digest()
 
 
-def seal(before: bytes, recorded: Recorded) -> tuple[Row, Recorded]:
-    """Return the row of an event, and the event as decoded from that row.
+def _digested(seq: int, recorded_at: int, invocation: int, step: object, name: str, version: int, data: str) -> bytes:
+    about = "" if step is None else step
+    return f"{seq}\0{recorded_at}\0{invocation}\0{about}\0{name}\0{version}\0{data}".encode()
+
+
+def seal(head: Head, time: Micros, invocation: int, new_events: Iterable[NewEvent]) -> Iterator[tuple[Row, Any]]:
+    """Yield the row of each new event after `head`, and the event as decoded from that row.
 
     NotRecordable if no reader could decode the row. So every event in a log can be read. The check takes a
     microsecond.
     """
-    name = type(recorded.event).__name__
-    try:
-        data = _encode(recorded.event).decode()
-        event = decoders[name](data)
-    except UnicodeEncodeError:
-        raise
-    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        raise NotRecordable(f"{name} can't be recorded: {error}; nothing was written") from error
-    if _is_deep(data):
-        raise NotRecordable(f"{name} can't be recorded: it is nested too deeply; nothing was written")
-    row = (recorded.seq, recorded.recorded_at, recorded.invocation, recorded.step, name, VERSIONS[name], data)
-    read = Recorded(recorded.seq, recorded.recorded_at, recorded.invocation, recorded.step, event)
-    return (*row, row_digest(before, row)), read
+    make, digest = sha256(), head.digest
+    for seq, (step, event) in enumerate(new_events, head.seq + 1):
+        name = type(event).__name__
+        try:
+            data = _encode(event).decode()
+            read = decoders[name](data)
+        except UnicodeEncodeError:
+            raise
+        except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            raise NotRecordable(f"{name} can't be recorded: {error}; nothing was written") from error
+        if _is_deep(data):
+            raise NotRecordable(f"{name} can't be recorded: it is nested too deeply; nothing was written")
+        row = (seq, time, invocation, step, name, VERSIONS[name], data)
+        digest = make(digest + _digested(*row)).digest()
+        yield (*row, digest), read
 
 
 def _is_deep(data: str) -> bool:

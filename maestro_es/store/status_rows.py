@@ -8,7 +8,9 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Union
+
+import msgspec
 
 from maestro_es.core.model import BAD_ENDS, Micros, Param, State, StepRecord
 from maestro_es.store.graph_queries import BY_NUMBER, SELECT
@@ -18,8 +20,8 @@ from maestro_es.store.step_rows import as_json, damaged, from_row, params_of
 _COLUMNS = "row, number, name, job_id, workspace, state, started_at, submitted_at, ended_at, restarts, params"
 _LINES = "row, number"
 
-#: How many outlines are read at a time.
-_PAGE = 1000
+#: How many outlines are read at a time, and how many rows are checked together.
+_PAGE, _CHECKED = 1000, 200
 _OUTLINES = "SELECT number, name, state FROM step WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number"
 
 #: The rows have no order, because SQLite would read all steps to sort them by their lines.
@@ -28,16 +30,14 @@ _RUNNING = f"WHERE phase IN (2, 3) AND state = '{State.RUNNING.name}'"
 
 _REMARKABLE = "held = 1 OR skipped = 1 OR doubted = 1 OR message != '' OR cause IS NOT NULL"
 
-_TIME = (int, type(None))
-#: The types of the values in a row. Another program may have written other types.
-_TYPES = ((int,), (int,), (str,), (str,), (str,), (str,), _TIME, _TIME, _TIME, (int,), (str,))
+_TIME = Union[int, None]
+#: The types of the columns. Another program may have written values of other types.
+_TYPES = list[tuple[int, int, str, str, str, str, _TIME, _TIME, _TIME, int, str]]
 
 _STATES = dict(State.__members__)
 
-_known: set[tuple[type, ...]] = set()
 
-
-class StatusRow(NamedTuple):
+class StatusRow(msgspec.Struct, array_like=True, gc=False):
     """The fields of a step that the file shows. They have the names of the fields of `StepRecord`.
 
     `why` says why a step did not succeed. It is not in the file, and empty unless it was added.
@@ -113,25 +113,29 @@ def explained_rows(connection: sqlite3.Connection, reason: Callable[[StepRecord]
     next_one = next(remarkable, None)
     for row in all_rows(connection):
         if next_one and next_one.number == row.number:
-            yield row._replace(why=reason(next_one))
+            row.why = reason(next_one)
             next_one = next(remarkable, None)
-        else:
-            yield row
+        yield row
 
 
 def _select(connection: sqlite3.Connection, which: str, *values: int) -> Iterator[StatusRow]:
     """Yield the rows of some steps."""
-    return map(_read, connection.execute(f"SELECT {_COLUMNS} FROM step {which}", values))
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM step {which}", values)
+    while some := rows.fetchmany(_CHECKED):
+        yield from _read(some)
 
 
-def _read(row: tuple[Any, ...]) -> StatusRow:
-    """Return a row. DamagedLog if no step can have its values."""
-    _check(row)
-    line, number, name, job_id, workspace, state, started, submitted, ended, restarts, params = row
-    read = () if params == "[]" else params_of(number, params)
-    return StatusRow(
-        line, number, name, job_id, workspace, _state(number, state), started, submitted, ended, restarts, read
-    )
+def _read(rows: list[tuple[Any, ...]]) -> Iterator[StatusRow]:
+    """Yield rows. DamagedLog if no step can have the values of one."""
+    try:
+        checked = msgspec.convert(rows, _TYPES)
+    except msgspec.ValidationError as error:
+        raise damaged("of a step", error) from None
+    for line, number, name, job_id, workspace, state, started, submitted, ended, restarts, params in checked:
+        read = () if params == "[]" else params_of(number, params)
+        yield StatusRow(
+            line, number, name, job_id, workspace, _state(number, state), started, submitted, ended, restarts, read
+        )
 
 
 def _state(number: object, name: object) -> State:
@@ -139,13 +143,3 @@ def _state(number: object, name: object) -> State:
     if state is None:
         raise damaged(f"of step {number}", f"{name!r} is not a state")
     return state
-
-
-def _check(row: Iterable[object]) -> None:
-    types = tuple(map(type, row))
-    if types in _known:
-        return
-    for value, allowed in zip(row, _TYPES, strict=True):
-        if type(value) not in allowed:
-            raise damaged("of a step", f"{value!r} is a {type(value).__name__}")
-    _known.add(types)

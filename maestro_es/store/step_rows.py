@@ -75,8 +75,8 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "doubted": bool,
     "keep_script": bool,
     "state": State.__members__.__getitem__,
-    "phase": Phase,
-    "kind": SubmissionKind,
+    "phase": {int(phase): phase for phase in Phase}.__getitem__,  # `Phase` calls functions
+    "kind": {kind.value: kind for kind in SubmissionKind}.__getitem__,
     "cause": lambda cause: cause and Cause(cause),
     "usage": lambda usage: usage and _usage.decode(usage),
 }

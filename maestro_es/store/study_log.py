@@ -18,7 +18,7 @@ from typing import TypeVar
 from maestro_es.core.events import InvocationStarted, NewEvent, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
-from maestro_es.core.reducer import REDUCER_VERSION, block_of, replay_all
+from maestro_es.core.reducer import REDUCER_VERSION, Block, replay_all
 from maestro_es.errors import ConcurrentAppend, LogNotUsable, LogUnavailable, NotRecordable, RequestRefused
 from maestro_es.store import event_log, migrations
 from maestro_es.store.connection import Connection
@@ -229,20 +229,14 @@ class StudyLog(LogReader):
             )
 
     def _append(self, new_events: Sequence[NewEvent]) -> None:
-        seq, time, digest = self.head
-        time = max(time, self._clock())
-        rows, events = [], []
-        for seq, (step, event) in enumerate(new_events, seq + 1):  # noqa: B020 - `seq` continues from its old value
-            row, recorded = event_log.seal(digest, Recorded(seq, time, self._invocation, step, event))
-            digest = row[-1]
-            rows.append(row)
-            events.append(recorded)
-        # The events have the form that a reader gets. So a replay gives the same state.
-        self.graph.apply(block_of(events))
+        time = max(self.head.recorded_at, self._clock())
+        sealed = event_log.seal(self.head, time, self._invocation, new_events)
+        rows, events = zip(*sealed, strict=True)  # the events have the form that a reader gets, as in a replay
+        self.graph.apply(Block(rows[0][0], [time] * len(rows), [step for step, _ in new_events], events))
         if self._heard is not None:
-            self._heard += events
+            self._heard += map(event_log.decode, rows)
         event_log.insert(self._connection, rows)
-        self.head = Head(seq, time, digest)
+        self.head = Head(rows[-1][0], time, rows[-1][-1])
 
     def _roll_back(self) -> None:
         if self._connection.is_foreign:

@@ -114,7 +114,7 @@ def status_cells(step: ShownStep, now: Micros) -> list[str]:
         step.name,
         step.job_id or "--",
         shown_workspace(step),
-        step.state.name,
+        step.state._name_,  # `name` calls a function
         duration(step.started_at, end),
         duration(step.submitted_at, end),
         local_time(step.started_at),

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Recorded
 from maestro_es.errors import DamagedLog, MaestroError, NewerLog, RequestRefused
 from maestro_es.store import event_log
 from maestro_es.store.event_log import EMPTY, GENESIS, Head, Row, check_chain, row_digest, seal
@@ -301,7 +300,8 @@ def reseal(path: Path, change: dict[int, e.AnyEvent] | None = None, **columns: A
         digest = GENESIS
         for found in rows:
             event = (change or {}).get(found[0])
-            row = seal(digest, Recorded(*found[:4], event))[0] if event else found
+            seq, time, invocation, step = found[:4]
+            row = next(seal(Head(seq - 1, time, digest), time, invocation, [(step, event)]))[0] if event else found
             plain = [
                 columns.get(name, value) if row[0] == LAST else value for name, value in zip(COLUMNS, row, strict=True)
             ]
