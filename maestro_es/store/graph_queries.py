@@ -18,6 +18,9 @@ SELECT = f"SELECT {', '.join(FIELDS)} FROM step"
 BY_NUMBER = f"{SELECT} WHERE number IN (SELECT value FROM json_each(?))"
 CHILDREN = "SELECT parent, child FROM edge WHERE parent IN (SELECT value FROM json_each(?)) ORDER BY number"
 
+#: Which of some names steps have. The parameter is a JSON array.
+TAKEN_NAMES = "SELECT name FROM step WHERE name IN (SELECT value FROM json_each(?))"
+
 #: How many steps are loaded at a time if a query returns many.
 PAGE = 500
 

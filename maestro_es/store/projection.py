@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.core.events import StepFinished, StepTemplateAdded
+from maestro_es.core.events import StepAdded, StepFinished, StepTemplateAdded
 from maestro_es.core.model import Phase, StepRecord, StudyRecord
 from maestro_es.core.reducer import REDUCER_VERSION, Block, apply_all
 from maestro_es.errors import DamagedLog
@@ -60,6 +60,7 @@ class ProjectedGraph(StepSelection):
         """Drop everything in memory that is not flushed, and read the tables again."""
         self.records = LoadedRecords(self._load_one)
         self._new: dict[str, StepRecord] = {}
+        self._free: set[str] = set()
         self._workspaces: dict[str, int] | None = None
         self._outside: list[str] = []
         self._changed: set[int] = set()
@@ -113,7 +114,7 @@ class ProjectedGraph(StepSelection):
         self._execute(graph_queries.UPDATE, changed)
         counts = [(count, name) for name, count in self._unfinished.items()]
         self._execute("UPDATE template SET unfinished = ? WHERE name = ?", counts)
-        self._new, self._changed, self._unfinished = {}, set(), {}
+        self._new, self._free, self._changed, self._unfinished = {}, set(), set(), {}
 
     def _write_structure(self) -> None:
         """Write new templates, edges and funnels, so that queries about them find them."""
@@ -152,8 +153,10 @@ class ProjectedGraph(StepSelection):
         with explained(self._path):
             yield from self._connection.execute(query)
 
-    def _column(self, query: str, value: object) -> list[Any]:
-        self._write_structure()
+    def _column(self, query: str, value: object, unwritten: Sequence[object] = ()) -> list[Any]:
+        """Return the first column of a query about rows of which some may not have been written yet."""
+        if unwritten:
+            self._write_structure()
         return [row[0] for row in self._rows(query, value)]
 
     def _rows(self, query: str, *values: object) -> list[Any]:
@@ -185,9 +188,11 @@ class ProjectedGraph(StepSelection):
         apply_all(self, block)
 
     def _load_for(self, block: Block) -> None:
-        """Load the steps of these events, and the children of the steps that finish."""
+        """Load the steps of these events, and the children of those that finish. Look up the names of new steps."""
         if len(block.events) < _FEW:
             return
+        names = {event.name for event in block.events if type(event) is StepAdded}
+        self._free = names - {name for (name,) in self._rows(graph_queries.TAKEN_NAMES, as_json([*names]))}
         pairs = zip(block.steps, block.events, strict=True)
         self._children = {number: [] for number, event in pairs if number and type(event) is StepFinished}
         self._write_structure()
@@ -202,6 +207,8 @@ class ProjectedGraph(StepSelection):
     def number_of(self, name: str) -> int | None:
         if name in self._new:
             return self._new[name].number
+        if name in self._free:
+            return None
         rows = self._rows("SELECT number FROM step WHERE name = ?", name)
         return rows[0][0] if rows else None
 
@@ -245,12 +252,12 @@ class ProjectedGraph(StepSelection):
         self._execute("DELETE FROM edge WHERE parent = ? AND child = ?", [(parent, child)])
 
     def parents(self, number: int) -> list[int]:
-        return self._column("SELECT parent FROM edge WHERE child = ? ORDER BY parent", number)
+        return self._column("SELECT parent FROM edge WHERE child = ? ORDER BY parent", number, self._edges)
 
     def children(self, number: int) -> list[int]:
         if number in self._children:
             return self._children[number].copy()
-        return self._column("SELECT child FROM edge WHERE parent = ? ORDER BY number", number)
+        return self._column("SELECT child FROM edge WHERE parent = ? ORDER BY number", number, self._edges)
 
     def blocked_children(self, parents: Sequence[int]) -> Iterator[StepRecord]:
         return self._blocked("edge", f"parent IN ({', '.join('?' * len(parents))})", *parents)
@@ -293,6 +300,7 @@ class ProjectedGraph(StepSelection):
     def add_template(self, template: StepTemplateAdded) -> None:
         self._new_templates.append(template)
         self._template_cache[template.name] = template
+        self._unfinished[template.name] = 0
 
     def template(self, name: str) -> StepTemplateAdded:
         template = self._template_cache.get(name)
@@ -324,7 +332,7 @@ class ProjectedGraph(StepSelection):
         self._funnel_rows.append((template, child))
 
     def funnel(self, template: str) -> list[int]:
-        return self._column("SELECT child FROM funnel WHERE template = ? ORDER BY child", template)
+        return self._column("SELECT child FROM funnel WHERE template = ? ORDER BY child", template, self._funnel_rows)
 
     def funnels(self, number: int) -> list[str]:
-        return self._column("SELECT template FROM funnel WHERE child = ? ORDER BY template", number)
+        return self._column("SELECT template FROM funnel WHERE child = ? ORDER BY template", number, self._funnel_rows)

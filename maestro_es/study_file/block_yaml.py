@@ -50,7 +50,9 @@ def _lines(data: Mapping[str, Any] | SortedEntries, outer: tuple[str, ...]) -> I
     """Yield the lines of a mapping that is the value of the last of the `outer` keys."""
     indent = "  " * len(outer)
     for key, value in data.entries if isinstance(data, SortedEntries) else _by_key(data):
-        if _is_bare_key(key) and _is_mapping(value):
+        if not _is_bare_key(key):
+            yield _dumped_inside(outer, key, value)
+        elif _is_mapping(value):
             yield f"{indent}{key}:\n"
             yield from _lines(value, (*outer, key))
         else:
@@ -62,9 +64,7 @@ def _by_key(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _entry(indent: str, key: str, value: object) -> str:
-    """Return the lines of a key and its value, or an empty string if they are not simple."""
-    if not _is_bare_key(key):
-        return ""
+    """Return the lines of a bare key and its value, or an empty string if the value is not simple."""
     if type(value) is not list:
         text = _scalar(value)
         return f"{indent}{key}: {text}\n" if text else ""

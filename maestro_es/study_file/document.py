@@ -82,7 +82,7 @@ class Document:
         if self._loaded is not None:
             lines = self._loaded.lines
             depth = next((depth for depth in range(len(path), 0, -1) if path[:depth] in lines), 0)
-            if depth == len(path) or is_noted(path[: depth + 1]):
+            if depth == len(path) or is_noted(depth + 1, path[0]):
                 return lines.get(path[:depth], 1)
         line, node = 1, self._root
         for part in path:

@@ -69,7 +69,7 @@ class EnvBlock:
         return _pattern_of(self.values)
 
     def _substitute(self, text: str) -> str:
-        return _replace_placeholders(text, self._pattern, self.values)
+        return _replace_placeholders(text, self._pattern, self.values) if "$(" in text else text
 
 
 def read_environment(document: Document, spec_root: str, cwd: str, findings: Findings) -> EnvBlock:

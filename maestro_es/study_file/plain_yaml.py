@@ -54,9 +54,9 @@ class UnusualYaml(Exception):
         self.what = what
 
 
-def is_noted(path: Path) -> bool:
-    """Whether the line of this key or item is noted, if it exists."""
-    return len(path) < _NOTED or (len(path) == _NOTED and path[0] != _STEPS)
+def is_noted(depth: int, outermost: str | int | None) -> bool:
+    """Whether the line of a key or item at this depth is noted, if it exists. `outermost` is the first of its keys."""
+    return depth < _NOTED or (depth == _NOTED and outermost != _STEPS)
 
 
 @dataclass
@@ -148,8 +148,7 @@ class _Builder:
         if "\0" in key:
             raise UnusualYaml(_line(event), "a string with the character NUL")
         inner.key = sys.intern(key)
-        if len(self.open) <= _NOTED:
-            self._note(event)
+        self._note(event)
 
     def _put(self, value: Any) -> None:  # noqa: ANN401 - YAML holds anything
         """Add a complete value to the container that it belongs to."""
@@ -197,13 +196,12 @@ class _Builder:
 
     def _note_item(self, event: Any) -> None:  # noqa: ANN401 - PyYAML has no types
         """Note the line of an item of a list."""
-        if len(self.open) <= _NOTED and self._inner is not None and self._inner.key is None:
+        if self._inner is not None and self._inner.key is None:
             self._note(event)
 
     def _note(self, event: Any) -> None:  # noqa: ANN401 - PyYAML has no types
-        path = self._path()
-        if is_noted(path):
-            self.loaded.lines[path] = _line(event)
+        if is_noted(len(self.open), self.open[0].key):
+            self.loaded.lines[self._path()] = _line(event)
 
 
 def _line(event: Any) -> int:  # noqa: ANN401 - PyYAML has no types

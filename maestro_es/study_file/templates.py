@@ -115,7 +115,7 @@ def _with_references(template: Template, known: Mapping[str, Template], findings
         elif _PLAIN_NAME.fullmatch(name):
             message = f"In study step '{template.name}', the workspace of an unknown step '{name}' is used"
             findings.problem(template.line, message, f"{did_you_mean(name, known)} Name a step of this study.")
-    return dataclasses.replace(template, references=tuple(references))
+    return dataclasses.replace(template, references=tuple(references)) if references else template
 
 
 def check_dependencies(templates: Mapping[str, Template], findings: Findings) -> dict[str, Template]:

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.findings import Findings, did_you_mean, shown
@@ -60,9 +60,11 @@ def _errors(data: Any) -> Iterator[tuple[list[str | int], ValidationError]]:  # 
         data = {**data, "study": [_ANY_STEP]}
         definitions = schema["definitions"]
         validator = Draft7Validator({"$ref": "#/definitions/step", "definitions": definitions})
+        known = definitions["step"]["properties"]
+        freedoms = _Freedom.of(known), _Freedom.of(known["run"]["properties"])
         valid: set[object] = set()
         for index, step in enumerate(steps):
-            shape = _shape(step, definitions["step"]["properties"])
+            shape = _shape(step, *freedoms)
             if shape not in valid:
                 errors = list(validator.iter_errors(step))
                 yield from ((["study", index, *error.absolute_path], error) for error in errors)
@@ -70,29 +72,48 @@ def _errors(data: Any) -> Iterator[tuple[list[str | int], ValidationError]]:  # 
     yield from ((list(error.absolute_path), error) for error in Draft7Validator(schema).iter_errors(data))
 
 
-def _shape(step: Any, known: dict[str, Any]) -> object:  # noqa: ANN401 - YAML holds anything
-    """Return what the schema can distinguish in a step. In many places, the schema accepts any non-empty string."""
+class _Freedom(NamedTuple):
+    """The keys for which the schema accepts any non-empty text, and those for which it accepts any list of such texts.
+
+    No text may appear twice in such a list.
+    """
+
+    texts: frozenset[str]
+    lists: frozenset[str]
+
+    @classmethod
+    def of(cls, properties: Mapping[str, Any]) -> _Freedom:
+        """Return the keys among the properties of a mapping."""
+        texts = (key for key, schema in properties.items() if schema.keys() == _ANY_TEXT)
+        lists = (key for key, schema in properties.items() if schema.get("items", {}).keys() == _ANY_TEXT)
+        return cls(frozenset(texts), frozenset(lists))
+
+
+def _shape(step: Any, outer: _Freedom, inner: _Freedom) -> object:  # noqa: ANN401 - YAML holds anything
+    """Return what the schema can distinguish in a step."""
     run = step.get("run") if isinstance(step, dict) else None
     if not isinstance(run, dict):
         return repr(step)
-    outer = {key: value for key, value in step.items() if key != "run"}
-    return _seen(outer, known), _seen(run, known["run"]["properties"])
+    return _seen({key: value for key, value in step.items() if key != "run"}, outer), _seen(run, inner)
 
 
-def _seen(values: dict[str, Any], known: dict[str, Any]) -> tuple[object, ...]:
+def _seen(values: dict[str, Any], freedom: _Freedom) -> tuple[object, ...]:
     return tuple(
-        key if _is_any_text(value, known.get(key, {})) or _are_names(value, known.get(key, {})) else (key, repr(value))
-        for key, value in values.items()
+        [
+            key
+            if (key in freedom.texts and _is_text(value)) or (key in freedom.lists and _are_texts(value))
+            else (key, repr(value))
+            for key, value in values.items()
+        ]
     )
 
 
-def _is_any_text(value: object, schema: dict[str, Any]) -> bool:
-    return type(value) is str and value != "" and schema.keys() == _ANY_TEXT
+def _is_text(value: object) -> bool:
+    return type(value) is str and value != ""
 
 
-def _are_names(value: object, schema: dict[str, Any]) -> bool:
-    items = schema.get("items", {})
-    return type(value) is list and len({*map(str, value)}) == len(value) and all(_is_any_text(i, items) for i in value)
+def _are_texts(value: object) -> bool:
+    return type(value) is list and all(map(_is_text, value)) and len({*value}) == len(value)
 
 
 def _faults(error: ValidationError, path: list[str | int]) -> list[tuple[str | int, ...]]:
