@@ -6,12 +6,15 @@ each scheduler.
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
 from collections.abc import Callable
+from functools import cached_property
 
 from maestro_es.adapters.command import run
 from maestro_es.adapters.host import Host
-from maestro_es.adapters.schedulers import cluster_of, id_of, jobs_like, outside_of
+from maestro_es.adapters.schedulers import cluster_of, id_of, job_around, jobs_like, outside_of, start_of
 from maestro_es.core.environment import Environment
 from maestro_es.core.scheduler_facts import JobEnvironment
 
@@ -36,13 +39,18 @@ class JobQuestions:
         """The question whether the job around this process is still running."""
         return still_running(self._host.job)
 
+    @cached_property
+    def own(self) -> str:
+        """The full name of the job around this process (empty: there is none)."""
+        return own_job() if self._host.job else ""
+
     def has_ended(self, job: str, *, elsewhere: bool) -> bool:
         """Return whether a job has certainly ended. With `elsewhere`, its processes on all hosts must have ended.
 
         If this is not certain, the scheduler is not asked again at once.
         """
         ours = self._host.job
-        if job == ours:
+        if self._is_own(job):
             return False
         question, now = has_ended(job, with_all=elsewhere), time.monotonic()
         if question in self._true or (id_of(job) == id_of(ours) and not elsewhere):
@@ -59,8 +67,11 @@ class JobQuestions:
 
         If so, a later tick decides. If the scheduler does not answer, ticks wait no longer than for a missing job.
         """
-        can_ask = job != self._host.job and has_ended(job, with_all=False) != UNABLE
+        can_ask = not self._is_own(job) and has_ended(job, with_all=False) != UNABLE
         return can_ask and not self._is_true(still_running(job), job)
+
+    def _is_own(self, job: str) -> bool:
+        return id_of(job) == id_of(self._host.job) and job in (self._host.job, self.own)
 
     def _is_true(self, question: str, job: str) -> bool:
         return is_true(question, job, self._host._replace(environment=self._environment()))
@@ -90,10 +101,30 @@ def has_ended(job: str, *, with_all: bool) -> str:
 
 
 def about(job: str, command: str) -> str:
-    """Return a shell command about a job, ``SCHEDULER:ID``. In `command`, the word JOB stands for its id."""
-    import shlex  # noqa: PLC0415 - needed only inside a job
+    """Return a shell command about a job, ``SCHEDULER:ID``. In `command`, the word JOB stands for its id.
 
-    return command.replace("JOB", shlex.quote(id_of(job))) or UNABLE
+    The word START stands for the number that follows the id. If the job has none, the command can't be used.
+    """
+    values = {"JOB": shlex.quote(id_of(job)), "START": start_of(job).partition("+")[2]}
+    if "START" in command and not values["START"].isalnum():
+        return UNABLE
+    return re.sub(r"\b(JOB|START)\b", lambda match: values[match[1]], command) or UNABLE
+
+
+def own_job() -> str:
+    """Return the job around this process, as `job_around` does, and add a number if its id is not unique.
+
+    If the scheduler does not tell the number, the number is missing.
+    """
+    around = job_around()
+    jobs = jobs_like(around)
+    if not jobs or not jobs.start:
+        return around
+    try:
+        number = run(["/bin/sh", "-c", about(around, jobs.start)], timeout=_PATIENCE).out.strip()
+    except OSError:
+        return around
+    return f"{around}+{number}" if number.isdecimal() else around
 
 
 def is_true(question: str, job: str, host: Host) -> bool:

@@ -7,7 +7,8 @@ follows the boot id: ``BOOT/NAMESPACE``. If the process runs inside a job, the j
 ``BOOT/NAMESPACE@SCHEDULER:ID``. The process ends with this job. So when the scheduler says that the job has ended, the
 process is gone, even if it ran on another host. But on another host this is certain only if the scheduler watches all
 processes of a job, and not only those that stayed with their parent (Slurm: ``proctrack/cgroup``). Another cluster may
-have a job with the same id. So the cluster follows Slurm's id, ``slurm:ID@CLUSTER``, and only its answer counts.
+have a job with the same id. So the cluster follows Slurm's id, ``slurm:ID@CLUSTER``, and only its answer counts. The
+time of the submission follows Flux's id, ``flux:ID+TIME``, and only the answer about a job with this time counts.
 
 A system error is not an answer either. A runner does not change its user. So it can be seen while it runs, with any
 value of ``hidepid``. If a process of its step has changed its user, the tick can neither inspect nor kill this
@@ -116,7 +117,6 @@ class LocalAdapter:
         #: Returns the environment in which the scheduler of a job is asked.
         self.environment: Callable[[], Environment] = lambda: host.environment
         self._instance = "/".join(filter(None, (host.boot_id, host.namespace)))
-        self._full_instance = f"{host.boot_id}/{host.namespace}@{host.job}" if host.job else self._instance
         self._seconds_left: Callable[[], float | None] = lambda: None
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
@@ -161,14 +161,18 @@ class LocalAdapter:
         except Unreachable as error:
             return InDoubt(f"the runner was started and not told to go: {error}")
         try:
-            if not job.claim(str(pid), host.name, self._full_instance, str(pid)):
+            if not job.claim(str(pid), host.name, self._full_instance(), str(pid)):
                 return InDoubt("another process holds the claim")
             os.write(gate, b"go\n")
         except OSError as error:
             return InDoubt(f"the claim can't be made: {error.strerror}")
         finally:
             os.close(gate)
-        return Accepted(str(pid), host.name, self._full_instance)
+        return Accepted(str(pid), host.name, self._full_instance())
+
+    def _full_instance(self) -> str:
+        host = self._host
+        return f"{host.boot_id}/{host.namespace}@{self._jobs.own}" if host.job else self._instance
 
     def cluster_info(self) -> dict[str, str]:
         return {}
@@ -203,11 +207,12 @@ class LocalAdapter:
         if is_here and process.is_running(int(job_id), step.token):
             return JobInfo(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, instance)
         job = job_of(instance)
+        shown = job.partition("+")[0]
         if job and self._jobs.has_ended(job, elsewhere=not is_here):
-            message = f"its job {job} has ended"
+            message = f"its job {shown} has ended"
             return JobInfo(JobState.GONE_WITH_JOB, message, None, job_id, host, instance)
         if is_here and job and not was_absent(step, time.time_ns() // 1000) and self._jobs.may_be_ending(job):
-            message = f"process {job_id} is gone, and the scheduler of its job {job} does not say why"
+            message = f"process {job_id} is gone, and the scheduler of its job {shown} does not say why"
             return JobInfo(JobState.GONE, message, None, job_id, host, instance, may_reappear=True)
         if is_here:
             return JobInfo(JobState.GONE, f"process {job_id} is gone", None, job_id, host, instance)

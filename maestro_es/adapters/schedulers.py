@@ -19,8 +19,8 @@ def in_each_flux(command: str) -> str:
     )
 
 
-#: Sets `state` to the state of a job of Flux, from the first instance that knows it.
-_FLUX_STATE = in_each_flux('state=$(flux $up jobs -no "{state}" JOB 2>/dev/null) && break 2')
+#: Sets `seen` to the number START of a job of Flux, and to its state.
+_FLUX_SEEN = 'seen=$(flux $up jobs -no "{t_submit:.6f} {state}" JOB 2>/dev/null | tr -d .)'
 
 #: The schedulers of maestro-es by batch type. To add one, add the module of its adapter, and its jobs here.
 WITH_ADAPTER = {
@@ -79,13 +79,18 @@ WITH_ADAPTER = {
     # Flux sends ALRM at the time limit. A job of `flux batch` also gets HUP, and has only the second of these
     # variables. Commands inside such a job reach the job's own instance, which does not know the job itself. So
     # several instances are asked. They are the instances at our address, at the address of the study and at the
-    # address of the system, and the instance around each of these.
+    # address of the system, and the instance around each of these. Each instance counts the milliseconds since its
+    # own start, so two instances may have jobs with the same id. Their times of submission, in microseconds, differ.
     "flux": JobEnvironment(
         of_job=("FLUX_*",), job_ids=("FLUX_JOB_ID", "FLUX_ENCLOSING_ID"), stop_signals=("TERM", "ALRM", "HUP"),
         settings=("FLUX_URI",), always=("FLUX_URI",),
-        still_running=f'{_FLUX_STATE}; [ "$state" = RUN ]',
-        has_ended=f'{_FLUX_STATE}; [ "$state" = INACTIVE ]',
-        ends_all="flux config get exec.service | grep -q sdexec",
+        still_running=in_each_flux('state=$(flux $up jobs -no "{state}" JOB 2>/dev/null) && break 2')
+        + '; [ "$state" = RUN ]',
+        has_ended=in_each_flux(f'{_FLUX_SEEN}; case $seen in "START "*) break 2 ;; esac')
+        + '; [ "$seen" = "START INACTIVE" ]',
+        start='[ -n "${FLUX_JOB_ID-}" ] || up=--parent; flux $up job eventlog JOB | '
+        "sed -n '1s/^\\([0-9]*\\)\\.\\([0-9]*\\) submit.*/\\1\\2/p'",
+        ends_all="flux $up config get exec.service | grep -q sdexec",
         time_left=("sh", "-c", "flux job timeleft JOB 2>/dev/null || flux --parent job timeleft JOB"),
         resubmit=(
             "sh", "-c", 'flux jobs JOB >/dev/null 2>&1 || parent=--parent; exec flux $parent batch "$@"',
@@ -130,6 +135,7 @@ def job_around() -> str:
 
     If the scheduler has requeued the job and started it again with the same id, the number of this start follows:
     ``SCHEDULER:ID+NUMBER``. If the job knows the name of its cluster, the cluster follows: ``SCHEDULER:ID@CLUSTER``.
+    `maestro_es.adapters.job_questions.own_job` returns a name that is unique for each scheduler.
     """
     for name, jobs in _BY_NAME.items():
         for variable in jobs.job_ids:

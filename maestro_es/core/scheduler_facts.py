@@ -43,10 +43,12 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     environment contains, even without ALL. A process is in a job if one of the variables in `job_ids` is set. The
     first of these that is set contains the id of the job.
 
-    Three fields are shell commands. `still_running` succeeds while a job runs. `has_ended` succeeds only if a job has
+    These fields are shell commands. `still_running` succeeds while a job runs. `has_ended` succeeds only if a job has
     certainly ended. In both, the word JOB stands for the id of the job. If both are empty, the scheduler can't be
     queried. `ends_all` succeeds only if the end of a job leaves no process behind. `is_cluster` is another shell
-    command, for a scheduler with a `cluster_variable`. It succeeds only on the cluster CLUSTER.
+    command, for a scheduler with a `cluster_variable`. It succeeds only on the cluster CLUSTER. `start` is a shell
+    command for a scheduler whose jobs have neither a cluster nor unique ids. It runs inside a job, and prints a number
+    that no other job with the same id has. In `has_ended`, the word START stands for this number.
 
     Three fields are commands as lists of words. A list is empty if the scheduler has no such command. `time_left`
     prints how much time a job has left. `resubmit` submits a script and prints the id of the new job, which starts
@@ -67,6 +69,7 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     has_ended: str = ""
     ends_all: str = ""
     is_cluster: str = ""
+    start: str = ""
     time_left: tuple[str, ...] = ()
     resubmit: tuple[str, ...] = ()
     withdraw: tuple[str, ...] = ()

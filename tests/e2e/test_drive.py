@@ -258,6 +258,30 @@ def test_only_the_cluster_of_a_job_says_elsewhere_that_it_has_ended(launch, plac
     assert len(events(study, "HardwareFailed")) == expected - 1
 
 
+@pytest.mark.parametrize(
+    ("told", "answer", "expected"),
+    [
+        ("1796075798.642412 submit userid=0", "1796075798.642413 INACTIVE", 1),
+        ("1796075798.642412 submit userid=0", "1796075798.642412 RUN", 1),
+        ("", "1796075798.642412 INACTIVE", 1),
+        ("1796075798.642412 submit userid=0", "1796075798.642412 INACTIVE", 2),
+    ],
+)
+def test_only_a_flux_job_with_the_same_time_of_submission_says_elsewhere_that_it_has_ended(
+    launch, place, told, answer, expected
+):
+    """Two instances of Flux may have jobs with the same id."""
+    program = place / "bin/flux"
+    program.write_text(f"#!/bin/sh\ncase $* in *eventlog*) echo '{told}' ;; *) echo RUN ;; esac\n")
+    program.chmod(0o755)
+    study = launch(env={"FLUX_JOB_ID": "ƒ3"})
+    program.write_text(f"#!/bin/sh\ncase $* in *config*) echo sdexec ;; *) echo '{answer}' ;; esac\n")
+
+    assert on_host("node2", "tick", study, env={"FLUX_JOB_ID": "ƒ4"}).returncode == 0
+    wait_for(functools.partial(has_run, study, expected))
+    assert len(events(study, "HardwareFailed")) == expected - 1
+
+
 def test_a_tick_asks_in_the_environment_of_the_study_whether_a_job_has_ended(launch, place):
     """Cron's PATH has no command of the scheduler."""
     study = launch(env=IN_JOB)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
+from maestro_es.poller.tick import tick
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
-from tools.kill_matrix.instance import Instance
+from tests.slurm.studies import RUNTIME
+from tools.kill_matrix.instance import Instance, started
 from tools.testbed.processes import end_all_under, running_under, wait_for
 
 Start = Callable[..., Instance]
@@ -35,12 +40,18 @@ def flux(*words: str | Path) -> str:
 
 def allocate(root: Path, *options: str, loop: str = "", more: str = "", nodes: int = 2) -> str:
     """Submit a job whose driver runs the study in `root`, or creates it. Returns the job's id."""
+    script = job_script(root, loop, more)
+    return flux("batch", f"-N{nodes}", f"-n{nodes}", "-c4", *options, f"--output={root}.log", script).strip()
+
+
+def job_script(root: Path, loop: str = "", more: str = "") -> Path:
+    """Write a script whose driver runs the study in `root`, or creates it."""
     study = f"'{root}'" if (root / "events.db").exists() else f"-y -o '{root}' '{root}.yaml'"
     program = f"'{sys.executable}' -m maestro_es run --in-allocation {more} {study}"
     script = root.parent / "job.sh"
     script.write_text(f"#!/bin/bash\n{loop or program}\n".replace("PROGRAM", program))
     script.chmod(0o755)
-    return flux("batch", f"-N{nodes}", f"-n{nodes}", "-c4", *options, f"--output={root}.log", script).strip()
+    return script
 
 
 def is_over(job: str) -> bool:
@@ -175,3 +186,50 @@ def test_a_step_in_a_job_that_flux_has_forgotten_is_waited_for_until_its_user_gi
     assert "whose driver ends it" in maestro_es("cancel", "-y", root).stderr
     assert maestro_es("retry", root, "a", "--lost").returncode == 0
     assert status(root) is StudyStatus.CANCELLED
+
+
+#: Submits held jobs in almost each millisecond of a second of an instance. Prints when the second began, and the ids.
+SUBMIT_ALL = """
+import sys, time, flux, flux.job
+handle, spec, sent = flux.Flux(), open(sys.argv[1]).read(), []
+began = float(handle.attr_get("broker.starttime"))
+second = float(sys.argv[2]) or time.time() - began + 8
+while time.time() < began + second: time.sleep(0.01)
+while time.time() < began + second + 1: sent.append(flux.job.submit_async(handle, spec, urgency=0)); time.sleep(0.0005)
+print(second, *[int(future.get_id()) for future in sent])
+"""
+
+
+def submit_all(instance: Instance, spec: str, second: str = "0") -> list[str]:
+    path = instance.folder / "spec"
+    path.write_text(spec)
+    return instance.run("python", "-c", SUBMIT_ALL, str(path), second).stdout.split()
+
+
+def test_another_instance_with_a_job_of_the_same_id_does_not_end_a_step(
+    start_instance: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = tmp_path / "study"
+    (tmp_path / "study.yaml").write_text(HEAD + step("a", f"{ALONE}; until [ -e ../go ]; do sleep 0.2; done"))
+    here = start_instance()
+    ready, go = (f"until [ -e '{root}/{name}' ]; do sleep 0.2; done" for name in ("a/ready", "go"))
+    script = job_script(root, f"PROGRAM & driver=$!; {ready}; kill -9 $driver; touch '{root}/killed'; {go}; sleep 1")
+    second, *ours = submit_all(here, flux("batch", "--dry-run", "-N1", "-n1", f"--output={root}.log", script))
+    with started(lambda: Instance(tmp_path / "other")) as other:
+        job = min({*ours}.intersection(submit_all(other, other.run("submit", "--dry-run", "true").stdout, second)))
+        for instance in (here, other):
+            assert instance.run("job", "urgency", job, "16").returncode == 0
+        wait_for((root / "killed").exists)
+        wait_for(lambda: other.run("jobs", "-no", "{state}", job).stdout == "INACTIVE\n")
+        monkeypatch.setenv("FLUX_URI", other.uri)
+        monkeypatch.setattr("maestro_es.core.grace.JOB_GRACE_SECONDS", 0.1)
+        for _ in range(4):
+            with Session(root, RUNTIME) as study:
+                tick(study)
+            time.sleep(0.5)
+        assert ends(root) == []
+    monkeypatch.setenv("FLUX_URI", here.uri)
+    (root / "go").touch()
+    wait_for(lambda: is_over(job))
+    assert status(root) is StudyStatus.FINISHED
+    assert len((root / "ledger").read_text().split()) == 1

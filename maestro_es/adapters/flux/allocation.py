@@ -18,9 +18,9 @@ from maestro_es.adapters.base import JobInfo
 from maestro_es.adapters.flux.client import FluxJobs
 from maestro_es.adapters.flux.output import plain_id
 from maestro_es.adapters.host import Host
-from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, ids_in, job_of, state_of, was_absent
-from maestro_es.adapters.job_questions import about, has_ended, is_true
-from maestro_es.adapters.schedulers import id_of, in_each_flux, job_around
+from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, ids_in, job_of, shown, state_of, was_absent
+from maestro_es.adapters.job_questions import about, has_ended, is_true, own_job
+from maestro_es.adapters.schedulers import in_each_flux, start_of
 from maestro_es.core.attempt_token import placement_of
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
@@ -54,20 +54,24 @@ _LOST = re.compile(r"flux-exec: Error: rank ([0-9]+): .*: No route to host")
 #: Prints the arguments of all processes that contain the id of a job.
 _WORDS = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -a j{job}n || :"
 
-#: Succeeds if an instance answers that it does not know a job, and no instance knows it. Flux may have purged the job.
-_IS_FORGOTTEN = (
-    in_each_flux('seen=$(flux $up jobs -n JOB 2>&1) && exit 1; case $seen in "JobID "*" unknown"*) said=1 ;; esac')
-    + '; [ "${said-}" ]'
+#: Exits with 1 if an instance knows a job. Sets `said` if an instance answers that it does not know the job.
+_IS_KNOWN = in_each_flux(
+    'seen=$(flux $up jobs -no "{t_submit:.6f}" JOB 2>&1 | tr -d .); '
+    'case $seen in *START*) exit 1 ;; [0-9]* | "JobID "*" unknown"*) said=1 ;; esac'
 )
 
+#: Succeeds if an instance answers that it does not know a job, and no instance knows it. Flux may have purged the job.
+_IS_FORGOTTEN = f'{_IS_KNOWN}; [ "${{said-}}" ]'
+
 #: Succeeds if no instance knows a job, even if none answers. The instance around the job may have ended.
-_IS_UNKNOWN = (
-    f"command -v flux >/dev/null || exit 1; {in_each_flux('flux $up jobs -n JOB >/dev/null 2>&1 && exit 1')}; :"
-)
+_IS_UNKNOWN = f"command -v flux >/dev/null || exit 1; {_IS_KNOWN}; :"
 
 
 class FluxJob:
-    """The job around this process. RequestRefused if the job is not a Flux instance of its own."""
+    """The job around this process. RequestRefused if the job is not a Flux instance of its own.
+
+    `job` names the job with the time of its submission. Unreachable if Flux does not tell this time.
+    """
 
     preamble = _PREAMBLE
 
@@ -76,7 +80,9 @@ class FluxJob:
             raise RequestRefused(
                 f"--in-allocation needs a job of 'flux batch' or 'flux alloc', and job {job} has no Flux of its own"
             )
-        self._jobs, self.job = jobs, _plain(job)
+        self._jobs, self.job = jobs, _plain(start_of(own_job()))
+        if "+" not in self.job:
+            raise Unreachable(f"flux job eventlog: Flux does not tell when job {job} was submitted")
         self.variables = {"FLUX_URI": os.environ["FLUX_URI"]} if "FLUX_URI" in os.environ else {}
         self.lost = set[str]()
         self._ranks: list[int] = []
@@ -175,7 +181,8 @@ class Endings:
             runs = job != mine or step.token in running or (own is not None and own.is_lost(step))
             info = state_of(step, claims.get(step.token, Claim()), is_over=job in over, runs=runs)
             if job in forgotten and info.state is JobState.RUNNING:
-                info = structs.replace(info, state=JobState.UNSUPERVISED, raw_state=f"Flux does not know job {job}")
+                message = f"Flux does not know job {shown(job)}"
+                info = structs.replace(info, state=JobState.UNSUPERVISED, raw_state=message)
             # Without cgroups, agents notice the end of their broker, and then end the runners.
             is_ending = info.state is JobState.GONE_WITH_JOB and not was_absent(step)
             infos[step.token] = structs.replace(info, may_reappear=is_ending)
@@ -183,7 +190,7 @@ class Endings:
 
     def is_unknown(self, job: str) -> bool:
         """Return whether Flux says nothing about a job, so only a user can know whether its steps have ended."""
-        return job != _plain(id_of(job_around())) and self._is_true(_IS_UNKNOWN, job)
+        return job != _plain(start_of(own_job())) and self._is_true(_IS_UNKNOWN, job)
 
     def _has_ended(self, job: str) -> bool:
         around = f"flux:{job}"
@@ -196,5 +203,6 @@ class Endings:
 
 
 def _plain(job: str) -> str:
-    """Return the id of a job as it is in tokens."""
-    return f"f{plain_id(job)[1:]}"
+    """Return the name of a job as it is in tokens."""
+    job_id, plus, start = job.partition("+")
+    return f"f{plain_id(job_id)[1:]}{plus}{start}"
