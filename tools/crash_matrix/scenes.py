@@ -29,7 +29,7 @@ from tools.testbed.processes import arguments, send
 from tools.testbed.studies import Step
 
 #: Seconds until a scene must be ready. For example, a busy Slurm may refuse a job.
-_PATIENCE = 90.0
+_PATIENCE = 150.0
 #: Grace times with which a doubt is certainly fresh or certainly old.
 _NEVER, _AT_ONCE = 3600.0, 0.0
 

@@ -85,7 +85,7 @@ class OtherScheduler(TrialScheduler):
         [scheduler] = (each for each in SCHEDULERS.values() if each.kind == kind)
         self.batch = yaml.safe_load(scheduler.head)["batch"]
         self.keys = yaml.safe_load(f"{{procs: 1{scheduler.keys}}}")
-        self.walltime = scheduler.shortest if ":" in scheduler.shortest else ""
+        self.walltime = scheduler.shortest
         self.clients = scheduler.submit_commands
         self.submits_together = scheduler is FluxScheduler
         self._adapter()  # loads it, for the same reason
