@@ -62,7 +62,14 @@ class UnnamedFile:
 class Spool(Collection[_Item]):
     """Items that are drawn once, and can be read again and again. msgspec must be able to decode their type."""
 
-    def __init__(self, items: Iterable[_Item], kind: Any, *, is_part: bool = False) -> None:  # noqa: ANN401 - a type
+    def __init__(
+        self,
+        items: Iterable[_Item],
+        kind: Any,  # noqa: ANN401 - a type
+        what: str = "the steps of the study",
+        *,
+        is_part: bool = False,
+    ) -> None:
         rest = iter(items)
         self._kind = kind
         self._block = _SMALL_BLOCK if is_part else _BLOCK
@@ -72,7 +79,7 @@ class Spool(Collection[_Item]):
         self._file: UnnamedFile | None = None
         self._ends = [0]
         self._length = len(self._first)
-        with room_for("the steps of the study"):
+        with room_for(what):
             while block := list(itertools.islice(rest, self._block)):
                 self._append(block)
 

@@ -17,6 +17,7 @@ from maestro_es.cli.formats import Format, format_options, write_rows
 from maestro_es.cli.output import on_terminal, terminal_width, write_lines
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.fitted import fitted
+from maestro_es.report.table import transposed
 from maestro_es.store.user_query import QueryResult
 from maestro_es.study.layout import has_log
 
@@ -119,7 +120,7 @@ def _list(form: Format) -> None:
 
 def _show(answer: QueryResult, form: Format) -> None:
     if form is Format.TABLE:
-        cells = [[_cell(value) for value in row] for row in answer.rows]
+        cells = ([_cell(value) for value in row] for row in answer.rows)
         write_lines(fitted(answer.columns, cells, _size(), _numbers(answer)))
     elif form is Format.CSV:
         write_rows(form, answer.columns, ([_plain(value) for value in row] for row in answer.rows))
@@ -129,7 +130,10 @@ def _show(answer: QueryResult, form: Format) -> None:
 
 def _numbers(answer: QueryResult) -> list[int]:
     """Return the indices of the columns that contain only numbers."""
-    kinds = [{type(value) for value in column} for column in zip(*answer.rows, strict=True)]
+    kinds: list[set[type]] = [set() for _ in answer.columns]
+    for some in transposed(answer.rows):
+        for kind, values in zip(kinds, some, strict=True):
+            kind.update(map(type, values))
     return [index for index, kind in enumerate(kinds) if kind <= {int, float, type(None)}]
 
 

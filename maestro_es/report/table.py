@@ -8,8 +8,11 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from maestro_es.spool import Spool
+
+_Cell = TypeVar("_Cell")
 
 _GAP = "  "
 
@@ -55,10 +58,10 @@ class MeasuredRows:
 
     def columns(self) -> Iterator[list[tuple[str, ...]]]:
         """Yield the columns of some rows at a time, because checking many cells together is quick."""
-        return _transposed(self._rows)
+        return transposed(self._rows)
 
     def _measured(self, rows: Iterable[Sequence[str]]) -> Iterator[tuple[str, ...]]:
-        for some in _transposed(rows):
+        for some in transposed(rows):
             columns = [_cleaned(cells) for cells in some]
             for index, cells in enumerate(columns):
                 text = "".join(cells)
@@ -70,7 +73,8 @@ class MeasuredRows:
             yield from zip(*columns, strict=True)
 
 
-def _transposed(rows: Iterable[Sequence[str]]) -> Iterator[list[tuple[str, ...]]]:
+def transposed(rows: Iterable[Sequence[_Cell]]) -> Iterator[list[tuple[_Cell, ...]]]:
+    """Yield the columns of some rows at a time."""
     rest = iter(rows)
     while some := list(itertools.islice(rest, _SOME)):
         yield list(zip(*some, strict=True))

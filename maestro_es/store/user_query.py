@@ -2,7 +2,7 @@
 
 Before SQLite runs a statement, it asks `Permission` about each action of the statement. Only reading is allowed. The
 time limit is the same as for all readers. The whole result is read before it is printed, so that a slow reader does
-not make ticks wait. For this reason the size of a result is limited, too.
+not make ticks wait. Most rows of a long result are in a temporary file, so the size of a result is limited, too.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maestro_es.errors import LogUnavailable, MaestroError, RequestRefused
+from maestro_es.spool import Spool
 from maestro_es.store.connection import Connection, Stopwatch
 from maestro_es.store.file_check import foreign_views
 from maestro_es.store.log_file import INTERRUPTED, explain
 from maestro_es.store.log_reader import LogReader
 
-#: The largest result, in bytes of memory, and the number of rows after which its size is checked.
+#: The largest result, in bytes of its values in memory, and the number of rows after which its size is checked.
 _LARGEST = 2_000_000_000
 _BLOCK = 1000
 
@@ -46,7 +47,7 @@ class QueryResult(NamedTuple):
     """The result of a query: the names of the columns and the rows. Several columns may have the same name."""
 
     columns: list[str]
-    rows: list[tuple[object, ...]]
+    rows: Spool[tuple[Any, ...]]
 
     @property
     def keys(self) -> list[str]:
@@ -132,7 +133,12 @@ def _run(connection: Connection, sql: str, values: Mapping[str, str]) -> QueryRe
     cursor = _database(connection).execute(sql, dict(values))
     if cursor.description is None:
         raise RequestRefused("this SQL returns no rows; a query is a SELECT, WITH or VALUES statement")
-    rows: list[tuple[object, ...]] = []
+    rows = Spool(_limited(cursor), tuple[Any, ...], "the answer")
+    return QueryResult([column[0] for column in cursor.description], rows)
+
+
+def _limited(cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a result. RequestRefused if they are too large."""
     size = 0
     while block := cursor.fetchmany(_BLOCK):
         size += sum(map(sys.getsizeof, itertools.chain.from_iterable(block)))
@@ -140,8 +146,7 @@ def _run(connection: Connection, sql: str, values: Mapping[str, str]) -> QueryRe
             raise RequestRefused(
                 f"the answer is larger than {_LARGEST // 1_000_000} MB; ask for fewer columns or rows, or add LIMIT"
             )
-        rows += block
-    return QueryResult([column[0] for column in cursor.description], rows)
+        yield from block
 
 
 def _database(connection: Connection) -> Any:  # noqa: ANN401 - sqlite_utils.Database

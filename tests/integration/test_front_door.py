@@ -291,4 +291,4 @@ def test_questions_are_answered_as_of_a_moment(two):
         assert graph.summary().states["INITIALIZED"] == 4
         assert [decision.entry.type for decision in graph.blame("bad")][-1] == "StepReset"
         assert sorted(step.name for step in graph.diff(before).diff.steps.values()) == ["after", "bad"]
-        assert graph.query("SELECT count(*) FROM v_step").rows == [(5,)]
+        assert [*graph.query("SELECT count(*) FROM v_step").rows] == [(5,)]

@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from maestro_es import spool
-from maestro_es.cli import diff, output, status
+from maestro_es.cli import diff, output, query, status
 from maestro_es.cli import map as map_command
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param
 from maestro_es.creation.create import create_log, make_directory
 from maestro_es.report import table
-from maestro_es.store import log_reader, past_graph, status_rows
+from maestro_es.store import log_reader, past_graph, status_rows, user_query
 from maestro_es.study.invocation import Runtime
 
 #: What is printed, by the name of the command.
 COMMANDS = (
     "status", "status --csv", "status --json", "status --layout flat", "status --layout narrow",
     "status --layout legacy", "status --sort=-SEED", "status sim* --columns step,SEED,why", "status --csv --at 300",
-    "map T", "diff 150", "diff 150 300", "diff 150 300 --json",
+    "map T", "diff 150", "diff 150 300", "diff 150 300 --json", "query", "query --csv", "query --json", "query --nl",
 )  # fmt: skip
 
 
@@ -58,9 +58,10 @@ def study(root: Path, count: int) -> Path:
 
 def show(command: str, root: Path, out: io.StringIO) -> None:
     name, *words = command.split()
-    called = {"status": status.command, "map": map_command.command, "diff": diff.command}[name]
+    called = {"status": status, "map": map_command, "diff": diff, "query": query}[name].command
+    sql = ["SELECT * FROM v_step"] if name == "query" else []
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        called.main([str(root), *words], standalone_mode=False)
+        called.main([str(root), *sql, *words], standalone_mode=False)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def few_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, number in (
         (spool, "_IN_MEMORY", 100), (spool, "_BLOCK", 50), (spool, "_SMALL_BLOCK", 2), (table, "_SOME", 100),
         (output, "_SOME", 100), (past_graph, "_KEEP", 100), (log_reader, "_REPLAYED", 100),
-        (status_rows, "_PAGE", 100),
+        (status_rows, "_PAGE", 100), (user_query, "_BLOCK", 100),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, number)
 

@@ -19,7 +19,7 @@ def test_a_query_that_takes_too_long_is_stopped(run, study, monkeypatch):
     assert ran.err == "maestro-es: the query took longer than 0 s and was stopped; narrow it with WHERE\n"
 
 
-def test_an_answer_that_memory_would_not_hold_is_refused(run, study, monkeypatch):
+def test_an_answer_that_is_too_large_is_refused(run, study, monkeypatch):
     monkeypatch.setattr(user_query, "_LARGEST", 5_000_000)
     ran = run("query", study, LONG)
     assert (ran.code, ran.out) == (1, "")

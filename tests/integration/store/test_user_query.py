@@ -32,7 +32,7 @@ def test_ctrl_c_during_a_statement_is_a_keyboard_interrupt(tmp_path: Path, ask):
 
 def test_after_a_query_a_log_can_be_written_again(tmp_path: Path):
     with written(tmp_path / "events.db") as log:
-        assert query(log, "SELECT count(*) FROM v_event", {}).rows == [(log.head.seq,)]
+        assert [*query(log, "SELECT count(*) FROM v_event", {}).rows] == [(log.head.seq,)]
         with pytest.raises(RequestRefused, match="a query can only read"):
             query(log, "DELETE FROM event", {})
         log.rebuild()
