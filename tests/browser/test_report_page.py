@@ -239,6 +239,14 @@ def test_a_failure_leads_to_its_step_and_shows_its_last_words(opened, report):
     assert page.locator("#step-name").inner_text().startswith("mesh_SIZE.100.SEED.0 ")
 
 
+#: How many pixels above the cells of the map are painted.
+INK_ABOVE_CELLS = """(() => {
+  const canvas = document.querySelector("#parameters canvas");
+  const above = canvas.getContext("2d").getImageData(0, 0, canvas.width, 30).data;
+  return above.filter((value, at) => at % 4 === 3 && value).length;
+})()"""
+
+
 @pytest.mark.parametrize("what", ["run", "queue", "exit", "attempts"])
 def test_the_map_has_other_colours(what, opened, report, photograph):
     page = opened(report)
@@ -247,6 +255,7 @@ def test_the_map_has_other_colours(what, opened, report, photograph):
     assert page.evaluate("document.querySelector('#parameters canvas').toDataURL()") != before
     page.locator("#map-across").select_option("")
     assert page.evaluate("page.map.cells.length") == 10
+    assert page.evaluate(INK_ABOVE_CELLS) > 100  # the values of the parameter
     if what == "run":
         photograph(page, "map-run-time")
 

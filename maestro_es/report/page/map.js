@@ -129,11 +129,15 @@ class ParameterMap {
   #layOut(look) {
     const { palette } = this;
     const room = this.section.clientWidth - 4;
-    if (!this.columns) { // the cells of one parameter fill lines
-      const size = cellSize(this.cells.length, room, 400, 30);
-      const columns = Math.max(Math.floor(room / size), 1);
-      const height = Math.ceil(this.cells.length / columns) * size + 2;
-      this.field.draw({ columns, count: this.cells.length, size: [size, size], width: room, height, cell: look, palette });
+    if (!this.columns) { // the cells of one parameter fill lines; a single line has labels above
+      const count = this.cells.length;
+      const side = cellSize(count, room, 400, 30);
+      const columns = Math.max(Math.floor(room / side), 1);
+      const top = count <= columns ? 34 : 0;
+      const size = [top ? Math.min(Math.floor(room / count), 60) : side, side];
+      const before = top ? (context) => this.#label(context, this.down, this.rows, 0, size[0], room) : undefined;
+      const height = top + Math.ceil(count / columns) * side + 2;
+      this.field.draw({ columns: top ? count : columns, count, size, origin: [0, top], width: room, height, cell: look, palette, before });
       return;
     }
     const [rows, columns] = [this.rows.length, this.columns.length];
@@ -142,12 +146,10 @@ class ParameterMap {
     const tall = Math.max(Math.min(Math.floor(820 / rows), 26), 3);
     const size = [Math.max(Math.min(Math.floor((room - left) / columns), 2 * tall), 3), tall];
     const top = 34;
+    const width = Math.max(left + columns * size[0] + 2, 100);
     const before = (context) => {
-      context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
+      this.#label(context, this.across, this.columns, left, size[0], width);
       context.fillStyle = palette.ink;
-      context.textBaseline = "middle";
-      context.textAlign = "left";
-      write(context, `${this.across.key} \u2192`, left, 9, room - left);
       write(context, `${this.down.key} \u2193`, 0, 24, left - 6);
       context.fillStyle = palette.faint;
       const skip = Math.ceil(16 / size[1]);
@@ -155,20 +157,29 @@ class ParameterMap {
       this.rows.forEach((at, row) => {
         if (row % skip === 0) write(context, this.down.values[at][0], left - 6, top + (row + 0.5) * size[1], left - 8);
       });
-      context.textAlign = "left";
-      let free = 0;
-      this.columns.forEach((at, column) => {
-        const text = this.across.values[at][0];
-        const x = left + column * size[0];
-        if (x < free) return;
-        const wide = Math.min(context.measureText(text).width, 120);
-        write(context, text, x + 1, 24, 120);
-        free = x + wide + 8;
-      });
     };
     this.field.draw({
       columns, count: this.cells.length, size, origin: [left, top], cell: look, palette, before,
-      width: Math.max(left + columns * size[0] + 2, 100), height: top + rows * size[1] + 2,
+      width, height: top + rows * size[1] + 2,
+    });
+  }
+
+  // Write the name of a parameter, and below it those of its values for which there is room, above their columns.
+  #label(context, param, order, left, step, width) {
+    context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
+    context.textBaseline = "middle";
+    context.textAlign = "left";
+    context.fillStyle = this.palette.ink;
+    write(context, `${param.key} \u2192`, left, 9, width - left);
+    context.fillStyle = this.palette.faint;
+    let free = 0;
+    order.forEach((at, column) => {
+      const text = param.values[at][0];
+      const wide = Math.min(context.measureText(text).width, 120);
+      const x = left + column * step + 1;
+      if (x < free || (column && x + wide > width)) return;
+      write(context, text, x, 24, 120);
+      free = x + wide + 8;
     });
   }
 

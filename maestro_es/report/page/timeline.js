@@ -85,6 +85,7 @@ class Timeline {
       this.view = view;
       this.bars = new Bars(this, context);
       this.axis.call(d3.axisBottom(scale).ticks(Math.max(Math.floor(width / 110), 2)).tickFormat(showTick));
+      this.axis.selectAll("text").attr("text-anchor", (time) => (scale(time) > width - 32 ? "end" : "middle"));
     }
     const { image, letters } = this.bars.asOf(story.moment);
     context.putImageData(image, 0, 0);
