@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from maestro_es.cli.groups import SuggestingGroup, configure_messages, message_o
 from maestro_es.cli.main import take_interrupts
 from maestro_es.cli.output import exact_output
 from maestro_es.errors import MaestroError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: The commands with a short description, in the order of ``--help``.
 COMMANDS = {
@@ -87,6 +90,13 @@ class LazyGroup(SuggestingGroup):
         command: click.Command = importlib.import_module(f"maestro_es.cli.{module}").command
         take_interrupts()
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of commands, with their short descriptions, without importing them."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a shell that completes needs it
+
+        names = [CompletionItem(name, help=COMMANDS[name]) for name in COMMANDS if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
         """List the commands without importing them."""

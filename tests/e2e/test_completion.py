@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from maestro_es.cli.commands import COMMANDS
 from tests.e2e.command import maestro_es
 
 STUDY = """\
@@ -63,6 +64,11 @@ def test_a_shell_completes_commands_options_studies_and_steps(shell, folder):
     assert "--attempt" in offered(shell, folder, "maestro-es logs --att")
     assert "waves" in offered(shell, folder, "maestro-es why wav")
     assert offered(shell, folder, "maestro-es why waves me")[:2] == ["merge", "mesh"]
+
+
+def test_commands_are_offered_with_a_whole_sentence(folder):
+    asking = {"_MAESTRO_ES_COMPLETE": "fish_complete", "COMP_WORDS": "maestro-es rec", "COMP_CWORD": "rec"}
+    assert maestro_es(env=asking).stdout.strip() == f"plain,recover\t{COMMANDS['recover']}"
 
 
 def test_nothing_is_offered_where_nothing_can_be_read(folder):
