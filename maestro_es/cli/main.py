@@ -159,11 +159,25 @@ def _leave(error: OSError) -> NoReturn:
     """Print the error of the operating system. If the reader of our output has closed it, print nothing."""
     code = EXIT_TRY_AGAIN if error.errno in (*_OUT_OF_RESOURCES, *_NO_ANSWER) else EXIT_ERROR
     if error.filename:
-        _fail(f"{error.filename}: {error.strerror}", code)
+        _fail(f"{error.filename}: {error.strerror}{_remedy(os.fsdecode(error.filename))}", code)
+    message = error.strerror or str(error)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so the exit does not fail to flush again
+        message = f"standard output can't be written: {message}"
     if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so the exit does not flush to the closed pipe
         sys.exit(EXIT_ERROR)
-    _fail(error.strerror or str(error), code)
+    _fail(message, code)
+
+
+def _remedy(path: str) -> str:
+    """Return what to do if this path is in the user's list of studies and can't be used (empty: another path)."""
+    from maestro_es.study import registry  # noqa: PLC0415 - seldom needed
+
+    if not Path(path).is_relative_to(registry.folder().parent):
+        return ""
+    return "; the list of your studies is kept there, and MAESTRO_ES_HOME can name another directory for it"
 
 
 def _fail(message: str, code: int = EXIT_ERROR) -> NoReturn:

@@ -189,7 +189,7 @@ SPEAKING = [
 @pytest.mark.parametrize("command", SPEAKING, ids="-".join)
 def test_closed_streams_and_a_full_disk_behind_them_are_no_bug(finished, command):
     for streams in (">&-", ">&- 2>&- <&-", ">/dev/full"):
-        words = [sys.executable, "-m", "maestro_es", *command]
+        words = ["env", "-u", "PYTHONUNBUFFERED", sys.executable, "-m", "maestro_es", *command]
         done = subprocess.run(
             ["sh", "-c", f'"$@" {streams}', "sh", *words],
             cwd=finished.parents[1],
@@ -199,7 +199,18 @@ def test_closed_streams_and_a_full_disk_behind_them_are_no_bug(finished, command
             check=False,
         )
         full = streams == ">/dev/full"
-        assert (done.returncode, done.stderr) == (full, "maestro-es: No space left on device\n" if full else ""), done
+        message = done.stderr.replace("standard output can't be written: ", "")
+        assert (done.returncode, message) == (full, "maestro-es: No space left on device\n" if full else ""), done
+
+
+def test_a_list_of_studies_that_can_not_be_kept_is_one_line_with_a_remedy(tmp_path):
+    spec = _spec(tmp_path, GOOD)
+    for command in (("studies",), ("run", "-y", "-o", "study", spec)):
+        done = maestro_es(*command, cwd=tmp_path, env={"HOME": os.devnull, "MAESTRO_ES_HOME": ""})
+        assert done.returncode == 1, done
+        assert done.stderr.startswith("maestro-es: /dev/null/.local/state/maestro-es"), done
+        assert "MAESTRO_ES_HOME can name another directory" in done.stderr, done
+        assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_a_study_that_is_gone_is_complained_of(run, studies):
     registry.register("dead" * 8, studies[0].with_name("gone"))
     ran = run("history", "--all-studies", "z")
     assert (ran.code, ran.out.count("\n")) == (1, 5)
-    assert "gone: not a study directory" in ran.err
+    assert "gone: there is no such directory" in ran.err
 
 
 def test_a_step_is_asked_for_where_there_is_one(run, studies):
@@ -218,7 +218,7 @@ def test_what_is_no_study_is_refused_in_one_line(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plain").mkdir()
     assert "plain: not a study directory, there is no events.db in it" in refused(run, "./plain")
-    assert "nowhere: not a study directory" in refused(run, "./nowhere")
+    assert "nowhere: there is no such directory" in refused(run, "./nowhere")
     assert "not a study directory" in refused(run, "--follow")
     StudyDir(tmp_path / "plain").log.write_text("no log at all, but long enough to have a header, were it one" * 9)
     assert "plain" in refused(run, "./plain")
