@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import maestro_es
+from tools.testbed.processes import end_all_under
 
 STUDY = """\
 description: {name: meshes, description: d}
@@ -106,3 +107,21 @@ def test_the_command_retries_exactly_the_steps_of_the_group(folder, group, tmp_p
 def test_nothing_is_said_about_failures_of_a_step_or_of_the_past(folder):
     assert "failures" not in json.loads(maestro_es("why", "s", "last", "--json", cwd=folder).stdout)
     assert "have failed" not in maestro_es("why", "s", "--at", "3", cwd=folder).stdout
+
+
+@pytest.mark.usefixtures("own_home")
+def test_the_command_for_cancelled_steps_runs_them_again(tmp_path: Path):
+    gated = STUDY.replace("study:\n", "study:\n- {name: gate, description: d, run: {cmd: sleep 60}}\n")
+    gated = gated.replace("run:\n    cmd", "run:\n    depends: [gate]\n    cmd", 1)
+    (tmp_path / "meshes.yaml").write_text(gated)
+    maestro_es("run", "-y", "-o", "s", "meshes.yaml", cwd=tmp_path)
+    try:
+        maestro_es("cancel", "-y", "s", "run", cwd=tmp_path)
+        maestro_es("tick", "s", cwd=tmp_path)
+        [group] = failures(tmp_path)
+        assert (group["outcome"], group["retry"]) == ("cancelled before it ran", ["run"])
+        again = maestro_es("retry", "s", "run", cwd=tmp_path)
+        assert (again.returncode, again.stderr) == (0, "")
+        assert failures(tmp_path) == []
+    finally:
+        end_all_under(tmp_path)

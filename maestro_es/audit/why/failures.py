@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from maestro_es.core.exit_codes import meaning
-from maestro_es.core.model import BAD_ENDS, Cause, State, StepRecord
+from maestro_es.core.model import BAD_ENDS, FAILED_STATES, Cause, State, StepRecord
 from maestro_es.store.projection import ProjectedGraph
 
 #: The largest number of steps whose error messages are read.
@@ -44,7 +44,8 @@ class FailureGroup(msgspec.Struct, frozen=True):
 
     `outcome` says how they ended. `steps` holds their names. `error` is the message of the first step. `dependents`
     counts the steps that were not run because of them. `retry` holds the arguments of ``maestro-es retry`` that run
-    exactly these steps again. If there is no short form for that, the arguments run all failed steps of the template.
+    exactly these steps again. If there is no short form for that, the arguments run all failed steps of the template,
+    or all failed and cancelled ones.
     """
 
     template: str
@@ -136,12 +137,15 @@ def _shared(few: Mapping[str, Counter[str]], values: Mapping[str, _ValueCounts])
 def _selection(steps: Sequence[StepRecord], failed: Iterable[StepRecord]) -> list[str]:
     """Return the arguments of ``retry`` that select these steps of one template, and no other failed step."""
     template, names = steps[0].template, [step.name for step in steps]
-    alike = [step.name for step in failed if step.template == template]
     if len(names) == 1:
         return names
-    if len(alike) == len(names):
-        return ["--failed", template]
+    alike = {step.name: step.state for step in failed if step.template == template}
+    every, selected = [template], len(alike)
+    if all(step.state in FAILED_STATES for step in steps):  # --failed leaves out cancelled steps
+        every, selected = ["--failed", template], sum(state in FAILED_STATES for state in alike.values())
+    if selected == len(names):
+        return every
     labels = set[str].intersection(*({param.label for param in step.params} for step in steps))
     globs = [f"{template}_*{label}*" for label in sorted(labels)]
     exact = [glob for glob in globs if len(fnmatch.filter(alike, glob)) == len(names)]
-    return exact[:1] or (names if len(names) <= _NAMES else ["--failed", template])
+    return exact[:1] or (names if len(names) <= _NAMES else every)
