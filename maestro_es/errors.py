@@ -204,4 +204,4 @@ def describe_error(error: MaestroError | OSError, root: object) -> tuple[int, st
 def describe_os_error(error: OSError, path: object) -> str:
     """Return the message for an error of a file system that does not answer or denies access."""
     hint = "; is your ticket for this file system still valid?" if error.errno in _NOT_LET_IN else ""
-    return one_line(f"{error.filename or path}: {error.strerror}{hint}")
+    return one_line(f"{error.filename or path}: {error.strerror or error}{hint}")

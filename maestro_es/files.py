@@ -25,11 +25,13 @@ _UNKNOWN = 65_536
 
 def read(path: Path) -> bytes:
     """Return the content of a file. Another user may have put a pipe in its place. A pipe counts as empty."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(handle, "rb", buffering=0) as file:
-        return (
-            file.read(min(_LARGEST, max(os.fstat(handle).st_size, _UNKNOWN))) or b""
-        )  # `read` allocates this number of bytes
+    with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+        size = max(os.fstat(file.fileno()).st_size, _UNKNOWN)  # `read` allocates this number of bytes
+        return file.read(min(_LARGEST, size)) or b""
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def write(path: Path, content: bytes | Iterable[bytes]) -> None:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 
-from maestro_es.adapters.command import run
+from maestro_es.adapters.command import Command
 from maestro_es.adapters.host import Host
+from maestro_es.adapters.process import session_members
 from maestro_es.adapters.schedulers import cluster_of, id_of, job_around, jobs_like, outside_of, start_of
 from maestro_es.core.environment import Environment
 from maestro_es.core.scheduler_facts import JobEnvironment
@@ -30,7 +31,7 @@ class JobQuestions:
 
     def __init__(self, host: Host, environment: Callable[[], Environment]) -> None:
         self._host, self._environment = host, environment
-        #: The questions that were answered with yes, and the times at which the others were asked.
+        #: The questions "Has this job ended?" that were answered with yes, and when other questions were not.
         self._true: set[str] = set()
         self._asked: dict[str, float] = {}
 
@@ -45,19 +46,13 @@ class JobQuestions:
         return own_job() if self._host.job else ""
 
     def has_ended(self, job: str, *, elsewhere: bool) -> bool:
-        """Return whether a job has certainly ended. With `elsewhere`, its processes on all hosts must have ended.
-
-        If this is not certain, the scheduler is not asked again at once.
-        """
+        """Return whether a job has certainly ended. With `elsewhere`, its processes on all hosts must have ended."""
         ours = self._host.job
         if self._is_own(job):
             return False
-        question, now = has_ended(job, with_all=elsewhere), time.monotonic()
+        question = has_ended(job, with_all=elsewhere)
         if question in self._true or (id_of(job) == id_of(ours) and not elsewhere):
             return True  # or this is a later start of the same job
-        if now - self._asked.get(question, -_ASK_AGAIN) < _ASK_AGAIN:
-            return False
-        self._asked[question] = now
         if self._is_true(question, job):
             self._true.add(question)
         return question in self._true
@@ -74,7 +69,13 @@ class JobQuestions:
         return id_of(job) == id_of(self._host.job) and job in (self._host.job, self.own)
 
     def _is_true(self, question: str, job: str) -> bool:
-        return is_true(question, job, self._host._replace(environment=self._environment()))
+        """Ask a question about a job. If the answer is no, or there is none, it is not asked again at once."""
+        if time.monotonic() - self._asked.get(question, -_ASK_AGAIN) < _ASK_AGAIN:
+            return False
+        answer = is_true(question, job, self._host._replace(environment=self._environment()))
+        if not answer:
+            self._asked[question] = time.monotonic()
+        return answer
 
 
 def still_running(job: str) -> str:
@@ -128,11 +129,16 @@ def own_job() -> str:
 
 
 def is_true(question: str, job: str, host: Host) -> bool:
-    """Ask the scheduler of the study a question about a job.
+    """Ask the scheduler of the study a question about a job. False if it does not answer in time.
 
     Its settings may lead elsewhere by now, so the command also gets those of this process, as ``OUR_NAME``.
     """
     ours, settings = outside_of(host.job), (jobs_like(job) or JobEnvironment()).settings
     own = {f"OUR_{name}": ours[name] for name in settings if name in ours}
     environment = {**ours, **host.environment.variables, **own}
-    return not run(["/bin/sh", "-c", question], timeout=_PATIENCE, env=environment).code
+    shell = ["/bin/sh", "-c", question]
+    asking = Command(shell, timeout=_PATIENCE, env=environment, session=True, members=session_members)
+    try:
+        return not asking.result().code
+    except (TimeoutError, ChildProcessError):
+        return False

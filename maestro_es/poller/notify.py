@@ -59,12 +59,12 @@ def notify(study: Session) -> None:
         request = next(study.log.study_events(e.NotificationRequested))
         command = [*own_command(), "notify", "--send", str(request.seq), str(study.dir.root)]
         continues = study.runtime.driver in _LASTING and requested[0].about is e.Notice.FAILURE
-        if study.runtime.brief or (study.runtime.host.job and not continues):
-            with contextlib.suppress(TimeoutError):  # a later tick sends it again
-                run(command, timeout=_LONGEST)
+        must_wait = study.runtime.brief or (study.runtime.host.job and not continues)
+        argv, patience = (command, _LONGEST) if must_wait else (["/bin/sh", "-c", _DETACH, "sh", *command], _PATIENCE)
+        with contextlib.suppress(TimeoutError):  # a later tick sends it again
+            run(argv, timeout=patience)
+        if must_wait:
             _wait_for_others(study, request.seq)
-        else:
-            run(["/bin/sh", "-c", _DETACH, "sh", *command], timeout=_PATIENCE)
 
 
 def _wait_for_others(study: Session, own: int) -> None:

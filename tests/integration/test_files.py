@@ -205,3 +205,9 @@ def test_content_may_come_in_pieces_and_an_error_in_between_changes_nothing(file
 
     replace_file(file, pieces(broken=False), 0o600, durable=True)
     assert file.read_bytes() == b"a" * 100_000 + b"b"
+
+
+def test_the_error_of_a_directory_in_the_place_of_a_file_names_it(tmp_path: Path):
+    with pytest.raises(IsADirectoryError) as raised:
+        files.read(tmp_path)
+    assert raised.value.filename == tmp_path

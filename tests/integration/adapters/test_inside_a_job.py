@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from maestro_es.adapters import job_questions, process
 from maestro_es.adapters.agents import Agent
-from maestro_es.adapters.host import this_host
+from maestro_es.adapters.host import Host, this_host
 from maestro_es.adapters.job_questions import has_ended
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.core.environment import Environment
@@ -50,17 +51,41 @@ def test_a_process_that_is_gone_on_its_host_is_lost_after_a_minute_without_an_an
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     host = this_host()._replace(job="")
     adapter = LocalAdapter({}, host)
-    gone = subprocess.Popen(["/bin/true"])
-    gone.wait()
     missed_at = None if seconds is None else time.time_ns() // 1000 - seconds * 1_000_000
-    step = StepRecord(
-        1, "a", "a", (), "a", {}, scheduled=False, row=1, restart_limit=0, token="token", job_id=str(gone.pid),
-        job_host=host.name, job_instance=f"{host.boot_id}/{host.namespace}@slurm:18@here", missed_at=missed_at,
-    )  # fmt: skip
+    step = gone_step(host, missed_at)
 
-    info = adapter.query_queue([step], {})["token"]
+    info = adapter.query_queue([step], {})[step.token]
 
     assert (info.state, info.may_reappear) == (JobState.GONE, not is_certain)
+
+
+def gone_step(host: Host, missed_at: int | None = None) -> StepRecord:
+    """Return a step that was started in a job of Slurm. Its process is gone."""
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    return StepRecord(
+        1, "a", "a", (), "a", {}, scheduled=False, row=1, restart_limit=0, token=f"token-{gone.pid}",
+        job_id=str(gone.pid), job_host=host.name, job_instance=f"{host.boot_id}/{host.namespace}@slurm:18@here",
+        missed_at=missed_at,
+    )  # fmt: skip
+
+
+def test_a_scheduler_that_hangs_is_asked_once_about_a_job_and_stops_no_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("squeue", "scontrol"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >>{tmp_path}/calls\nexec sleep 60.125\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(job_questions, "_PATIENCE", 0.5)
+    host = this_host()._replace(job="")
+    steps = [gone_step(host) for _ in range(3)]
+
+    infos = LocalAdapter({}, host).query_queue(steps, {})
+
+    assert {(info.state, info.may_reappear) for info in infos.values()} == {(JobState.GONE, True)}
+    assert sorted((tmp_path / "calls").read_text().split()) == ["scontrol", "squeue"]
+    assert not [running for running in process.of_this_user() if running.arguments == ("sleep", "60.125")]
 
 
 def test_a_new_agent_ends_only_what_an_earlier_agent_of_its_own_node_left(tmp_path: Path):
