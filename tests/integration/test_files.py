@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.files import replace_file, replaced_by
+from maestro_es.files import read, replace_file, replaced_by
 from tests.fakes.faults import leave_out, needs_strace
 
 OLD, NEW = b"old\n", b"new\n" * 5000
@@ -209,5 +209,5 @@ def test_content_may_come_in_pieces_and_an_error_in_between_changes_nothing(file
 
 def test_the_error_of_a_directory_in_the_place_of_a_file_names_it(tmp_path: Path):
     with pytest.raises(IsADirectoryError) as raised:
-        files.read(tmp_path)
+        read(tmp_path)
     assert raised.value.filename == tmp_path
