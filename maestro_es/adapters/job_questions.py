@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 
-from maestro_es.adapters.command import Command
+from maestro_es.adapters.command import Command, run
 from maestro_es.adapters.host import Host
 from maestro_es.adapters.process import session_members
 from maestro_es.adapters.schedulers import cluster_of, id_of, job_around, jobs_like, outside_of, start_of

@@ -210,4 +210,4 @@ def test_content_may_come_in_pieces_and_an_error_in_between_changes_nothing(file
 def test_the_error_of_a_directory_in_the_place_of_a_file_names_it(tmp_path: Path):
     with pytest.raises(IsADirectoryError) as raised:
         read(tmp_path)
-    assert raised.value.filename == tmp_path
+    assert str(raised.value.filename) == str(tmp_path)
