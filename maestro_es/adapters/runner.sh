@@ -143,7 +143,7 @@ child= early= stopped= timed_out= signalled= watchdog= escalation= over=
 
 become_step() { # become_step COMMAND...: run the step in this subshell, by COMMAND if any, in the study's environment
     set +m
-    raise_limits
+    [ -z "${MAESTRO_ES_LIMITS-}" ] || raise_limits
     [ -z "${MAESTRO_ES_UMASK-}" ] || umask "$MAESTRO_ES_UMASK" # not every scheduler passes it on
     [ "$group" != setsid ] || set -- setsid "$@"
     MAESTRO_ES_TOKEN=$token
@@ -171,7 +171,7 @@ become_step() { # become_step COMMAND...: run the step in this subshell, by COMM
     exec "$@"
 }
 raise_limits() { # on a node, because the scheduler may not pass limits on; limits are never lowered
-    for MAESTRO_ES_N in ${MAESTRO_ES_LIMITS-}; do
+    for MAESTRO_ES_N in $MAESTRO_ES_LIMITS; do
         raise_limit "${MAESTRO_ES_N%%:*}" "${MAESTRO_ES_N#*:}"
     done 2>/dev/null
 }
@@ -353,7 +353,7 @@ elif [ -n "$output" ] && [ -x "$state/next-tick" ]; then
         cd -P . # bash's exec would look for a relative path in the place from which the study was moved
         exec "$state/next-tick" used "$state/inbox/$token.used" "$limit" $next </dev/null >/dev/null 2>&1
     fi
-    [ -z "$next" ] || "$state/next-tick" </dev/null >/dev/null 2>&1 &
+    if [ -n "$next" ]; then "$state/next-tick" </dev/null >/dev/null 2>&1 & fi # with ||, the shell would always fork
 fi
 # Some versions of LSF know only the exit code. It must show which signal has told the step to end, even if the step has
 # saved its work then.

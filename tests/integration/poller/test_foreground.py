@@ -31,14 +31,17 @@ with Session(Path(sys.argv[1])) as study:
 
 
 @pytest.mark.skipif(not os.access("/bin/bash", os.X_OK), reason="without /bin/bash, sh runs the runner")
-def test_a_step_starts_one_shell_apart_from_its_own(bench: Bench):
+def test_a_step_takes_two_processes_its_own_and_the_shell_that_waits_for_it(bench: Bench):
     needs_strace()
     bench.create(Step("a"), Step("b", parents=("a",)), Step("c", parents=("b",)))
     trace = bench.root.with_name("trace")
-    tracer = ["strace", "-f", "-qq", "-z", "-o", str(trace), "-e", "trace=execve"]
+    starts = ("-e", "trace=execve,clone,clone3,fork,vfork", "-e", "signal=none")
+    tracer = ["strace", "-f", "-qq", "-z", "-o", str(trace), *starts]
     subprocess.run([*tracer, sys.executable, "-c", RUN, str(bench.root)], check=True, timeout=60)
 
-    calls = [line for line in trace.read_text().splitlines() if "execve(" in line]
+    lines = trace.read_text().splitlines()
+    calls = [line for line in lines if "execve(" in line]
+    assert len(lines) - len(calls) == 6
     started = [line.split('"')[1].rpartition("/")[2] for line in calls]
     assert started[1:] == ["bash", "a.sh", "bash", "b.sh", "bash", "c.sh"]
     assert bench.status is StudyStatus.FINISHED
