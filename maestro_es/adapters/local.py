@@ -118,6 +118,8 @@ class LocalAdapter:
         self.environment: Callable[[], Environment] = lambda: host.environment
         self._instance = "/".join(filter(None, (host.boot_id, host.namespace)))
         self._seconds_left: Callable[[], float | None] = lambda: None
+        #: The environment of the last step, and its variables for a runner. All steps of a study have the same one.
+        self._last: tuple[Environment, dict[str, str]] | None = None
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
         return f"#!{self._shell}"
@@ -151,7 +153,7 @@ class LocalAdapter:
 
         host = self._host
         try:
-            pid, gate = spawner.spawn(command, for_runner(job.environment.variables), job.environment)
+            pid, gate = spawner.spawn(command, self._variables(job.environment), job.environment)
         except OSError as error:
             message = f"the runner {job.runner} can't be started: {error.strerror}"
             if error.errno == errno.EBADF:
@@ -173,6 +175,11 @@ class LocalAdapter:
     def _full_instance(self) -> str:
         host = self._host
         return f"{host.boot_id}/{host.namespace}@{self._jobs.own}" if host.job else self._instance
+
+    def _variables(self, environment: Environment) -> dict[str, str]:
+        if self._last is None or self._last[0] is not environment:
+            self._last = environment, for_runner(environment.variables)
+        return self._last[1]
 
     def cluster_info(self) -> dict[str, str]:
         return {}

@@ -99,6 +99,11 @@ def stat(pid: int) -> list[str]:
     return _read(pid, f"{pid}/stat").decode(errors="replace").rpartition(")")[2].split()
 
 
+def arguments(pid: int) -> list[bytes]:
+    """Return what ``cmdline`` of a process shows now. Don't wait for a process that is starting a program."""
+    return _read(pid, f"{pid}/cmdline").split(b"\0")
+
+
 def strings(pid: int, name: str) -> list[bytes]:
     """Return the content of ``cmdline`` or ``environ`` of a process.
 

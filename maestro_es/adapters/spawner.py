@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from maestro_es.adapters import proc, process
+from maestro_es.adapters import proc
 from maestro_es.adapters.command import start_process
 from maestro_es.core.environment import Environment
 from maestro_es.errors import Unreachable
@@ -73,7 +73,7 @@ def _wait_for_arguments(pid: int, last: str) -> None:
     none. With Linux 6.18, this happened to half of the processes. Without the wait, they would count as gone.
     """
     end = time.monotonic() + 1
-    while sys.platform == "linux" and not process.is_running(pid, last) and time.monotonic() < end:
+    while sys.platform == "linux" and last.encode() not in proc.arguments(pid) and time.monotonic() < end:
         if proc.stat(pid)[:1] in ([], ["Z"]):
             return
         os.sched_yield()

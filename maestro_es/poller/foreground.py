@@ -39,9 +39,11 @@ from maestro_es.study.session import Session
 #: The shortest interval between updates of ``status.csv`` and of the progress display, in seconds.
 _SHOW_SECONDS = 1.0
 
-#: While steps are being started, ended steps and outcomes wait for the next pass: `_PASS_TIMES` times as long as the
-#: last pass took, but at least `_PASS_SECONDS` and at most `_PASS_MOST`, in seconds.
-_PASS_SECONDS, _PASS_MOST, _PASS_TIMES = 0.1, 0.5, 5
+#: While steps that were requested ahead start, ended steps and outcomes wait so long for the next pass, in seconds.
+_BATCH_SECONDS = 0.5
+
+#: How long the outcomes of submissions wait for the next pass if no step waits for a slot, in seconds.
+_PASS_SECONDS = 0.1
 
 #: The interval between checks of the inbox for steps that other processes have started, in seconds.
 _LOOK_SECONDS = 0.25
@@ -50,7 +52,7 @@ _LOOK_SECONDS = 0.25
 _SHARED_SECONDS = 2.0
 
 #: Steps are requested ahead for all slots that become free before the next pass, but at most this number.
-_AHEAD_MOST = 64
+_AHEAD_MOST = 128
 
 #: How long a step that was requested ahead may wait for a slot, in seconds.
 _HELD_SECONDS = 1.0
@@ -121,10 +123,9 @@ class ForegroundRun:
         self._wait = wait
         self._must_stop = must_stop
         self._reserved: deque[int] = deque()
-        self._busy = 0
+        self._busy = self._slots = 0
         self._ended = 0
         self._passed = self._shown = 0.0
-        self._between = _PASS_SECONDS
 
     def run(self, progress: Callable[[], None]) -> None:
         """Make passes until the study has ended, or until it must stop."""
@@ -143,7 +144,7 @@ class ForegroundRun:
     def _pass(self, *, show: bool) -> None:
         now = time.monotonic()
         rate = self._ended / max(now - self._passed, 1e-3)
-        ahead = min(int(rate * self._between), _AHEAD_MOST) - len(self._reserved)
+        ahead = min(int(rate * _BATCH_SECONDS), _AHEAD_MOST) - len(self._reserved)
         if now - self._passed > _HELD_SECONDS:
             self.withdraw()
         self._passed, self._ended = now, 0
@@ -151,7 +152,6 @@ class ForegroundRun:
         with hold_tick_lock(study.dir, -1), contextlib.suppress(Unreachable):
             study.usages.update(take_usages())
             tick(study, show=show, ahead=max(ahead, 0), submit=self._submit)
-        self._between = min(max(_PASS_TIMES * (time.monotonic() - now), _PASS_SECONDS), _PASS_MOST)
 
     def _submit(self, study: Session, steps: Sequence[int], performer: Performer) -> None:
         """Submit the steps for which there is a slot, and keep the other local steps."""
@@ -165,17 +165,17 @@ class ForegroundRun:
         # A runner that has reported its end, and has not ended yet, is subtracted only when it has ended.
         ending = spawner.unreaped({step.token for step in local})
         self._busy = sum(step.number not in reserved for step in local) + ending
+        self._slots = self._count_slots() if reserved else 0
         self._fill()
 
     def _fill(self) -> None:
         """Start the steps that were requested ahead, in the free slots."""
-        slots = self._slots() if self._reserved else 0
-        while self._reserved and self._busy < slots:
+        while self._reserved and self._busy < self._slots:
             submit_and_defer(self._study, [self._reserved.popleft()])
             self._busy += 1
 
-    def _slots(self) -> int:
-        """Return how many local steps may run now."""
+    def _count_slots(self) -> int:
+        """Return how many local steps may run until the next pass."""
         study = self._study
         host, others = study.runtime.host, study.others()
         slots = study.graph.study.settings.local_slots or host.cores
@@ -194,7 +194,7 @@ class ForegroundRun:
             any_ended, ended = self._look(_PASS_SECONDS if self._study.pending else _LOOK_SECONDS)
             self._ended += ended
             self._fill()
-            late = time.monotonic() - self._passed >= self._between
+            late = time.monotonic() - self._passed >= _BATCH_SECONDS
             news = any_ended or self._study.pending or self._changed_at() != inbox
             if news and (len(self._reserved) <= low or late):
                 return

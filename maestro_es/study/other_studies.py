@@ -139,7 +139,7 @@ def _share_cores(one: int, other: int) -> bool:
 def _look_at(
     study_id: str, study_dir: StudyDir, runtime: Runtime, running: Mapping[str, Collection[str]]
 ) -> OtherStudy | None:
-    """Return what there is to see of a study. None if it runs nothing here and is not ticked."""
+    """Return what there is to see of a study. None if it runs nothing here and its ticks start nothing."""
     tokens = running.get(study_part(study_id), ())
     try:
         ticked = study_dir.ticked_at()
@@ -150,6 +150,8 @@ def _look_at(
         noted = last_tick.read(study_dir)
         with open_as_it_is(study_dir.root, runtime, migrate=False) as log:
             log.wait_for_lock(_PATIENCE)
+            if not tokens and log.graph.study.status is not StudyStatus.RUNNING:
+                return None
             return _read(log, study_id, runtime, tokens, noted if is_alive else None)
     except Exception:  # noqa: BLE001 - a log that is damaged in any way must not stop the ticks of another study
         return _only_processes(study_id, running, is_hidden=False)
