@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -110,7 +111,7 @@ class Campaign:
         self.say: Callable[[str], None] = lambda _line: None
         self._seed = seed
         self._surveyed: set[str] = set()
-        self._seeds = iter(range(seed * 100_000, 10**9))
+        self._seeds = itertools.count(seed * 100_000)
         self._coverage = {name: Coverage() for name in goals if FAULTS[name].calls}
         self._going: Counter[str] = Counter()
         self._vain: Counter[str] = Counter()

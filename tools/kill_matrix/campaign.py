@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +21,7 @@ class Campaign:
         self.say: Callable[[str], None] = lambda _line: None
         self._folder, self._kind = folder, kind
         self._goal, self._workers = kills, workers
-        self._seeds = iter(range(seed * 10_000, 10**9))
+        self._seeds = itertools.count(seed * 10_000)
         self._lock = threading.Lock()
         self.version = ""
 
