@@ -25,7 +25,7 @@ from maestro_es.adapters.allocated import InsideAdapter
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting, SubmittingArray
 from maestro_es.adapters.batch import UsageInList
 from maestro_es.adapters.flux.client import Described, FluxJobs, flux_environment
-from maestro_es.adapters.flux.options import DIRECTIVE, EXCLUSIVE, check, directives, launch, options_in
+from maestro_es.adapters.flux.options import DIRECTIVE, EXCLUSIVE, check, directives, is_nested, launch, options_in
 from maestro_es.adapters.host import Host
 from maestro_es.adapters.launcher import Resources, fill_in
 from maestro_es.adapters.script import Directive, arguments, header, option, shebang
@@ -171,14 +171,6 @@ class FluxAdapter(InsideAdapter, UsageInList):
 
     def _options(self, job: Job) -> list[str]:
         return options_in(job.edited) if job.edited else arguments(self.directives(job.name, job.run))
-
-
-def is_nested(run: Mapping[str, Any]) -> bool:
-    """Return whether a step gets a separate Flux instance.
-
-    The value may be text that replaced a placeholder. "False", for example, counts as false.
-    """
-    return str(run.get("nested", True)).strip().lower() not in ("false", "no", "off", "0", "")
 
 
 ADAPTER = FluxAdapter

@@ -78,10 +78,18 @@ def _added(run: Mapping[str, Any], *, alone: bool) -> list[Directive]:
     ]
 
 
+def is_nested(run: Mapping[str, Any]) -> bool:
+    """Return whether a step gets a separate Flux instance.
+
+    The value may be text that replaced a placeholder. "False", for example, counts as false.
+    """
+    return str(run.get("nested", True)).strip().lower() not in ("false", "no", "off", "0", "")
+
+
 def _gpus_per_slot(run: Mapping[str, Any]) -> str:
     """Return the GPUs of a slot as Maestro counts them. For a nested step, that is the share of one node."""
     gpus = whole_number(str(run.get("gpus") or "0"), "gpus")
-    if run.get("nested", True):
+    if is_nested(run):
         nodes = str(run.get("nodes") or "")
         gpus = math.ceil(gpus / (whole_number(nodes, "nodes") or 1)) if nodes else 0
     return str(gpus or "")

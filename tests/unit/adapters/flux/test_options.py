@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from maestro_es.adapters.flux.adapter import is_nested
-from maestro_es.adapters.flux.options import check, options_in
+from maestro_es.adapters.flux.options import check, is_nested, options_in
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,7 @@ def test_options_are_a_mapping():
         ({"nodes": 2, "cores per task": 4}, ["-c 4"]),
         ({"nodes": 2, "gpus": 3}, ["-g 2"]),
         ({"nodes": 2, "gpus": "3", "nested": False}, ["-g 3"]),
+        ({"nodes": 2, "gpus": "3", "nested": "False"}, ["-g 3"]),
         ({"nodes": 2, "priority": "held"}, ["--urgency=0"]),
         ({"nodes": 2, "waitable": True}, ["--flags=waitable"]),
         ({"nodes": 2, "args": {"requires": "a b", "x": None}}, ['--requires="a b"', "-x"]),
