@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from maestro_es.audit.step_details import StepDetails, find_files
+from maestro_es.core.file_names import RUNNER, STATE_DIR
 from maestro_es.core.model import StepRecord
 from maestro_es.study.session import Session
 
@@ -21,6 +22,10 @@ _BLOCK = 64 * 1024
 
 #: How much of a file is read in search of its last lines. Progress bars write very long lines.
 _MOST = 512 * 1024
+
+
+#: The end of the runner's path, in the command of a job.
+_RUNNER = f"/{STATE_DIR}/{RUNNER} "
 
 
 class OutputFile(NamedTuple):
@@ -83,7 +88,10 @@ def last_error(study: Session, step: StepRecord) -> str:
 
 
 def _end(path: Path, count: int) -> list[str]:
-    """Return the last lines of a file, without empty ones. The list is empty if it can't be read."""
+    """Return the last lines of a file, without empty ones. The list is empty if it can't be read.
+
+    Lines about the runner are left out. Some schedulers write into this file how the runner has ended.
+    """
     try:
         if not path.is_file():
             return []
@@ -91,4 +99,4 @@ def _end(path: Path, count: int) -> list[str]:
             text = last_lines(file, 5 * count, _MOST).decode(errors="replace")
     except OSError:
         return []
-    return [line.rstrip() for line in text.split("\n") if line.strip()][-count:]
+    return [line.rstrip() for line in text.split("\n") if line.strip() and _RUNNER not in line][-count:]

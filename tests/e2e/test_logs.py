@@ -92,6 +92,20 @@ def test_wrong_arguments_get_one_line(folder, words):
     assert ran.stderr.count("\n") == 1
 
 
+def test_the_last_errors_of_a_step_are_its_own(folder):
+    """An instance of Flux for one step reports at the end how its only program, the runner, has ended."""
+    [errors] = (folder / "s/bad").glob("*.err")
+    before = errors.read_text()
+    broker = f"broker.err[0]: rc2.0: {folder}/s/.maestro-es/runner.sh 9207ca61-1-1-81fb471f Exited (rc=3) 0.0s\n"
+    errors.write_text(before + broker)
+    try:
+        assert maestro_es("why", "s", "bad", cwd=folder).stdout.endswith("  | is inverted\n")
+        assert "rc2.0" not in maestro_es("status", "s", cwd=folder).stdout
+        assert maestro_es("logs", "s", "bad", "--err", cwd=folder).stdout.endswith(broker)
+    finally:
+        errors.write_text(before)
+
+
 def test_why_ends_with_the_last_errors_of_the_step_that_failed(folder):
     for name in ("bad", "later"):
         lines = maestro_es("why", "s", name, cwd=folder).stdout.splitlines()
