@@ -18,6 +18,7 @@ from maestro_es.audit.sentences import NAMED, describe
 from maestro_es.audit.times import iso
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, InvocationStarted, Recorded, StepAdded
 from maestro_es.core.model import Cause, Micros
+from maestro_es.core.reducer import uncollected
 from maestro_es.core.requests import match_numbers
 from maestro_es.errors import LogUnavailable, RequestRefused
 from maestro_es.store.event_query import CAUSED, FIELDS, PARAM, Selection, Span, count, job_spans, select
@@ -92,12 +93,13 @@ def entries(log: StudyLog, events: Iterable[Recorded]) -> list[Entry]:
 def _entries(log: StudyLog, events: Iterable[Recorded]) -> Iterator[Entry]:
     names = _Names(log)
     rest = iter(events)
-    while some := list(itertools.islice(rest, _AT_ONCE)):
-        names.look_up(some)
-        for recorded in some:
-            step = names.step(recorded.step) if recorded.step else ""
-            actor, driver = names.writer(recorded.invocation)
-            yield Entry(recorded, step, actor, describe(recorded.event, names.step), driver)
+    with uncollected():
+        while some := list(itertools.islice(rest, _AT_ONCE)):
+            names.look_up(some)
+            for recorded in some:
+                step = names.step(recorded.step) if recorded.step else ""
+                actor, driver = names.writer(recorded.invocation)
+                yield Entry(recorded, step, actor, describe(recorded.event, names.step), driver)
 
 
 def count_by(log: StudyLog, query: Query, fields: Sequence[str], *, utc: bool = False) -> Counter[tuple[object, ...]]:

@@ -155,11 +155,10 @@ def select_steps(
 
 def listed_steps(study: Session, past: Past | None, *choice: Any) -> Spool[StepRecord]:  # noqa: ANN401 - of any kind
     """Return the steps that `select_steps` chooses, all of the same moment."""
-    from maestro_es.store.past_graph import StoredStep  # noqa: PLC0415 - most questions are about few steps
 
     def read() -> Spool[StepRecord]:
         graph = past.graph if past else study.graph
-        return Spool(map(StoredStep.of, select_steps(graph, *choice)), StoredStep)
+        return Spool(select_steps(graph, *choice), StepRecord)
 
     return read() if past else study.log.at_once(read)
 

@@ -215,8 +215,8 @@ class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     name: str
 
 
-class StepRecord(msgspec.Struct, gc=False):
-    """The state of one step. Only the reducer assigns its fields.
+class StepRecord(msgspec.Struct, array_like=True, gc=False):
+    """The state of one step. Only the reducer assigns its fields. It is stored without their names (`array_like`).
 
     `number` is the step's number in the log (1, 2, 3 ... in launch order), and `row` is its line in ``status.csv``.
     Times are microseconds in UTC, or None. `unmet` counts the parents and funnels that are not finished.

@@ -107,7 +107,7 @@ def replay_all(blocks: Iterable[Block], graph: AnyGraph) -> AnyGraph:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Turn off Python's garbage collector inside the block, because a replay makes many objects but no cycles."""
+    """Turn off Python's garbage collector inside the block, for work that makes many objects but no cycles."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

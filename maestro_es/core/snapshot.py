@@ -19,7 +19,7 @@ from maestro_es.core.model import StepRecord, StudyRecord
 _MESSAGE = "the state is read-only; only events change a study: call the methods of ExecutionGraph"
 
 
-class ReadOnlyStep(StepRecord):
+class ReadOnlyStep(StepRecord, array_like=False):
     """A read-only record of a step."""
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

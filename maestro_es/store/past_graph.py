@@ -23,8 +23,11 @@ from maestro_es.store import graph_queries
 from maestro_es.store.log_reader import LogReader
 from maestro_es.store.step_rows import LoadedRecords, template_of
 
-#: How many records may be in memory.
+#: How many records may be in memory. While a block of events is applied, twice as many.
 _KEEP = 2_000
+
+#: Records that are at most this many bytes apart are read together.
+_CLOSE = 500_000
 
 #: What is kept in memory for each step, in one byte: its phase, and these flags.
 _HELD, _DOUBTED, _CANCELLING, _SCHEDULED, _RELEASED = 8, 16, 32, 64, 128
@@ -32,24 +35,15 @@ _NO_STEP = 7
 _PHASE = 7
 
 
-class StoredStep(StepRecord, array_like=True, gc=False):
-    """A record without the names of its fields, as it is stored."""
-
-    @classmethod
-    def of(cls, step: StepRecord) -> StoredStep:
-        """Return a record in this form."""
-        return step if isinstance(step, cls) else cls(*msgspec.structs.astuple(step))
-
-
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(StoredStep).decode
+_decode = msgspec.msgpack.Decoder(StepRecord).decode
 
 
 def replay_past(log: LogReader, upto: int) -> PastGraph:
     """Return the graph as it was after an event. The tables of the log must contain at least this event."""
     with room_for("the steps of a past moment"):
         graph = PastGraph(log)
-        replay_all(log.blocks(upto=upto), graph)
+        replay_all(map(graph.prepared, log.blocks(upto=upto)), graph)
         graph.store()
     return graph
 
@@ -58,7 +52,7 @@ def replay_on(graph: PastGraph, blocks: Iterable[Block]) -> Iterator[Block]:
     """Apply later events to a graph, and yield them."""
     with room_for("the steps of a past moment"), uncollected():
         graph.resume()
-        for block in blocks:
+        for block in map(graph.prepared, blocks):
             apply_all(graph, block)
             yield block
         graph.store()
@@ -98,14 +92,34 @@ class PastGraph(MemoryGraph):
 
     def _write(self) -> None:
         written, end = [], self._file.size
-        for number, step in self.records.items():
-            data = _encode(StoredStep.of(step))
-            self._begins[number or 0], self._sizes[number or 0] = end, len(data)
-            self._flags[number or 0] = _flags(step)
+        for step in self.records.values():
+            data = _encode(step)
+            self._begins[step.number], self._sizes[step.number] = end, len(data)
+            self._flags[step.number] = _flags(step)
             end += len(data)
             written.append(data)
         self._file.append(b"".join(written))
         self.records.clear()
+
+    def prepared(self, block: Block) -> Block:
+        """Make room for the records that a block of events is about, and read those that are close to each other.
+
+        Return the block.
+        """
+        if len(self.records) > _KEEP:
+            self._write()
+        stored = range(1, len(self._begins))
+        missing = sorted(n for n in {*block.steps} - self.records.keys() if n is not None and n in stored)
+        if not missing:
+            return block
+        start, end = self._begins[missing[0]], self._begins[missing[-1]] + self._sizes[missing[-1]]
+        if start < end <= start + _CLOSE:
+            data = self._file.read(end - start, start)
+            for number in missing:
+                first, size = self._begins[number] - start, self._sizes[number]
+                if 0 <= first <= len(data) - size:
+                    self.records[number] = _decode(data[first : first + size])
+        return block
 
     def load(self, number: int | None) -> StepRecord:
         """Return a record from the file; KeyError if there is none."""
@@ -139,7 +153,7 @@ class PastGraph(MemoryGraph):
 
     def save(self, step: StepRecord) -> None:
         self.records[step.number] = step
-        if len(self.records) > _KEEP:
+        if len(self.records) > 2 * _KEEP:
             self._write()
 
     def steps(self) -> Iterator[StepRecord]:

@@ -8,8 +8,13 @@ from typing import Any
 import msgspec
 
 from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import StepRecord
 
 FOLDER = Path(__file__).parents[2] / "tests" / "data" / "golden"
+
+
+def _fields(step: StepRecord) -> dict[str, Any]:
+    return {**msgspec.to_builtins(msgspec.structs.asdict(step)), "state": step.state.name}
 
 
 def state_of(graph: MemoryGraph) -> dict[str, Any]:
@@ -17,7 +22,7 @@ def state_of(graph: MemoryGraph) -> dict[str, Any]:
     numbers = range(1, graph.study.steps + 1)
     return {
         "study": msgspec.to_builtins(graph.study),
-        "steps": [{**msgspec.to_builtins(step), "state": step.state.name} for step in graph.steps()],
+        "steps": [_fields(step) for step in graph.steps()],
         "parents": [graph.parents(number) for number in numbers],
         "children": [graph.children(number) for number in numbers],
         "funnels": [graph.funnels(number) for number in numbers],
