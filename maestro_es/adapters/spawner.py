@@ -115,10 +115,17 @@ def unreaped(tokens: AbstractSet[str]) -> int:
     return sum(tokens.isdisjoint(argv) for argv in _spawned.values())
 
 
+#: The peak memory of this process in KiB, when it was last read. It never decreases.
+_own_peak = 0
+
+
 def _memory_of(largest: int) -> int | None:
+    global _own_peak  # noqa: PLW0603 - there is one process
     if sys.platform == "darwin":
         return largest
-    return largest * 1024 if largest > proc.peak_memory() else None
+    if largest > _own_peak:
+        _own_peak = proc.peak_memory()
+    return largest * 1024 if largest > _own_peak else None
 
 
 def reap_all(seconds: float) -> bool:

@@ -118,6 +118,9 @@ class ForegroundRun:
     #: The longest time between two passes, in seconds, if the setting of the study is not shorter.
     pause = float("inf")
 
+    #: The next pass comes when no larger part of the steps that were requested ahead still waits for a slot.
+    rest = 0.0
+
     def __init__(self, study: Session, wait: Callable[[float], object], must_stop: Callable[[], bool]) -> None:
         self._study = study
         self._wait = wait
@@ -189,14 +192,14 @@ class ForegroundRun:
         if self._waits_for_others():
             pause = min(pause, _SHARED_SECONDS)
         end = self._passed + (pause if not self._reserved else _HELD_SECONDS)
-        low = len(self._reserved) // 2
+        rest = len(self._reserved) * self.rest
         while time.monotonic() < end and not self._must_stop():
             any_ended, ended = self._look(_PASS_SECONDS if self._study.pending else _LOOK_SECONDS)
             self._ended += ended
             self._fill()
             late = time.monotonic() - self._passed >= _BATCH_SECONDS
             news = any_ended or self._study.pending or self._changed_at() != inbox
-            if news and (len(self._reserved) <= low or late):
+            if news and (len(self._reserved) <= rest or late):
                 return
 
     def _waits_for_others(self) -> bool:

@@ -30,6 +30,7 @@ class InsideRun(ForegroundRun):
     """Makes passes. Between them, it starts the steps that were requested ahead, as soon as their node has room."""
 
     pause = _PAUSE
+    rest = 0.5  # one node may have no more of them while others do
 
     def __init__(self, study: Session, allocation: RunsInside, must_stop: Callable[[], bool]) -> None:
         super().__init__(study, lambda _: None, lambda: self.is_stuck or must_stop())

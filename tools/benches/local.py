@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,9 @@ def local(bench: Bench) -> None:
 
 
 def new(bench: Bench, command: Callable[..., Use], *words: str | Path, **more: object) -> Use:
-    """Run a command that creates a study."""
-    folder = bench.folder / "local"
-    shutil.rmtree(folder, ignore_errors=True)
+    """Run a command that creates a study.
+
+    The study is in a new directory, and nothing is deleted: for minutes after that, ext4 creates files slowly.
+    """
+    folder = Path(tempfile.mkdtemp(dir=bench.folder, prefix="local-"))
     return command(words[0], "-o", folder / "study", *words[1:], **more)
