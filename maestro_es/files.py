@@ -51,23 +51,18 @@ def replace_file(path: Path, data: bytes | Iterable[bytes], mode: int, *, durabl
     followed. With `durable`, content and name are on disk before this returns. Otherwise a power cut may leave the
     file empty, and the caller must have a way to write it again.
 
-    OSError if this fails. Then the old file is unchanged, except after a failed sync.
+    OSError if this fails. Then the old file is unchanged, except after a failed sync. The error names `path`, and not
+    the temporary file, whose name differs from tick to tick, unless the temporary file itself can't be replaced.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = _create(temporary, mode)
     try:
-        with open(handle, "wb") as file:
-            if mode & stat.S_IRWXU & ~os.fstat(handle).st_mode:
-                os.fchmod(handle, mode & stat.S_IRWXU | stat.S_IMODE(os.fstat(handle).st_mode))
-            file.writelines((data,) if isinstance(data, bytes) else data)
-            file.flush()
-            if durable:
-                os.fsync(handle)
-            written = os.fstat(handle)
+        written = _write_new(temporary, data, mode, durable=durable)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno and not os.path.lexists(temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     if durable:
         sync(path.parent)
@@ -78,6 +73,18 @@ def replaced_by(name: str) -> str:
     """Return the name of the file that a temporary file replaces (empty: `name` is not such a temporary file)."""
     target, _, number = name.rpartition(".")
     return target[1:] if target.startswith(".") and number.isdigit() else ""
+
+
+def _write_new(path: Path, data: bytes | Iterable[bytes], mode: int, *, durable: bool) -> os.stat_result:
+    handle = _create(path, mode)
+    with open(handle, "wb") as file:
+        if mode & stat.S_IRWXU & ~os.fstat(handle).st_mode:
+            os.fchmod(handle, mode & stat.S_IRWXU | stat.S_IMODE(os.fstat(handle).st_mode))
+        file.writelines((data,) if isinstance(data, bytes) else data)
+        file.flush()
+        if durable:
+            os.fsync(handle)
+        return os.fstat(handle)
 
 
 def _create(path: Path, mode: int) -> int:

@@ -95,6 +95,7 @@ def test_a_process_killed_at_any_call_leaves_the_old_or_the_new_file(file: Path,
 def test_a_file_that_can_not_be_replaced_is_as_it_was_and_nothing_remains(file: Path, call: str, error: str):
     done, _ = replace_traced(file, "durable", f"{call}:error={error}:when=1")
     assert "OSError" in done.stderr or "PermissionError" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith(f": '{file}'")
     assert file.read_bytes() == OLD
     assert list(file.parent.iterdir()) == [file]
 
