@@ -22,8 +22,9 @@ from maestro_es.core.scheduler_facts import JobEnvironment
 #: The question about jobs of a scheduler that can't be queried.
 UNABLE = "false"
 
-#: The time limit of a question, and the pause before it is asked again, in seconds.
-_PATIENCE, _ASK_AGAIN = 30.0, 20.0
+#: The time limit of a question, and the shortest pause before it is asked again, in seconds. If there is no answer for
+#: long, the pause is `_TIMES` as long as the wait, so that a scheduler that hangs does not keep the tick waiting.
+_PATIENCE, _ASK_AGAIN, _TIMES = 30.0, 20.0, 10
 
 
 class JobQuestions:
@@ -31,9 +32,9 @@ class JobQuestions:
 
     def __init__(self, host: Host, environment: Callable[[], Environment]) -> None:
         self._host, self._environment = host, environment
-        #: The questions "Has this job ended?" that were answered with yes, and when other questions were not.
+        #: The questions "Has this job ended?" that were answered with yes, and when others may be asked again.
         self._true: set[str] = set()
-        self._asked: dict[str, float] = {}
+        self._not_before: dict[str, float] = {}
 
     @property
     def around(self) -> str:
@@ -70,11 +71,13 @@ class JobQuestions:
 
     def _is_true(self, question: str, job: str) -> bool:
         """Ask a question about a job. If the answer is no, or there is none, it is not asked again at once."""
-        if time.monotonic() - self._asked.get(question, -_ASK_AGAIN) < _ASK_AGAIN:
+        begin = time.monotonic()
+        if begin < self._not_before.get(question, begin):
             return False
         answer = is_true(question, job, self._host._replace(environment=self._environment()))
         if not answer:
-            self._asked[question] = time.monotonic()
+            end = time.monotonic()
+            self._not_before[question] = end + max(_ASK_AGAIN, _TIMES * (end - begin))
         return answer
 
 

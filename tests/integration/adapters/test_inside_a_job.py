@@ -78,6 +78,7 @@ def test_a_scheduler_that_hangs_is_asked_once_about_a_job_and_stops_no_tick(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(job_questions, "_PATIENCE", 0.5)
+    monkeypatch.setattr(job_questions, "_ASK_AGAIN", 0)
     host = this_host()._replace(job="")
     steps = [gone_step(host) for _ in range(3)]
 
