@@ -53,3 +53,36 @@ def test_a_step_that_will_run_again_after_a_hardware_failure_has_not_failed():
     request = due(study.graph, NotificationLog(), 8000)
     assert request is not None
     assert request.about is Notice.FAILURE
+
+
+def test_a_study_that_its_user_has_paused_is_not_stalled():
+    graph = MemoryGraph()
+    request = due(graph, NotificationLog(), HOUR)
+    assert request is not None
+    assert request.about is Notice.STALL
+    graph.study.paused = True
+    assert due(graph, NotificationLog(), HOUR) is None
+
+
+def test_a_notification_without_an_outcome_is_requested_three_times_in_all():
+    graph = MemoryGraph()
+    graph.study.paused = True
+    numbers = []
+    for number in (1, 2, 3):
+        request = e.NotificationRequested(about=Notice.FAILURE, number=number)
+        again = due(graph, NotificationLog([Recorded(9, 0, 1, None, request)]), HOUR)
+        numbers.append(again and again.number)
+    assert numbers == [2, 3, None]
+
+
+def test_after_a_study_was_continued_only_a_new_failure_is_news():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+    study.fail(number)
+    study.graph.study.paused = True
+    ended_at = study.graph.step(number).ended_at or 0
+    assert due(study.graph, NotificationLog(reopened_at=ended_at), HOUR) is None
+    request = due(study.graph, NotificationLog(reopened_at=ended_at - 1), HOUR)
+    assert request is not None
+    assert request.about is Notice.FAILURE
