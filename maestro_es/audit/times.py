@@ -8,6 +8,7 @@ layouts show it.
 from __future__ import annotations
 
 import re
+import time
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
@@ -70,8 +71,8 @@ def show_time(at: Micros | None, *, utc: bool = False) -> str:
     """Return a time as ``YYYY-MM-DD HH:MM:SS``, in the host's time zone or in UTC (None: ``--``)."""
     if at is None:
         return "--"
-    moment = _moment(at)
-    return (moment if utc else moment.astimezone()).strftime("%Y-%m-%d %H:%M:%S")
+    seconds = at // 1_000_000
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds) if utc else time.localtime(seconds))
 
 
 def show_utc(at: Micros) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from enum import Enum
@@ -228,7 +229,7 @@ def _as_json(standing: Standing) -> Iterator[str]:
 
 def _drawn(standing: Standing, form: Form) -> Iterator[str]:
     """Yield the lines of a study for users."""
-    page = page_width() or int(os.environ.get("COLUMNS") or 0) or None
+    page = page_width() or shutil.get_terminal_size((0, 0)).columns or None
     if form.layout:
         yield from _in_layout_of_maestro(standing, form.layout, form)
     elif standing.seen is not None:

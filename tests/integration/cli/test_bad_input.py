@@ -19,9 +19,10 @@ def test_an_address_that_can_not_be_is_refused(address):
     assert check_target(" you@example.org ") == "you@example.org"
 
 
-def test_a_width_that_is_no_number_is_ignored(run, study, monkeypatch):
+@pytest.mark.parametrize("command", ["map", "status"])
+def test_a_width_that_is_no_number_is_ignored(run, study, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "abc")
-    ran = run("map", study)
+    ran = run(command, study)
     assert (ran.code, ran.err) == (0, "")
 
 

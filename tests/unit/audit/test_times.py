@@ -60,6 +60,14 @@ def test_times_for_people_are_local_unless_utc_is_asked_for():
     assert show_time(None) == "--"
 
 
+def test_a_time_zone_that_is_days_off_is_no_error(monkeypatch):
+    with monkeypatch.context() as context:
+        context.setenv("TZ", "UTC+99")
+        time.tzset()
+        assert show_time(NOON) == "2026-01-30 12:00:00"
+    time.tzset()
+
+
 def test_times_for_programs_are_iso_in_utc():
     assert iso(NOON + 5) == "2026-01-31T12:00:00.000005+00:00"
     assert iso(None) is None
