@@ -54,8 +54,10 @@ _ENDED_BADLY = f"{{0}}.phase = 4 AND {{0}}.state IN ({', '.join(repr(state.name)
 
 _BAD = ", ".join(repr(state.name) for state in BAD_ENDS)
 
-#: The steps that have ended without success by themselves, and how many have ended because of each step.
-FAILED = f"WHERE blocker IS NULL AND phase = 4 AND state IN ({_BAD}) ORDER BY number"
+#: The steps that have ended without success by themselves, in pages, and how many have ended because of each step.
+FAILED = f"""
+    {SELECT} WHERE blocker IS NULL AND phase = 4 AND state IN ({_BAD}) AND number > ? ORDER BY number LIMIT {PAGE}
+"""
 DEPENDENTS = f"SELECT blocker, count(*) FROM step WHERE blocker IS NOT NULL AND state IN ({_BAD}) GROUP BY blocker"
 
 #: How many steps of each template have each value of each parameter, with the parameters in their order.

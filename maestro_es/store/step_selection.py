@@ -81,14 +81,18 @@ class StepSelection(ABC):
     def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
         return self._select(graph_queries.UNFINISHED, template, limit)
 
-    def failed(self) -> list[StepRecord]:
-        """Return the steps that have ended without success, but not because of another step, by number."""
-        return self._select(graph_queries.FAILED)
-
-    def dependents(self) -> dict[int, int]:
-        """For each step that made others end without success, return its number and how many these are."""
+    def failed(self) -> Iterator[StepRecord]:
+        """Yield the steps that have ended without success, but not because of another step, by number."""
         self._write()
-        return dict(self._rows(graph_queries.DEPENDENTS))
+        after = 0
+        while page := self._rows(graph_queries.FAILED, after):
+            after = page[-1][0]
+            yield from map(self._made, page)
+
+    def dependents(self) -> Iterator[tuple[int, int]]:
+        """For each step that made others end without success, yield its number and how many these are."""
+        self._write()
+        return self._drawn(graph_queries.DEPENDENTS)
 
     def values(self) -> Iterator[tuple[str, str, str, int]]:
         """Yield how many steps of each template have each value of each parameter, without loading their records."""

@@ -6,8 +6,10 @@ single step ended.
 
 from __future__ import annotations
 
+import bisect
 import fnmatch
 import re
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -57,29 +59,73 @@ class FailureGroup(msgspec.Struct, frozen=True):
     retry: list[str]
 
 
+class _Members:
+    """The steps of a group, of which some have `failed` and others were cancelled. Their records are not kept."""
+
+    def __init__(self, template: str, outcome: str, error: str) -> None:
+        self.template, self.outcome, self.error = template, outcome, error
+        self.names: list[str] = []
+        self.failed = 0
+        self.labels: set[str] = set()
+        self.dependents = 0
+        self._values: dict[str, Counter[str] | None] = {}
+
+    def add(self, step: StepRecord) -> None:
+        """Add a step."""
+        labels = {param.label for param in step.params}
+        self.labels = self.labels & labels if self.names else labels
+        self.names.append(step.name)
+        self.failed += step.state in FAILED_STATES
+        for param in step.params:
+            values = self._values.setdefault(param.key, Counter())
+            if values is not None:
+                values[str(param.value)] += 1
+                if len(values) > _VALUES:
+                    self._values[param.key] = None
+
+    def few(self) -> dict[str, Counter[str]]:
+        """Return the parameters with few values among several steps, and how many steps have each value."""
+        size = len(self.names)
+        return {
+            key: values
+            for key, values in self._values.items()
+            if values and size > 1 and (len(values) == 1 or 2 * len(values) <= size)
+        }
+
+
 def group_failures(graph: ProjectedGraph, last_error: Callable[[StepRecord], str]) -> list[FailureGroup]:
     """Return the groups, largest first. `last_error` returns the last line on the standard error of a step."""
-    groups: dict[tuple[str, str, str], list[tuple[StepRecord, str]]] = defaultdict(list)
-    failed_steps = graph.failed() if any(graph.study.states.get(state.name) for state in BAD_ENDS) else []
+    groups: dict[tuple[str, str, str], _Members] = {}
+    numbers, owners = array("Q"), list[_Members]()
+    failed_steps = graph.failed() if any(graph.study.states.get(state.name) for state in BAD_ENDS) else ()
     for read, step in enumerate(failed_steps):
         error = last_error(step) if read < _MESSAGES else ""
-        groups[step.template, _outcome(step), re.sub(r"\d+", "0", error)].append((step, error))
-    dependents = graph.dependents() if groups else {}
-    few = {key: _few([step for step, _ in members]) for key, members in groups.items()}
-    values = _values(graph, ((key[0], name, own) for key, names in few.items() for name, own in names.items()))
-    failed = [step for members in groups.values() for step, _ in members]
-    by_size = sorted(groups.items(), key=lambda item: (-len(item[1]), item[1][0][0].number))
+        key = (step.template, _outcome(step), re.sub(r"\d+", "0", error))
+        if key not in groups:
+            groups[key] = _Members(step.template, key[1], error)
+        groups[key].add(step)
+        numbers.append(step.number)
+        owners.append(groups[key])
+    for number, count in graph.dependents() if groups else ():
+        at = bisect.bisect_left(numbers, number)
+        if number in numbers[at : at + 1]:
+            owners[at].dependents += count
+    few = [(members, members.few()) for members in groups.values()]
+    values = _values(graph, ((members.template, name, own) for members, all_ in few for name, own in all_.items()))
+    alike: dict[str, list[_Members]] = defaultdict(list)
+    for members in groups.values():
+        alike[members.template].append(members)
     return [
         FailureGroup(
-            key[0],
-            key[1],
-            members[0][1],
-            [step.name for step, _ in members],
-            [*_shared(few[key], {name: values[key[0], name] for name in few[key]})],
-            sum(dependents.get(step.number, 0) for step, _ in members),
-            _selection([step for step, _ in members], failed),
+            members.template,
+            members.outcome,
+            members.error,
+            members.names,
+            [*_shared(own, {name: values[members.template, name] for name in own})],
+            members.dependents,
+            _selection(members, alike[members.template]),
         )
-        for key, members in by_size
+        for members, own in sorted(few, key=lambda pair: -len(pair[0].names))
     ]
 
 
@@ -97,19 +143,6 @@ class _ValueCounts(msgspec.Struct):
 
     number: int = 0
     steps: dict[str, int] = msgspec.field(default_factory=dict)
-
-
-def _few(steps: Sequence[StepRecord]) -> dict[str, Counter[str]]:
-    """Return the parameters with few values among several steps, and how many steps have each value."""
-    own: dict[str, Counter[str]] = defaultdict(Counter)
-    for step in steps if len(steps) > 1 else ():
-        for param in step.params:
-            own[param.key][str(param.value)] += 1
-    return {
-        key: values
-        for key, values in own.items()
-        if len(values) == 1 or (len(values) <= _VALUES and 2 * len(values) <= len(steps))
-    }
 
 
 def _values(
@@ -134,18 +167,19 @@ def _shared(few: Mapping[str, Counter[str]], values: Mapping[str, _ValueCounts])
             yield SharedValues(key, list(own), own.total(), sum(values[key].steps[value] for value in own))
 
 
-def _selection(steps: Sequence[StepRecord], failed: Iterable[StepRecord]) -> list[str]:
-    """Return the arguments of ``retry`` that select these steps of one template, and no other failed step."""
-    template, names = steps[0].template, [step.name for step in steps]
+def _selection(members: _Members, alike: Sequence[_Members]) -> list[str]:
+    """Return the arguments of ``retry`` that select the steps of a group, and no other failed step.
+
+    `alike` holds all groups of the template.
+    """
+    names = members.names
     if len(names) == 1:
         return names
-    alike = {step.name: step.state for step in failed if step.template == template}
-    every, selected = [template], len(alike)
-    if all(step.state in FAILED_STATES for step in steps):  # --failed leaves out cancelled steps
-        every, selected = ["--failed", template], sum(state in FAILED_STATES for state in alike.values())
+    every, selected = [members.template], sum(len(each.names) for each in alike)
+    if members.failed == len(names):  # --failed leaves out cancelled steps
+        every, selected = ["--failed", members.template], sum(each.failed for each in alike)
     if selected == len(names):
         return every
-    labels = set[str].intersection(*({param.label for param in step.params} for step in steps))
-    globs = [f"{template}_*{label}*" for label in sorted(labels)]
-    exact = [glob for glob in globs if len(fnmatch.filter(alike, glob)) == len(names)]
+    globs = [f"{members.template}_*{label}*" for label in sorted(members.labels)]
+    exact = [glob for glob in globs if sum(len(fnmatch.filter(each.names, glob)) for each in alike) == len(names)]
     return exact[:1] or (names if len(names) <= _NAMES else every)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es import spool
-from maestro_es.cli import diff, output, query, status
+from maestro_es.cli import diff, output, query, status, why
 from maestro_es.cli import map as map_command
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
@@ -26,6 +26,7 @@ COMMANDS = (
     "status", "status --csv", "status --json", "status --layout flat", "status --layout narrow",
     "status --layout legacy", "status --sort=-SEED", "status sim* --columns step,SEED,why", "status --csv --at 300",
     "map T", "diff 150", "diff 150 300", "diff 150 300 --json", "query", "query --csv", "query --json", "query --nl",
+    "why",
 )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def events(count: int) -> Iterator[NewEvent]:
             number,
             e.StepAdded(name=name, template="sim", workspace=f"sim/{name}", params=params, row=count - number),
         )
-    for number in range(1, count + 1, 50):
+    for number in range(2, count + 1):
         yield number, e.StepFailed(at=number, cause=Cause.SCRIPT, message="no room")
 
 
@@ -58,7 +59,7 @@ def study(root: Path, count: int) -> Path:
 
 def show(command: str, root: Path, out: io.StringIO) -> None:
     name, *words = command.split()
-    called = {"status": status, "map": map_command, "diff": diff, "query": query}[name].command
+    called = {"status": status, "map": map_command, "diff": diff, "query": query, "why": why}[name].command
     sql = ["SELECT * FROM v_step"] if name == "query" else []
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         called.main([str(root), *sql, *words], standalone_mode=False)
