@@ -40,7 +40,7 @@ def continue_study(root: Path, inside: float | None = None) -> int:
             f"{root} is a directory, so its study is continued, and {', '.join(options)} can't be used; 'maestro-es"
             " update' changes settings"
         )
-    with ExecutionGraph.open_ours(root, Runtime(driver=Driver.WAIT)) as graph:
+    with ExecutionGraph.open_ours(root, Runtime(driver=Driver.WAIT if inside is None else Driver.INSIDE)) as graph:
         return stay(graph, inside=inside)
 
 

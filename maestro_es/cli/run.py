@@ -135,7 +135,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     progress = CreationProgress()
     runtime = Runtime(
         tell=lambda line: say(f"maestro-es: {line}", err=True),
-        driver=Driver.WAIT if wait else Driver.PERSON,
+        driver=Driver.INSIDE if in_allocation else Driver.WAIT if wait else Driver.PERSON,
         on_progress=progress.show,
     )
     around = surroundings(export, None if inside is None else {**os.environ, **outer_settings()})

@@ -261,8 +261,7 @@ def _in_turn(graph: Graph, seen: Observations, scheduled: Slots) -> Slots:
         return scheduled
     from maestro_es.core.fair_share import jobs_in_turn  # noqa: PLC0415 - most studies are alone
 
-    turn = jobs_in_turn(graph, scheduled.in_use, scheduled.available, others, seen.now)
-    return scheduled._replace(available=turn)
+    return scheduled._replace(available=jobs_in_turn(graph, scheduled.available, others, seen.now))
 
 
 def _start_inside(graph: Graph, seen: Observations, allocation: Allocation) -> Iterator[NewEvent]:

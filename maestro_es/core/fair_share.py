@@ -7,15 +7,16 @@ the other limits.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from maestro_es.core import throttle
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Micros, StepRecord, StudyRecord
+from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.observations import OtherStudy
 from maestro_es.core.packing import local_steps, need
-from maestro_es.core.step_keys import Need
+from maestro_es.core.step_keys import Need, substitute
 from maestro_es.core.throttle import count_slots
 
 #: If a host has fewer slots than studies, or the number of slots can't be divided evenly, the studies take turns. A
@@ -103,49 +104,73 @@ def _shares(pool: int, demands: Mapping[str, Demand], turn: int) -> dict[str, in
     return shares
 
 
-def _divide(pool: int, demands: Mapping[str, int], turn: int) -> dict[str, int]:
-    """Divide a pool evenly, one by one. The study that comes first changes with each turn."""
-    names = sorted(demands)
-    first = turn % len(names)
-    shares = dict.fromkeys(names, 0)
-    while pool > 0:
-        hungry = [name for name in (*names[first:], *names[:first]) if shares[name] < demands[name]]
-        if not hungry:
-            break
-        for name in hungry[:pool]:
-            shares[name] += 1
-        pool -= min(len(hungry), pool)
+def _divide(pool: int, demands: Mapping[str, int], turn: int, has: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Deal out a pool, one by one, each to the study that then has the least and does not have all that it asks for.
+
+    What a study `has` before is counted. Of equal studies, the one that comes first changes with each turn.
+    """
+    has = has or {}
+    shares = dict.fromkeys(demands, 0)
+    line = [(has.get(name, 0), place, name) for place, name in enumerate(_in_turn(demands, turn)) if demands[name] > 0]
+    heapq.heapify(line)
+    while pool > 0 and line:
+        least, rank, name = heapq.heappop(line)
+        shares[name] += 1
+        pool -= 1
+        if shares[name] < demands[name]:
+            heapq.heappush(line, (least + 1, rank, name))
     return shares
 
 
-def jobs_in_turn(graph: Graph, jobs: int, available: int, others: Sequence[OtherStudy], now: Micros) -> int:
+def _in_turn(names: Iterable[str], turn: int) -> list[str]:
+    """Return names in an order that begins with another name in each turn."""
+    names = sorted(names)
+    first = turn % len(names)
+    return [*names[first:], *names[:first]]
+
+
+def jobs_in_turn(graph: Graph, available: int, others: Sequence[OtherStudy], now: Micros) -> int:
     """Return how many jobs a tick submits after the queue was full. It would submit `available` ones if it were alone.
 
-    Only studies whose jobs are in the same queue count, and of these only the ones that wait for room, too. If one of
-    them has fewer jobs, it goes first: this study submits only if its last submission is ten minutes old. If all
-    have more, this study tries again soon. Studies with the same number take turns, and leave half of the room.
+    The study with the fewest jobs in the queue goes first; if there are several, they take turns. It leaves the others
+    what makes the numbers even, and it tries again soon after a refusal. The others wait. But a study whose last
+    submission is ten minutes old does not wait any longer.
+
+    Only studies that also wait for room in the queue of the next job count.
     """
-    study_record = graph.study
-    queue, own = queue_of(study_record), study_record.study_id
+    queue, own = next_queue(graph), graph.study.study_id
     waiting = {other.study_id: other.jobs for other in others if other.waits and other.queue == queue}
     if not waiting:
         return available
-    fewest = min(waiting.values())
-    if fewest < jobs:
-        newest = max((step.requested_at or 0 for step in graph.in_flight() if step.scheduled), default=0)
-        return available if now - newest >= _MINUTES * _MINUTE else 0
-    equal = sorted([own, *(name for name, number in waiting.items() if number == jobs)])
+    mine = jobs_in(graph, queue)
+    jobs = waiting | {own: len(mine)}
     turn = now // TURN
     shifted = turn + turn // 7  # so that ticks at fixed intervals see the turn of each study
-    if own != equal[shifted % len(equal)]:
-        return available // 2 if jobs else 0
-    refusal, (first, _) = study_record.refusal, throttle.BACKOFF
+    if own != min(_in_turn(jobs, shifted), key=jobs.__getitem__):
+        newest = max((step.requested_at or 0 for step in mine), default=now)
+        return available if now - newest >= _MINUTES * _MINUTE else 0
+    refusal, (first, _) = graph.study.refusal, throttle.BACKOFF
     if refusal is None or now >= refusal.at + first:
-        available = max(available, max(waiting.values()) - jobs, 1)
-    return (available + 1) // 2 if len(equal) > 1 else available
+        available = max(available, 1)
+    return _divide(available, dict.fromkeys(jobs, available), shifted, jobs)[own]
 
 
-def queue_of(study_record: StudyRecord) -> tuple[str, ...]:
-    """Return what identifies the queue of a study, and the account whose limits hold there."""
-    keys = ("type", "host", "bank", "queue", "partition", "qos", "reservation")
-    return tuple(str(study_record.adapter.get(key, "")) for key in keys)
+#: The keys of a batch block, or of a step's run block, that identify a queue, and the account whose limits hold.
+_QUEUE_KEYS = ("type", "host", "bank", "queue", "partition", "qos", "reservation")
+
+
+def queue_of(graph: Graph, step: StepRecord) -> tuple[str, ...]:
+    """Return what identifies the queue of a step. A step may name another one than its study."""
+    run = graph.template(step.template).run
+    named = ((run.get(key) and substitute(str(run[key]), step.params)) for key in _QUEUE_KEYS)
+    return tuple(name or str(graph.study.adapter.get(key, "")) for key, name in zip(_QUEUE_KEYS, named, strict=True))
+
+
+def next_queue(graph: Graph) -> tuple[str, ...]:
+    """Return the queue of the next job of a study (empty: no job is ready)."""
+    return next((queue_of(graph, step) for step in graph.ready(scheduled=True, limit=1)), ())
+
+
+def jobs_in(graph: Graph, queue: tuple[str, ...]) -> list[StepRecord]:
+    """Return the steps whose jobs are in a queue."""
+    return [step for step in graph.in_flight() if step.scheduled and queue_of(graph, step) == queue]

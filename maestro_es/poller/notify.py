@@ -36,7 +36,7 @@ _LONGEST = 90.0
 _POLL = 0.2
 
 #: Drivers that tick again and again. A driver in a job waits for notifications only before it may end.
-_LASTING = (Driver.WAIT, Driver.DRIVE)
+_LASTING = (Driver.WAIT, Driver.INSIDE, Driver.DRIVE)
 
 #: Whether a step has moved since an event. The types that are left out arrive late, and change no state.
 _MOVED = """

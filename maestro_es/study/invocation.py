@@ -37,6 +37,7 @@ class Driver(str, enum.Enum):
     SYSTEMD = "systemd"
     RUNNER = "runner"  # the runner of a local step that has ended
     WAIT = "run --wait"
+    INSIDE = "run --in-allocation"
     DRIVE = "drive"
     PERSON = "person"
     PROGRAM = "program"  # a program that uses the Python interface

@@ -15,12 +15,15 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+from msgspec import structs
 
 from maestro_es.adapters import proc, process
 from maestro_es.adapters.host import Host
 from maestro_es.adapters.job_questions import still_running
 from maestro_es.core.attempt_token import placement_of, step_of, study_part
-from maestro_es.core.fair_share import Demand, cpus_of, demand_of, queue_of, slots_of
+from maestro_es.core.fair_share import Demand, cpus_of, demand_of, jobs_in, next_queue, slots_of
 from maestro_es.core.file_names import RUNNER
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, Micros, StudyStatus
@@ -43,6 +46,9 @@ _PATIENCE = 1.0
 
 #: The table of all mounted file systems. To read it takes no system call on any of them.
 _MOUNTS, _POINT = Path("/proc/self/mountinfo"), 4
+
+#: More slots than any host has.
+_ALL = 1 << 30
 
 #: The largest number of symbolic links in a path.
 _LINKS = 40
@@ -114,52 +120,73 @@ class Nearby:
         return next((str(above) for above in (folder, *folder.parents) if str(above) in self._points), "")
 
 
-def _running(host: Host) -> dict[str, set[str]]:
-    """Return the tokens of the local steps that run on this host, or in the job around this process, by study."""
+class _Runners(NamedTuple):
+    """The tokens of the local steps of a study that run on this host, and a mask of the cores that they may use."""
+
+    tokens: set[str]
+    cpus: int = 0
+
+
+def _running(host: Host) -> dict[str, _Runners]:
+    """Return the local steps that run on this host, or in the job around this process, by study."""
     around = still_running(host.job) if host.job else ""
-    tokens: dict[str, set[str]] = {}
+    by_study: dict[str, _Runners] = {}
     for running in process.of_this_user():
         argv = running.arguments
         at = next((index for index, word in enumerate(argv[:3]) if os.path.basename(word) == RUNNER), None)
         of_runner = () if at is None else argv[at:]
         is_here = len(of_runner) >= _AROUND and of_runner[_HOST] == host.name and (*of_runner, "")[_AROUND] == around
-        if is_here and _share_cores(host.cpus, proc.cpus_of(running.pid)):
-            tokens.setdefault(of_runner[_TOKEN].partition("-")[0], set()).add(of_runner[_TOKEN])
-    return tokens
+        if is_here and _in_common(host.cpus, cpus := proc.cpus_of(running.pid)):
+            part, token = of_runner[_TOKEN].partition("-")[0], of_runner[_TOKEN]
+            before = by_study.get(part, _Runners(set()))
+            by_study[part] = _Runners(before.tokens | {token}, before.cpus | cpus)
+    return by_study
 
 
-def _share_cores(one: int, other: int) -> bool:
-    """Return whether processes with these masks of cores share them. A driver that was given its own cores is alone.
+def _in_common(ours: int, theirs: int) -> int:
+    """Return how many of our slots another driver may use, given the masks of the cores of both (0: unknown).
 
-    Two sets that only overlap don't count as shared, because no number of slots describes both.
+    A driver that was given cores of its own uses none. If one set contains the other, there is no limit, because the
+    drivers have one pool. If the sets only overlap, any step may run on the cores that both have. So the other driver
+    counts with all its steps, but not with more than there are such cores.
     """
-    return not (one and other) or one & other in {one, other}
+    common = ours & theirs
+    is_one_pool = not (ours and theirs) or common in {ours, theirs}
+    return _ALL if is_one_pool else common.bit_count()
+
+
+def _limited(other: OtherStudy, most: int) -> OtherStudy:
+    """Return another study as if it used and asked for at most this number of slots."""
+    parts = {name: min(getattr(other, name), most) for name in ("running", "asks", "step", "slots")}
+    return structs.replace(other, **parts)
 
 
 def _look_at(
-    study_id: str, study_dir: StudyDir, runtime: Runtime, running: Mapping[str, Collection[str]]
+    study_id: str, study_dir: StudyDir, runtime: Runtime, running: Mapping[str, _Runners]
 ) -> OtherStudy | None:
     """Return what there is to see of a study. None if it runs nothing here and its ticks start nothing."""
-    tokens = running.get(study_part(study_id), ())
+    runners = running.get(study_part(study_id), _Runners(set()))
     try:
         ticked = study_dir.ticked_at()
         is_alive = ticked is not None and abs(runtime.now() - ticked) < _ALIVE
-        if not (tokens or is_alive):
+        if not (runners.tokens or is_alive):
             return None
         study_dir.check_owner()
         noted = last_tick.read(study_dir)
         with open_as_it_is(study_dir.root, runtime, migrate=False) as log:
             log.wait_for_lock(_PATIENCE)
-            if not tokens and log.graph.study.status is not StudyStatus.RUNNING:
+            if not runners.tokens and log.graph.study.status is not StudyStatus.RUNNING:
                 return None
-            return _read(log, study_id, runtime, tokens, noted if is_alive else None)
+            other = _read(log, study_id, runtime, runners.tokens, noted if is_alive else None)
+        cpus = runners.cpus | (noted.cpus if noted else 0)
+        return _limited(other, _in_common(runtime.host.cpus, cpus))
     except Exception:  # noqa: BLE001 - a log that is damaged in any way must not stop the ticks of another study
         return _only_processes(study_id, running, is_hidden=False)
 
 
-def _only_processes(study_id: str, running: Mapping[str, Collection[str]], *, is_hidden: bool) -> OtherStudy | None:
+def _only_processes(study_id: str, running: Mapping[str, _Runners], *, is_hidden: bool) -> OtherStudy | None:
     """Return what the processes of a study show. Each of its running steps counts as one CPU."""
-    number = len(running.get(study_part(study_id), ()))
+    number = len(running.get(study_part(study_id), _Runners(set())).tokens)
     return OtherStudy(study_id, running=number, asks=number, hidden=is_hidden) if number else None
 
 
@@ -174,26 +201,30 @@ def _read(
     goes_on = noted is not None and study_record.status is StudyStatus.RUNNING and _may_start(graph)
     starts_here = goes_on and noted is not None and _starts_local_steps(graph, noted, host)
     demand = demand_of(graph, host.size.with_slots(cores), slots) if starts_here else Demand(running)
-    scheduled = count_slots(graph, host.cores, runtime.now())[1]
-    waits = scheduled.available is not None and scheduled.free(1) > 0 and any(graph.ready(scheduled=True, limit=1))
-    waits = waits and _was_refused_lately(graph, runtime.now())
+    queue = next_queue(graph)
+    waits = goes_on and queue != () and _waits_for_queue(graph, noted, runtime.now())
     return OtherStudy(
         study_id,
         running=running,
         asks=max(demand.asks, running),
         step=demand.step,
         slots=slots if starts_here or tokens else 0,
-        jobs=scheduled.in_use,
-        waits=goes_on and waits,
-        queue=queue_of(study_record),
+        jobs=len(jobs_in(graph, queue)) if waits else 0,
+        waits=waits,
+        queue=queue,
     )
 
 
-def _was_refused_lately(graph: Graph, now: Micros) -> bool:
-    """Return whether a study whose queue was full still tries. Inside an allocation it submits no jobs."""
-    refusal = graph.study.refusal
+def _waits_for_queue(graph: Graph, noted: last_tick.Note | None, now: Micros) -> bool:
+    """Return whether ticks of a study try to submit jobs to a queue that was full.
+
+    While it has a step or a driver inside an allocation, a study submits no jobs.
+    """
+    scheduled, refusal = count_slots(graph, 0, now)[1], graph.study.refusal
     is_recent = refusal is None or now - refusal.at < 2 * BACKOFF[1]
-    return is_recent and not any(placement_of(step.token) for step in graph.in_flight())
+    tries = scheduled.available is not None and scheduled.free(1) > 0 and is_recent
+    is_inside = noted is not None and noted.driver == Driver.INSIDE.name
+    return tries and not is_inside and not any(placement_of(step.token) for step in graph.in_flight())
 
 
 def _may_start(graph: Graph) -> bool:
@@ -205,6 +236,6 @@ def _may_start(graph: Graph) -> bool:
 
 def _starts_local_steps(graph: Graph, noted: last_tick.Note, host: Host) -> bool:
     """Return whether the last tick of a study could start local steps on this host."""
-    is_here = (noted.host, noted.job) == (host.name, host.job) and _share_cores(host.cpus, noted.cpus)
+    is_here = (noted.host, noted.job) == (host.name, host.job) and _in_common(host.cpus, noted.cpus) > 0
     needs_job = graph.study.environment.job and not host.job
     return is_here and noted.driver != Driver.SCRONTAB.name and not needs_job

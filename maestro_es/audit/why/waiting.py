@@ -123,7 +123,7 @@ def _shared(view: View, step: StepRecord, slots: Slots) -> Explanation | None:
         return None
     if step.scheduled:
         is_full = slots.available is not None
-        waits = is_full and not jobs_in_turn(view.graph, slots.in_use, slots.available or 0, others, view.now)
+        waits = is_full and not jobs_in_turn(view.graph, slots.available or 0, others, view.now)
         message = "studies of yours with fewer jobs go first, because the queue was full"
         return Explanation(f"{message} (in flight: {slots.in_use})") if waits else None
     share = local_share(view.graph, view.host, others, view.now)

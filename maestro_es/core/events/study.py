@@ -30,7 +30,7 @@ class InvocationStarted(Event, frozen=True):
     machine: an id that distinguishes hosts with the same name; empty if unknown
     booted_at: when the host booted, in microseconds UTC by its own clock; 0 if unknown
     driver: what started the process: cron, scrontab, systemd, runner (because its local step has ended), run --wait,
-        drive, person, or program (one that uses the Python interface); empty if that is not known
+        run --in-allocation, drive, person, or program (one that uses the Python interface); empty if that is not known
 
     Result: nothing
     """

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_es.core.decide import submissions
-from maestro_es.core.fair_share import TURN, Demand, _divide, _shares, demand_of, jobs_in_turn, queue_of
+from maestro_es.core.fair_share import TURN, Demand, _divide, _shares, demand_of, jobs_in_turn, next_queue
 from maestro_es.core.observations import OtherStudy
 from maestro_es.core.step_keys import Need
 from tests.unit.core.making import Study, ended
@@ -78,21 +78,44 @@ def test_a_study_asks_only_for_what_it_could_start():
     assert demand_of(study.graph, room, 4) == Demand(1, 0)
 
 
-def test_the_study_with_fewer_jobs_goes_first():
+def of_slurm(jobs: int, **run: str) -> Study:
+    """Return a study with this number of jobs in the queue, and one more that is ready."""
     study = Study({"type": "slurm", "bank": "mine"})
-    study.submit(study.add("s", scheduled=True))
-    last = study.step(1).requested_at or 0
-    queue = queue_of(study.graph.study)
-    fewer, more = OtherStudy("b", jobs=2, waits=True, queue=queue), OtherStudy("c", jobs=9, waits=True, queue=queue)
+    for index in range(jobs + 1):
+        number = study.add(f"s{index}", scheduled=True, run={"cmd": "run", **run})
+        if index < jobs:
+            study.submit(number)
+    return study
 
-    def turns(*others: OtherStudy, jobs: int = 5) -> list[int]:
-        minutes = (last + minute * TURN // 5 for minute in range(1, 61))
-        return [jobs_in_turn(study.graph, jobs, 3, others, now) for now in minutes]
 
-    assert turns() == turns(OtherStudy("b", jobs=2, queue=queue)) == [3] * 60
-    assert turns(OtherStudy("b", jobs=2, waits=True)) == [3] * 60  # its jobs are in another queue
-    assert turns(fewer) == turns(fewer, more) == [0] * 9 + [3] * 51
-    assert turns(more) == [4] * 60
-    assert set(turns(OtherStudy("b", jobs=5, waits=True, queue=queue))) == {1, 2}
-    none = turns(OtherStudy("b", waits=True, queue=queue), OtherStudy("c", jobs=1, waits=True, queue=queue), jobs=0)
-    assert 0 < none.count(0) < 60  # of those without a job, one after the other gets the place that is free
+def turns(study: Study, *others: OtherStudy, available: int = 3) -> list[int]:
+    """Return how many jobs the study submits in each of 60 minutes, after its last submission."""
+    last = max((step.requested_at or 0 for step in study.graph.in_flight()), default=0)
+    minutes = (last + minute * TURN // 5 for minute in range(1, 61))
+    return [jobs_in_turn(study.graph, available, others, now) for now in minutes]
+
+
+def other(name: str, jobs: int, queue: tuple[str, ...] | None = None, *, waits: bool = True) -> OtherStudy:
+    return OtherStudy(name, jobs=jobs, waits=waits, queue=next_queue(of_slurm(0).graph) if queue is None else queue)
+
+
+def test_the_study_with_the_fewest_jobs_goes_first_and_equal_ones_take_turns():
+    study = of_slurm(5)
+
+    assert turns(study) == turns(study, other("b", 2, waits=False)) == turns(study, other("b", 2, ())) == [3] * 60
+    assert turns(study, other("b", 2)) == turns(study, other("b", 2), other("c", 9)) == [0] * 9 + [3] * 51
+    assert turns(study, other("b", 9)) == [3] * 60
+    assert turns(study, other("b", 6)) == [2] * 60  # it leaves what makes the numbers even
+    assert set(turns(study, other("b", 5))[:9]) <= {0, 2}
+    for available in (0, 1, 2):
+        none = turns(of_slurm(0), other("b", 0), other("c", 1), available=available)
+        assert {*none} == {0, 1}  # of those without a job, one after the other gets a place
+
+
+def test_a_step_may_name_another_queue_than_its_study():
+    plain, urgent = of_slurm(5), of_slurm(0, qos="urgent")
+    queue = next_queue(urgent.graph)
+
+    assert turns(plain, other("b", 0, queue)) == [3] * 60
+    assert turns(of_slurm(5, qos="urgent"), other("b", 0, queue))[:9] == [0] * 9
+    assert turns(of_slurm(5, qos="$(P)"), other("b", 0, queue))[:9] == [3] * 9
