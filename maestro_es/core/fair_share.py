@@ -111,7 +111,7 @@ def _divide(pool: int, demands: Mapping[str, int], turn: int, has: Mapping[str, 
     """
     has = has or {}
     shares = dict.fromkeys(demands, 0)
-    line = [(has.get(name, 0), place, name) for place, name in enumerate(_in_turn(demands, turn)) if demands[name] > 0]
+    line = [(has.get(name, 0), rank, name) for rank, name in enumerate(_in_turn(demands, turn)) if demands[name] > 0]
     heapq.heapify(line)
     while pool > 0 and line:
         least, rank, name = heapq.heappop(line)
