@@ -133,8 +133,8 @@ def jobs_in_turn(graph: Graph, available: int, others: Sequence[OtherStudy], now
     """Return how many jobs a tick submits after the queue was full. It would submit `available` ones if it were alone.
 
     The study with the fewest jobs in the queue goes first; if there are several, they take turns. It leaves the others
-    what makes the numbers even, and it tries again soon after a refusal. The others wait. But a study whose last
-    submission is ten minutes old does not wait any longer.
+    what makes the numbers even. Soon after a refusal, it tries to catch up with them. The others wait. But a study
+    whose last submission is ten minutes old does not wait any longer.
 
     Only studies that also wait for room in the queue of the next job count.
     """
@@ -151,7 +151,7 @@ def jobs_in_turn(graph: Graph, available: int, others: Sequence[OtherStudy], now
         return available if now - newest >= _MINUTES * _MINUTE else 0
     refusal, (first, _) = graph.study.refusal, throttle.BACKOFF
     if refusal is None or now >= refusal.at + first:
-        available = max(available, 1)
+        available = max(available, max(waiting.values()) - len(mine), 1)
     return _divide(available, dict.fromkeys(jobs, available), shifted, jobs)[own]
 
 
