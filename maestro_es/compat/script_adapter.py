@@ -5,6 +5,7 @@ Studies of maestro-es use `maestro_es.adapters` instead.
 
 from __future__ import annotations
 
+import re
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
@@ -80,6 +81,11 @@ class SchedulerScriptAdapter(ScriptAdapter):
     """An adapter whose scripts have a header and a launcher, which starts parallel programs."""
 
     launcher_var = "$(LAUNCHER)"
+    #: The notation of a launcher's numbers, for adapters of programs. `fill_in` reads it for ours.
+    launcher_regex = re.compile(re.escape(launcher_var) + r"\[(?P<alloc>.*)\]")
+    legacy_alloc = r"(?P<nodes>[0-9]+),\s*(?P<procs>[0-9]+)"
+    task_alloc = r"(?P<procs>[0-9]+)p"
+    node_alloc = r"(?P<nodes>[0-9]+)n"
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - keys of a batch block
         super().__init__(**kwargs)

@@ -43,7 +43,7 @@ class BaseStatusRenderer(ABC):
         self._filters: dict[str, Any] = {}
 
     @abstractmethod
-    def layout(self, status_data: Columns, study_title: str | None = None, data_filters: Any = None) -> None:  # noqa: ANN401 - unused, as in Maestro
+    def layout(self, status_data: Columns, study_title: str | None = None, filter_dict: Any = None) -> None:  # noqa: ANN401 - unused, as in Maestro
         """Make the table from a mapping of titles to columns. ValueError if there are no columns."""
 
     def render(self, theme: Mapping[str, str] | None = None) -> None:
@@ -82,7 +82,7 @@ class LegacyStatusRenderer(BaseStatusRenderer):
 
     layout_type = "legacy"
 
-    def layout(self, status_data: Columns, study_title: str | None = None, data_filters: Any = None) -> None:  # noqa: ANN401, ARG002 - likewise
+    def layout(self, status_data: Columns, study_title: str | None = None, filter_dict: Any = None) -> None:  # noqa: ANN401, ARG002 - likewise
         """Lay out the status as plain text."""
         data = {title: cells for title, cells in self._take(status_data).items() if title != _PARAMETERS}
         self._status_data = data
@@ -116,7 +116,7 @@ class FlatStatusRenderer(BaseStatusRenderer):
         "color": "",
     }
 
-    def layout(self, status_data: Columns, study_title: str | None = None, data_filters: Any = None) -> None:  # noqa: ANN401, ARG002 - likewise
+    def layout(self, status_data: Columns, study_title: str | None = None, filter_dict: Any = None) -> None:  # noqa: ANN401, ARG002 - likewise
         """Make the table, without the parameters."""
         data = self._take(status_data)
         titles = [title for title in data if title != _PARAMETERS]
@@ -142,7 +142,7 @@ class NarrowStatusRenderer(BaseStatusRenderer):
         "background": "grey7",
     }
 
-    def layout(self, status_data: Columns, study_title: str | None = None, data_filters: Any = None) -> None:  # noqa: ANN401, ARG002 - likewise
+    def layout(self, status_data: Columns, study_title: str | None = None, filter_dict: Any = None) -> None:  # noqa: ANN401, ARG002 - likewise
         """Make the blocks."""
         data = self._take(status_data)
         blocks = Table.grid(padding=0)

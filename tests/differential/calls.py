@@ -6,7 +6,7 @@ All of them begin with `BEFORE`. `test_calls` runs them with Maestro's classes a
 from __future__ import annotations
 
 BEFORE = """\
-import copy, enum, io, json, logging, os, pathlib, pickle, sys
+import copy, enum, io, json, logging, os, pathlib, pickle, re, sys
 import jsonschema
 import maestrowf
 from maestrowf import FlatStatusRenderer, StatusRendererFactory, status_renderer_factory
@@ -450,8 +450,13 @@ status = {"Step Name": ["a"], "Job ID": ["1"], "Workspace": ["a"], "State": ["FI
 found = {}
 for layout in status_renderer_factory.get_layouts():
     renderer = status_renderer_factory.get_renderer(layout, disable_theme=True, disable_pager=True)
-    renderer.layout(status_data=status, study_title="t")
+    renderer.layout(status_data=status, study_title="t", filter_dict=None)
     found[layout] = renderer.render_to_str()
+""",
+    "adapter: the notation of launchers": """
+text = "$(LAUNCHER)[2n, 4p] app"
+found = [SchedulerScriptAdapter.launcher_regex.search(text)["alloc"], *(re.findall(pattern, text) for pattern in (
+    SchedulerScriptAdapter.node_alloc, SchedulerScriptAdapter.task_alloc, SchedulerScriptAdapter.legacy_alloc))]
 """,
     "status: nothing": "status_renderer_factory.get_renderer('flat', True, True).layout({})",
     "status: unknown layout": "status_renderer_factory.get_renderer('none', True, True)",

@@ -59,7 +59,7 @@ def test_each_layout_is_that_of_maestro(tmp_path: Path):
 @pytest.mark.parametrize("layout", ["flat", "legacy", "narrow"])
 def test_a_layout_is_printed(layout: str, capsys: pytest.CaptureFixture[str]):
     renderer = status_renderer_factory.get_renderer(layout, disable_theme=True, disable_pager=True)
-    renderer.layout(STATUS, "a study")
+    renderer.layout(status_data=STATUS, study_title="a study", filter_dict=None)  # as the command of Maestro does
     renderer.render({"State": "bold"})
 
     assert "hello" in capsys.readouterr().out
