@@ -14,9 +14,16 @@ _SAFE = frozenset(f"-_.() {string.ascii_letters}{string.digits}")
 
 
 def csvtable_to_dict(fstream: TextIO) -> dict[str, list[str]]:
-    """Return the columns of a comma-separated table by name. The first line has the names."""
+    """Return the columns of a comma-separated table by name. The first line has the names.
+
+    A row may be shorter than this line. Then the other columns get no value from it.
+    """
     names, *rows = [line.rstrip("\n").split(",") for line in fstream]
-    return {name: [row[column] for row in rows] for column, name in enumerate(names)}
+    table: dict[str, list[str]] = {name: [] for name in names}
+    for row in rows:
+        for column, value in enumerate(row):
+            table[names[column]].append(value)
+    return table
 
 
 def make_safe_path(base_path: str, *args: str) -> str:

@@ -361,8 +361,8 @@ def test_the_functions_for_generators_do_what_maestros_do(here: Path):
     ]
     for name, arguments in calls:
         assert getattr(pgen_tools, name)(*arguments) == getattr(utils, name)(*arguments), name
-    table = "a,b\n1,2\n3,4\n"
-    assert pgen_tools.csvtable_to_dict(io.StringIO(table)) == utils.csvtable_to_dict(io.StringIO(table))
+    for table in ("a,b\n1,2\n3,4\n", "a,b\n1,2\n3\n\n"):
+        assert pgen_tools.csvtable_to_dict(io.StringIO(table)) == utils.csvtable_to_dict(io.StringIO(table))
     assert pgen_tools.generate_filename(str(here / "file.txt"), append_time=False) == str(here / "file_00000.txt")
     pgen_tools.create_parentdir(str(here / "x" / "y"))
     assert (here / "x" / "y").is_dir()
