@@ -181,9 +181,9 @@ def _size(text: str | None) -> int | None:
 
 def _records(text: str, kind: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the name and the attributes of each object of this kind, one from each complete line."""
-    for line in text.splitlines(keepends=True):
-        if line.startswith(kind) and line.endswith("\n"):
-            fields = [_ESCAPED.sub(_character, field[1]) for field in _FIELD.finditer(line[len(kind) : -1])]
+    for line in text.split("\n")[:-1]:
+        if line.startswith(kind):
+            fields = [_ESCAPED.sub(_character, field[1]) for field in _FIELD.finditer(line.removeprefix(kind))]
             attributes = (field.partition("=") for field in fields[1:])
             yield fields[0], {name: value for name, _, value in attributes}
 

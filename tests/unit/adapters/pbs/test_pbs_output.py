@@ -157,6 +157,11 @@ def test_a_job_that_will_not_run_by_itself_says_why(letter: str, comment: str, d
     assert bool(row.delay) is bool(delay)
 
 
+def test_only_a_line_feed_ends_the_line_of_a_job():
+    [row] = read_jobs(Completed(0, line(jobdir="/form\x0cfeed/and\u2028more"), ""), ["48.vm"])
+    assert "feedfeed-1-1-cafe" in row.command.split()
+
+
 def test_jobs_that_ended_between_the_two_queries_are_left_out():
     over = "qstat: 42.vm Job has finished, use -x or -H to obtain historical job information\n"
     unknown = "qstat: Unknown Job Id 43.vm\n"
