@@ -231,6 +231,8 @@ class Observer:
         ]
         if not gone:
             return
+        from maestro_es.poller.unsupervised import with_reason  # noqa: PLC0415 - it is rarely needed
+
         try:
             answers: Mapping[str, JobInfo | NoAnswer] = self._adapters.scheduler.query_accounting(gone)
         except Unreachable as error:
@@ -250,7 +252,7 @@ class Observer:
                 )  # fmt: skip
             else:
                 observed = structs.replace(observed, accounting=answer)
-            attempts[step.token] = observed
+            attempts[step.token] = with_reason(self._graph, step, observed)
 
     def _observe_attempt(
         self, step: StepRecord, reports: Sequence[Report], seen: JobInfo | NoAnswer | None, claim: Claim | None

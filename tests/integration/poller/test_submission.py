@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -199,6 +201,27 @@ def test_the_accounts_say_why_a_job_was_ended_whose_submission_got_no_answer(clu
     assert [event.final for event in cluster.events(e.StepTimedOut)] == [""]
     (cluster.scheduler.folder / "accounts").unlink()
     finish(cluster)
+
+
+@pytest.mark.parametrize(("walltime", "timed_out"), [("00:00:30", True), ("00:01:00", False), ("", False)])
+def test_a_job_that_was_stopped_at_its_time_limit_and_forgotten_has_timed_out(
+    cluster: Bench, walltime: str, timed_out: bool
+):
+    """PBS forgets a job when it ends, unless its server keeps a history."""
+    cluster.create(sim(cluster, "exec sleep 60", restart="true", walltime=walltime))
+    cluster.tick()
+    cluster.scheduler.start()
+    wait_for(cluster.signed)
+    [job] = cluster.scheduler.jobs()
+    before = time.time() - 40
+    os.utime(cluster.dir.inbox / f"{job.token}.started", (before, before))
+    process.terminate_group(job.pid)
+    wait_for_report(cluster, job.token, "stopped")
+    wait_for(cluster.scheduler.forget)
+
+    cluster.tick()
+    assert len(cluster.events(e.StepTimedOut)) == timed_out
+    assert len(cluster.events(e.HardwareFailed)) == (not timed_out)
 
 
 def test_an_acknowledged_job_that_the_scheduler_lost_is_submitted_again(cluster: Bench):
