@@ -252,7 +252,7 @@ def _at_a_glance(standing: Standing, seen: Overview, page: int, *, colour: bool)
     if standing.past:
         notes.append(f"as of {show_time(summary.at)}")
     elif summary.status == StudyStatus.RUNNING.name:
-        notes.append(f"last tick {_ago(summary.last_tick, summary.at)}")
+        notes.append(f"last tick {_ago(summary.last_tick, summary.at)}" if summary.last_tick else "no tick yet")
     yield clean(f"{summary.name or Path(summary.path).name}: {', '.join([summary.status, *notes])}")
     yield clean(summary.path)
     yield from overview_lines(seen, page, colour=colour)

@@ -71,7 +71,7 @@ def make_directory(root: Path) -> StudyDir:
 
 
 def _taken(study_dir: StudyDir) -> RequestRefused:
-    return RequestRefused(f"{study_dir.root}: there is already a study in this directory; choose another one with -o")
+    return RequestRefused(f"{study_dir.root}: there is already a study in this directory; choose another one (-o)")
 
 
 def create_study(

@@ -79,7 +79,7 @@ def decide_import(step: StepRecord, row: Row, facts: StepFacts, study_id: str) -
                 f"is a job; look for a job of that name in the queue, and if there is none, remove the directory "
                 f"{step.workspace} and import again"
             )
-        return _again(step, row, "it was begun, and nothing shows that it has ended", table)
+        return _again(step, row, "it had started, and nothing shows that it has ended", table)
     if row.state not in _UNTOUCHED:
         return _again(step, row, "a step on the conductor's host can't be adopted", table)
     return ImportDecision(step, row, "to run")

@@ -70,7 +70,7 @@ def report(studies: Sequence[Listed], runtime: Runtime) -> Iterator[CheckResult]
     yield from (_study(summary) for summary in running)
     for one in studies:
         if one.problem:
-            remedy = "'maestro-es studies --forget' removes it from the list if it is gone"
+            remedy = "'maestro-es studies --forget' removes a deleted study from the list"
             yield CheckResult(Level.UNKNOWN, "ticks", f"{one.path}: {one.problem}", remedy)
 
 

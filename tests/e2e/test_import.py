@@ -139,7 +139,7 @@ def test_dry_shows_what_would_become_of_each_step_and_changes_nothing(abandoned)
     lines = {line.split()[0]: line for line in shown.stdout.splitlines()}
     assert "FINISHED" in lines["first_N.1"]
     assert "FAILED" in lines["bad"]
-    assert lines["slow"].endswith("to run again  it was begun, and nothing shows that it has ended")
+    assert lines["slow"].endswith("to run again  it had started, and nothing shows that it has ended")
     assert lines["last"].split()[-2:] == ["to", "run"]
     assert lines["Nothing"] == "Nothing was changed."
     assert listing(abandoned) == before

@@ -49,7 +49,7 @@ def test_the_summary_comes_first(run, study):
 def test_a_study_is_shown_at_a_glance(run, study):
     lines = run("status", study).out.splitlines()
     assert lines[:3] == [
-        "pi: RUNNING, last tick never",
+        "pi: RUNNING, no tick yet",
         str(study),
         "[########XXXXXXXXXXXXXXXXXXXXXXXXRRRRRRRR] 1 finished, 3 failed, 1 running",
     ]
