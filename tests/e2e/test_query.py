@@ -184,10 +184,10 @@ def test_what_a_query_needs_and_does_not_get_is_said_in_one_line(study, tmp_path
     for words in (
         ("SELECT 1",),
         (tmp_path, "SELECT 1"),
-        (tmp_path / "none", "SELECT 1"),
-        ("none", "--saved", "retries"),
     ):
         assert refused(*words, cwd=tmp_path).endswith("not a study directory, there is no events.db in it"), words
+    assert refused(tmp_path / "none", "SELECT 1").endswith("none: there is no such directory")
+    assert refused("none", "--saved", "retries", cwd=tmp_path).endswith("none: there is no such directory")
     assert refused(study).startswith("Give a query in SQL, or --saved NAME.")
     assert refused("./none", cwd=study).startswith("Give a query in SQL, or --saved NAME.")
     for wrong in ((study, "a", "b"), (study, study), (study, "SELECT 1", "--saved", "retries"), (study, "--list")):

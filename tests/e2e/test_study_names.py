@@ -83,4 +83,4 @@ def test_a_name_of_no_study_is_refused(home):
     ran = maestro_es("status", "latest", cwd=home)
     assert ran.returncode == 1
     assert ran.stderr.startswith("maestro-es: latest: there is no such directory, no study has this name")
-    assert "latest: not a study directory" in maestro_es("pause", "latest", cwd=home).stderr
+    assert "latest: there is no such directory" in maestro_es("pause", "latest", cwd=home).stderr

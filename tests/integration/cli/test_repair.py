@@ -167,7 +167,7 @@ def test_what_is_asked_of_several_studies_is_done_to_those_that_can_be_read(run,
     (tmp_path / "gone").mkdir()
     ran = run(*words, f"{tmp_path}/gone/", study)
     assert ran.code == 1
-    lines = [f"maestro-es: {tmp_path}/gone: there is no such directory"]
+    lines = [f"maestro-es: {tmp_path}/gone: not a study directory, there is no events.db in it"]
     if words[0] == "cancel":
         left = "the cancellation is recorded; jobs that may still be running: 1"
         lines.append(f"maestro-es: {study}: {left}; the next tick on node1 ends the others")
