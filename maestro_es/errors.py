@@ -182,7 +182,7 @@ class NotAsked(Unreachable):
 
 
 class TickInProgress(Unreachable):
-    """Another process ticks the study, or waits to be the next one that does. Nothing was changed."""
+    """Another process ticks the study, or waits for its turn to do so. Nothing was changed."""
 
 
 class NothingStarts(Unreachable):

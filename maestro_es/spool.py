@@ -1,4 +1,4 @@
-"""Keeps many items in little memory. A command can so read a log quickly, and then print for as long as it takes.
+"""Keeps many items in little memory. So a command can read a log quickly, and then take long to print.
 
 The first items stay in memory, and all others go to a temporary file without a name.
 """
@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 #: How many items stay in memory.
 _IN_MEMORY = 10_000
 
-#: How many items are written at a time. The parts of a sorted spool are read all at once, so each has small blocks.
+#: How many items are written at a time. All parts of a sorted spool are read at the same time, so each part has small
+#: blocks.
 _BLOCK, _SMALL_BLOCK = 500, 50
 
 _Item = TypeVar("_Item")
@@ -121,11 +122,11 @@ class Spool(Collection[_Item]):
         return self._length
 
     def like(self, items: Iterable[_Item]) -> Spool[_Item]:
-        """Return a spool of other items, which have the same type."""
+        """Return a spool of other items of the same type."""
         return Spool(items, self._kind)
 
     def in_order(self, key: Callable[[_Item], Any], *, reverse: bool = False) -> Iterator[_Item]:
-        """Yield the items in another order. Items with the same key keep theirs."""
+        """Yield the items in another order. Items with the same key stay in their present order."""
         rest, parts = iter(self), []
         while part := sorted(itertools.islice(rest, _IN_MEMORY), key=key, reverse=reverse):
             parts.append(Spool(part, self._kind, is_part=True) if self._file else part)

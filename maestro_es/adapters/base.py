@@ -85,9 +85,9 @@ class JobInfo(msgspec.Struct, frozen=True):
 
     `delay` is the scheduler's reason why the job is pending (empty: it is just waiting its turn). `began_at` and
     `ended_at` are the times of its last start and of its end, if it has ended and the scheduler reports them. `usage`
-    is what an ended job has used. `may_reappear` is true if the job that contains a step is missing from the queue,
-    or does not explain why the process of the step is gone, but its grace time is not over. If the accounting gives
-    such an answer, the answer counts only after the grace time of the step.
+    is what an ended job has used. `may_reappear` is about a step inside a job. It is true during the grace time of
+    the job, if the job is missing from the queue, or does not explain why the process of the step is gone. If the
+    accounting gives such an answer, the answer counts only after the grace time of the step.
     """
 
     state: JobState

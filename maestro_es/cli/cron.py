@@ -95,7 +95,8 @@ def install(other: str | None, qos: str, partition: str, account: str) -> None:
 def show(other: str | None) -> None:
     """Show the crontab line, and say whether it is installed.
 
-    With --scrontab or --systemd, or if that driver is already installed, show what it installs instead.
+    If Slurm's scrontab or a systemd timer runs your ticks, the command shows its entry instead. --scrontab and
+    --systemd choose between them.
     """
     host = Runtime().host.name
     other = other or installed_source()

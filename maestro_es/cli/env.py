@@ -69,7 +69,7 @@ def command(  # noqa: PLR0913 - options for changes and for output
     if export and not refreshed:
         raise click.UsageError("--export needs --refresh")
     if when and (assigned or unset or refreshed or values):
-        raise click.UsageError("--at shows only names of the past, because values are not kept")
+        raise click.UsageError("--at shows only the names of variables, because earlier values are not kept")
     with open_graph(RequestableGraph, study) as graph:
         if assigned or unset or refreshed:
             before = graph.state.study.environment

@@ -45,8 +45,8 @@ def command(
 ) -> None:
     """Print the output of each STEP of STUDY: standard output, then standard error.
 
-    STEP is the name of a step, or a glob. If there are several files, a line before each names the step, the attempt
-    and the file.
+    STEP is the name of a step, or a glob. If there are several files, each begins with a line that names the step,
+    the attempt and the file.
     """
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1 or not patterns:

@@ -49,7 +49,8 @@ def command(
 ) -> None:
     """Change the settings of each STUDY. They take effect with the next tick.
 
-    Give an option once for all studies, or once for each STUDY in the same order.
+    If you give an option once, it applies to all studies. To give each STUDY its own value, repeat the option in the
+    order of the studies.
     """
     roots = [*map(study_path, studies or (None,))]
     new_values = {name.replace("_", "-"): values for name, values in settings.items() if values}

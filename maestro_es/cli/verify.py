@@ -49,10 +49,10 @@ def command(study: Path | None, head: str | None, *, as_json: bool) -> None:
 
 def _say_known(root: Path, known: Known) -> None:
     when = show_time(known.recorded_at)
-    but = " except the payloads in EventsCorrected" if known.corrected else ""
+    but = ", except the payloads in EventsCorrected" if known.corrected else ""
     say(
-        f"{root}: {known.head} is the digest of event {known.seq}, of {when}, and everything up to it is unchanged"
-        f"{but}: the log of that day is the beginning of this one"
+        f"{root}: {known.head} is the digest of event {known.seq}, which was recorded at {when}; no event up to this "
+        f"one has changed since then{but}"
     )
 
 

@@ -10,9 +10,9 @@ first step in the array, and the index of the attempt. The name of the array, ``
 from the token, so no token can belong to two arrays.
 
 The suffix of an attempt that runs inside an allocation ends with its placement, ``jJOBnNODEkCOUNTgGPUS``: the id of
-the job, the first of its nodes, the number of nodes, and a mask of GPUs in hexadecimal. The
-request that is committed contains the token, so no other record of the placement is needed. If the job was requeued
-before, ``+`` and the number of this start follow its id.
+the job, the first of its nodes, the number of nodes, and a mask of GPUs in hexadecimal. If the job was requeued
+before, ``+`` and the number of this start follow its id. The log needs no other record of the placement, because the
+request of the submission contains the token.
 
 `maestro_es.core.decide` decides when an attempt gets a new token. The claim of an attempt decides whether it may start
 (`maestro_es.study.claims`).

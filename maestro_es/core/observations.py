@@ -84,14 +84,14 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     """Everything that one tick has seen of one attempt.
 
     `raw_state` is the scheduler's name for the state, for the log. `delay` is the scheduler's reason why the job is
-    pending. `job_id`, `host` and `instance` belong to a job that was found by its token. `began_at` and `ended_at` are
-    the times of the last start and of the end of an ended job, as the scheduler reports them. `within_grace` is true
-    while the grace time of a missing attempt lasts (`grace.within_grace`). `start_recorded` is true if the start was
-    recorded before the queue was queried. Then an end in the queue can't belong to an earlier start. `may_run` is true
-    if the scheduler no longer watches the job, but its processes may still be running. `may_run_until` is the latest
-    time of their end, if known. `is_fragile` is true if the output of the step goes through the scheduler. Such a step
-    may fail because the scheduler has crashed. `usage` is what the attempt used, if the attempt has ended and this is
-    known.
+    pending. `job_id`, `host` and `instance` belong to a job that was found by its token. If the job has ended,
+    `began_at` and `ended_at` are the times of its last start and of its end, as the scheduler reports them.
+    `within_grace` is true while the grace time of a missing attempt lasts (`grace.within_grace`). `start_recorded` is
+    true if the start was recorded before the queue was queried. Then an end in the queue can't belong to an earlier
+    start. `may_run` is true if the scheduler no longer watches the job, but its processes may still be running.
+    `may_run_until` is the latest time of their end, if known. `is_fragile` is true if the output of the step goes
+    through the scheduler. Such a step may fail because the scheduler has crashed. `usage` is what the attempt used, if
+    the attempt has ended and this is known.
     """
 
     claim: Claim = Claim()
@@ -134,7 +134,7 @@ class AttemptObservation(msgspec.Struct, frozen=True):
 
     @property
     def was_started_again(self) -> bool:
-        """Whether the job was started again after the start that ran the step. The queue shows the later start."""
+        """Whether the job was started once more after it had run the step. The queue shows the later start."""
         first = self.claim.began_at
         return first is not None and self.began_at is not None and self.began_at > first
 
@@ -170,12 +170,12 @@ class LastBoot(msgspec.Struct, frozen=True):
 
 
 class OtherStudy(msgspec.Struct, frozen=True):
-    """Another study of this user, as a tick sees it. All numbers of CPUs are about the host of the tick.
+    """Another study of this user, as a tick sees it. All numbers of CPUs refer to the host of the tick.
 
     Its local steps use `running` CPUs now. It asks for `asks` CPUs in all, and may use at most `slots`. Its next step
-    needs `step` CPUs (0: none can start). `jobs` of its steps are in flight, and if it `waits`, the queue `queue` of
-    its scheduler had no room for more. If it is `hidden`, it is on another mount, so neither study can see what the
-    other one asks for.
+    needs `step` CPUs (0: none can start). `jobs` of its steps are in flight. If it `waits`, there was no room for more
+    of them in `queue`, the queue of its scheduler. If it is `hidden`, it is on another mount, so neither study can see
+    what the other one asks for.
     """
 
     study_id: str
@@ -196,11 +196,11 @@ class Observations(msgspec.Struct, frozen=True):
 
     If `scheduler_down`, the scheduler does not answer, so nothing is submitted to it.
 
-    `token_suffix` distinguishes the tokens of this tick from all others. `size` is what the host has for
-    steps, as in `Host`. A driver that starts local steps as soon as others end requests `ahead` more steps than there
-    are slots. `last_tick` is the time of the previous tick, if known. `job` is the job in which the tick runs, if any.
-    `machine` and `booted_at` describe the host, as in `InvocationStarted`. `last_boot` is set if this host has booted
-    since the last write to the log, or since an attempt in flight began. If `namesake`, a step in flight may be
+    `token_suffix` distinguishes the tokens of this tick from all others. `size` is what the host has for steps, as in
+    `Host`. `ahead` is how many more local steps than slots are requested, because the driver starts one as soon as
+    another one ends. `last_tick` is the time of the previous tick, if known. `job` is the job in which the tick runs,
+    if any. `machine` and `booted_at` describe the host, as in `InvocationStarted`. `last_boot` is set if this host has
+    booted since the last write to the log, or since an attempt in flight began. If `namesake`, a step in flight may be
     running on another host with the same name. If `later_round`, the tick has already submitted steps, and requests
     more. `submitted` holds the tokens of requests that count as submitted, because a preview assumes this. If
     `leaving`, the job around the tick is about to end, and the driver has ended its local steps. If `brief`, that job

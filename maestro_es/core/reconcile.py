@@ -182,8 +182,8 @@ _HWFAILURE = {
     Conclusion.PUT_BACK: "its job has ended",
 }
 
-#: The reasons for ends that do not count: of a step that ended with its job, of one that stopped together with its
-#: driver, and of one that may have got the signal by which the scheduler ends its job.
+#: Why an end does not count towards the limit: the step ended with its job, the step was stopped together with its
+#: driver, or the step may have got the signal by which the scheduler ends the job.
 _UNCOUNTED = "{}; this does not count towards the limit"
 _ENDED_WITH_JOB = "{}, and the step ended with it"
 _STOPPED_WITH_DRIVER = "it was stopped because its driver in the job {} had to stop"

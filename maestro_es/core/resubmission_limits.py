@@ -55,7 +55,7 @@ def after_hardware_failure(settings: Settings, step: StepRecord, reason: str) ->
 
 
 def after_abandoning(settings: Settings, step: StepRecord, *, is_unclaimed: bool = False) -> str:
-    """Apply the limit to a step whose attempt is abandoned. If it `is_unclaimed`, its runner could not claim it."""
+    """Apply the limit to a step whose attempt is abandoned. If `is_unclaimed`, its runner could not claim it."""
     limit = settings.abandon_limit
     if not limit or step.abandoned < limit:
         return ""

@@ -42,8 +42,7 @@ from maestro_es.study_file.reading import StudyContext
 #: Maestro's programs that run a study. ``maestro`` does so with ``-fg``.
 _PROGRAMS = ("conductor", "maestro")
 
-#: The program is among this many words at the beginning of a command line, because the interpreter and its options
-#: precede it.
+#: How many words of a command line are searched for the program. The interpreter and its options precede the program.
 _FIRST_WORDS = 4
 
 #: The maximum number of differences that a message names.

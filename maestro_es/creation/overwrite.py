@@ -108,7 +108,7 @@ def _ended(study_dir: StudyDir, runtime: Runtime) -> Iterator[str]:
 
 
 def _cancel(study: Session) -> None:
-    """Cancel a study that has no jobs, so that even a tick that has already read its log does not continue it."""
+    """Cancel a study that has no jobs. Otherwise a tick that has already read its log would continue the study."""
     _check_idle(study)
     if study.status is not StudyStatus.RUNNING:
         return

@@ -68,7 +68,7 @@ def options_in(block: str) -> dict[str, str]:
 
 
 def check_options(text: str) -> None:
-    """Refuse a scrontab with options before our entry that belong to no entry. They would apply to ours."""
+    """Refuse a scrontab in which options without an entry precede ours. Slurm would apply them to ours."""
     loose = 0
     for number, line in enumerate(with_line(text, "", NAME).split("\n"), 1):
         if line.strip() == "# maestro-es begin":
@@ -81,7 +81,7 @@ def check_options(text: str) -> None:
         return
     if loose:
         raise RequestRefused(
-            f"line {loose} of your scrontab has options without an entry, which would apply to ours; "
+            f"line {loose} of your scrontab has options without an entry, which would apply to maestro-es; "
             "remove it with 'scrontab -e', then try again"
         )
 

@@ -1,7 +1,8 @@
 """Draws a map of a parameter space with letters, numbers and colours. `maestro_es.audit.parameter_map` has the data.
 
-If there is no room for all values, they are folded: a row or column then stands for several neighbouring values, and
-its cells for all of their steps. The worst group of states determines the letter of a cell, so no failure disappears.
+If there is no room for all values, they are folded. Then a row or a column stands for several neighbouring values, and
+a cell for the steps of all these values. The worst group of states determines the letter of a cell, so no failure
+disappears.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ def _title(space: ParameterMap) -> str:
 
 
 class _Paint:
-    """The colours of cells: the colour of the group, or a colour of a scale for the finished cells of a quantity."""
+    """The colours of cells.
+
+    A cell has the colour of its group. In a map of a quantity, finished cells have a scale.
+    """
 
     def __init__(self, space: ParameterMap) -> None:
         values = [cell.value for cell in space.cells.values() if cell.value is not None]

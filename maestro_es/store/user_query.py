@@ -105,7 +105,10 @@ def _decode(text: bytes) -> str:
 
 
 class Permission:
-    """Decides which actions a statement may perform. `met` is a `foreign` view that the statement uses."""
+    """Decides which actions a statement may perform.
+
+    If the statement uses one of the `foreign` views, this view is `met`.
+    """
 
     def __init__(self, foreign: Sequence[str]) -> None:
         self.foreign = {name.lower(): name for name in foreign}

@@ -43,8 +43,8 @@ class Note(NamedTuple):
 
 #: The number of bytes of a digest: SHA-256.
 _DIGEST = 32
-#: If ``status.csv`` has more than `_LARGE` bytes, it is written again only after its size divided by
-#: `_BYTES_A_SECOND`, in seconds. Writing a megabyte takes half a millisecond.
+#: A ``status.csv`` of more than `_LARGE` bytes is written again only after a pause. Its length in seconds is the size
+#: of the file divided by `_BYTES_A_SECOND`. Writing a megabyte takes half a millisecond.
 _LARGE, _BYTES_A_SECOND = 5_000_000, 10_000_000
 #: Stands for no job.
 _NO_JOB = "-"
@@ -55,8 +55,8 @@ _SHOWN, _LATE = "shown", "late"
 def note(study_dir: StudyDir, noted: Note) -> None:
     """Write the note. A full disk is ignored.
 
-    The note overwrites the previous one in place, so that no reader finds the file empty. The rest of a longer one
-    stays behind the line, and is not read.
+    The note overwrites the previous one in place, so that no reader finds the file empty. If the previous note was
+    longer, its end stays behind the new line, and is not read.
     """
     with contextlib.suppress(OSError):
         handle = os.open(study_dir.last_tick, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o600)

@@ -29,8 +29,8 @@ from maestro_es.study.sharing import group_reads
 _RUNNER = Path(maestro_es.adapters.__file__).with_name(file_names.RUNNER)
 _NEXT_TICK = _RUNNER.with_name("next-tick.sh")
 
-#: The lines of the runner that are filled in: the variables that may contain the id of its job, and the signals by
-#: which its scheduler ends it.
+#: The lines of the runner that are filled in: the variables that may contain the id of its job, and the signals with
+#: which the scheduler ends the job.
 _JOB_VARIABLES, _STOP_SIGNALS = "job_variables='{}'", "stop_signals='{}'"
 
 #: The default. The variables of all schedulers may contain the id of the job, and only TERM ends the runner.

@@ -44,7 +44,7 @@ _OTHER_FILES = (".pkl", ".csv", ".txt", ".py", ".info", ".db", ".imported")
 #: The maximum size of a study file, in bytes.
 _LARGEST = 10_000_000
 
-#: The part after the name of a step in the name of a workspace under ``--hashws``.
+#: With ``--hashws``, the name of a workspace is the name of the step and this part.
 _HASHED = re.compile(r"_instance_\d+")
 
 # Lines of a conductor's log: time, logger:function:line, level, message. The first one has no such prefix.

@@ -103,7 +103,7 @@ SABOTAGES = {
         "wrongly_failed",
     ),
     "no trace is waited for": Sabotage(
-        "a job that has left no trace is waited for, for ever", _judging(_no_trace_is_waited_for), "client-killed",
+        "ticks wait for ever for a job that has left no trace", _judging(_no_trace_is_waited_for), "client-killed",
         "lost",
     ),
     "append blindly": Sabotage(

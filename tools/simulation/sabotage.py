@@ -154,7 +154,7 @@ DEFECTS = {
     ),
     "gone at once": Defect("an attempt is given up as soon as it is not in the queue", _judging(_gone_at_once), 1),
     "waits for ever": Defect(
-        "an attempt without a trace is waited for, for ever", _instead(Conclusion.WAIT, Conclusion.CLAIM), 1
+        "ticks wait for ever for an attempt without a trace", _instead(Conclusion.WAIT, Conclusion.CLAIM), 1
     ),
     "lost is failed": Defect(
         "a step that has disappeared fails", _instead(Conclusion.FAILED, Conclusion.LOST), 1
@@ -167,7 +167,7 @@ DEFECTS = {
         "a local step of another host counts as gone", ((LocalAdapter, "_look", _other_hosts_are_empty),), 1
     ),
     "no orphans": Defect(
-        "the processes that a killed runner leaves behind are not looked for",
+        "ticks do not look for the processes that a killed runner leaves behind",
         ((LocalAdapter, "has_orphans", lambda _self, _step: False),), 41,
     ),
     "restarts for ever": Defect(

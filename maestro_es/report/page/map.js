@@ -164,7 +164,7 @@ class ParameterMap {
     });
   }
 
-  // Write the name of a parameter, and below it those of its values for which there is room, above their columns.
+  // Write the name of a parameter above its columns, and the value of each column. A value without room is left out.
   #label(context, param, order, left, step, width) {
     context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
     context.textBaseline = "middle";

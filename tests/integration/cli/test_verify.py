@@ -27,8 +27,8 @@ def test_a_head_that_was_noted_is_found_again_with_its_time(run, study):
     ran = run("verify", study, "--head", head[:8])
     first, second = ran.out.splitlines()
     assert ran.code == 0
-    assert f"{head} is the digest of event 32, of 2026-01-31 12:05:00, and everything up to it is unchanged: " in first
-    assert first.endswith("the log of that day is the beginning of this one")
+    assert f"{head} is the digest of event 32, which was recorded at 2026-01-31 12:05:00; " in first
+    assert first.endswith("no event up to this one has changed since then")
     assert "34 events are intact" in second
     known = json.loads(run("verify", study, "--head", head, "--json").out)["known"]
     assert known == {"seq": 32, "time": "2026-01-31T12:05:00.000000+00:00", "head": head}
