@@ -32,10 +32,11 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "P9": ("local.local",),
     "P6": ("slurm.slurm",),
     "M": ("million.million",),
+    "Mr": ("million.readers",),
 }
 
 #: What is measured only on request.
-LONG = ("M",)
+LONG = ("M", "Mr")
 
 
 def main(manual: str) -> int:
@@ -68,7 +69,7 @@ def parse(manual: str) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=manual, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small studies and wide limits")
-    parser.add_argument("--million", action="store_true", help="the long form; the same as --only M")
+    parser.add_argument("--million", action="store_true", help="the long form; the same as --only M Mr")
     parser.add_argument("--only", nargs="+", choices=list(MEASUREMENTS), metavar="P", help="some measurements")
     parser.add_argument("--sizes", nargs="+", type=size, metavar="N", help="numbers of steps and of events")
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="rounds of each measurement")
@@ -86,7 +87,7 @@ def parse(manual: str) -> argparse.Namespace:
 def chosen(options: argparse.Namespace) -> list[str]:
     """Return the names of the measurements that the user has chosen."""
     if options.million:
-        return ["M"]
+        return [*LONG]
     guarded = {goal.key.partition(".")[0] for goal in GOALS.values() if goal.guard is not None}
     usual = [name for name in MEASUREMENTS if name not in LONG and (name in guarded or not options.quick)]
     return options.only or usual

@@ -1,7 +1,7 @@
-"""The long form: a study of a million steps, from its creation to its end, as a user would run it.
+"""The long form: a study of a million steps, from its creation to its end, and commands that read such a study.
 
-It runs on the idle scheduler, which reports each job's end at once. Progress is shown, as this takes a quarter of an
-hour.
+The study runs as a user would run it, on the idle scheduler, which reports each job's end at once. The commands read
+another one, which is stored at once. Progress is shown, because this takes half an hour.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from tools.benches.processes import BenchError, Use
 #: Steps in flight; the number of ticks that a study takes is about the number of its steps divided by it.
 _THROTTLE = 10_000
 
+#: How many events of each step the program `make_log` stores.
+_EACH = 5
+
 #: Seconds between two lines of progress, and until `run` is interrupted.
 _REPORT, _INTERRUPT = 10, 2.0
 
@@ -26,7 +29,7 @@ _INTERRUPTED = 130
 
 
 def million(bench: Bench) -> None:
-    """Create a study, run its ticks to the end, and read all of it. `sizes` may name a smaller one."""
+    """M: create a study, and run its ticks to the end. `sizes` may name a smaller one."""
     steps = bench.largest
     root, file = bench.folder / "million", bench.folder / "million.yaml"
     study_file(file, "lanes", steps, "{type: idle, ends: true}")
@@ -38,7 +41,6 @@ def million(bench: Bench) -> None:
     ticks = to_the_end(bench, root, steps)
     total = Use(sum(use.cpu for use in ticks), sum(use.wall for use in ticks), max(use.memory for use in ticks))
     bench.report("M.ticks", [total.memory], {f"{len(ticks)} ticks, all together": [total], "one of them": ticks})
-    read(bench, root)
 
 
 def interrupted(create: partial[Use], root: Path) -> None:
@@ -65,8 +67,9 @@ def to_the_end(bench: Bench, root: Path, steps: int) -> list[Use]:
     return ticks
 
 
-def read(bench: Bench, root: Path) -> None:
-    """Query, verify and export the study."""
+def readers(bench: Bench) -> None:
+    """Mr: commands that read a finished study."""
+    root = bench.log(_EACH * bench.largest)
     events = asked(root, "SELECT max(seq) FROM event")
     commands: dict[str, tuple[str, ...]] = {
         "status --summary": ("status", str(root), "--summary"),
@@ -76,10 +79,11 @@ def read(bench: Bench, root: Path) -> None:
         "status --layout flat": ("status", str(root), "--layout", "flat"),
         "status --at": ("status", str(root), "--summary", "--at", str(events // 2)),
         "why": ("why", str(root)),
-        "history of a step": ("history", str(root), "s0_N.1"),
+        "history of a step": ("history", str(root), "a_N.1"),
         "history --count-by": ("history", str(root), "--count-by", "type"),
         "history": ("history", str(root)),
         "query": ("query", str(root), "SELECT type, count(*) FROM event GROUP BY type"),
+        "query of all steps": ("query", str(root), "SELECT * FROM v_step", "--csv"),
         "diff": ("diff", str(root), str(events // 2), str(events)),
         "verify": ("verify", str(root)),
         "export": ("export", str(root)),
@@ -88,7 +92,7 @@ def read(bench: Bench, root: Path) -> None:
     for name, words in commands.items():
         series[name] = [bench.ours(*words)]
         say(f"{name}, {events:,} events", series[name])
-    bench.report("M.readers", [max(use.memory for uses in series.values() for use in uses)], series)
+    bench.report("Mr.readers", [max(use.memory for uses in series.values() for use in uses)], series)
 
 
 def say(words: str, uses: list[Use]) -> None:
