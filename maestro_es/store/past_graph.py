@@ -26,8 +26,8 @@ from maestro_es.store.step_rows import LoadedRecords, template_of
 #: How many records may be in memory. While a block of events is applied, twice as many.
 _KEEP = 2_000
 
-#: Records that are at most this many bytes apart are read together.
-_CLOSE = 500_000
+#: At most this many records are read together, if they are in a part of the file with this many bytes.
+_TOGETHER, _CLOSE = 500, 500_000
 
 #: What is kept in memory for each step, in one byte: its phase, and these flags.
 _HELD, _DOUBTED, _CANCELLING, _SCHEDULED, _RELEASED = 8, 16, 32, 64, 128
@@ -102,23 +102,12 @@ class PastGraph(MemoryGraph):
         self.records.clear()
 
     def prepared(self, block: Block) -> Block:
-        """Make room for the records that a block of events is about, and read those that are close to each other.
-
-        Return the block.
-        """
+        """Make room for the records that a block of events is about, and read them. Return the block."""
         if len(self.records) > _KEEP:
             self._write()
         stored = range(1, len(self._begins))
         missing = sorted(n for n in {*block.steps} - self.records.keys() if n is not None and n in stored)
-        if not missing:
-            return block
-        start, end = self._begins[missing[0]], self._begins[missing[-1]] + self._sizes[missing[-1]]
-        if start < end <= start + _CLOSE:
-            data = self._file.read(end - start, start)
-            for number in missing:
-                first, size = self._begins[number] - start, self._sizes[number]
-                if 0 <= first <= len(data) - size:
-                    self.records[number] = _decode(data[first : first + size])
+        self.records.update({step.number: step for step in self._read_all(missing)})
         return block
 
     def load(self, number: int | None) -> StepRecord:
@@ -132,6 +121,19 @@ class PastGraph(MemoryGraph):
 
     def _read(self, number: int) -> StepRecord:
         return _decode(self._file.read(self._sizes[number], self._begins[number]))
+
+    def _read_all(self, numbers: Iterable[int]) -> Iterator[StepRecord]:
+        """Yield records from the file. Those that are close to each other are read together."""
+        rest = iter(numbers)
+        while some := list(itertools.islice(rest, _TOGETHER)):
+            places = [(self._begins[number], self._sizes[number]) for number in some]
+            start, last = min(places)[0], max(places)
+            size = sum(last) - start
+            if size > _CLOSE:
+                yield from map(self._read, some)
+            else:
+                data = self._file.read(size, start)
+                yield from [_decode(data[at - start : at - start + length]) for at, length in places]
 
     def _chosen(self, choose: Callable[[int], bool], after: int = 0) -> Iterator[StepRecord]:
         """Yield the steps for whose flags `choose` returns true, by number.
@@ -158,12 +160,12 @@ class PastGraph(MemoryGraph):
 
     def steps(self) -> Iterator[StepRecord]:
         self._write()
-        return map(self._read, range(1, len(self._begins)))
+        return self._read_all(range(1, len(self._begins)))
 
     def by_row(self) -> Iterator[StepRecord]:
         self._write()
         sql = "SELECT number FROM step WHERE number <= ? ORDER BY row, number"
-        return map(self._read, array("I", (int(str(row[0])) for row in self._log.drawn(sql, (self.study.steps,)))))
+        return self._read_all(array("I", (int(str(row[0])) for row in self._log.drawn(sql, (self.study.steps,)))))
 
     def in_flight(self) -> list[StepRecord]:
         return list(self._chosen(lambda flags: flags & _PHASE in IN_FLIGHT))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Generic
@@ -18,7 +18,7 @@ import msgspec
 
 from maestro_es.core.events import InvocationStarted, Recorded, StepTemplateAdded
 from maestro_es.core.model import Micros, StudyRecord
-from maestro_es.core.reducer import AnyGraph, apply, apply_all, uncollected
+from maestro_es.core.reducer import AnyGraph, Block, apply, apply_all, uncollected
 from maestro_es.errors import DamagedLog, InvalidTransition, NewerLog, RequestRefused
 from maestro_es.spool import room_for
 from maestro_es.store import corrections, event_log, migrations
@@ -63,7 +63,7 @@ def verify(log: StudyLog) -> Verification:
     """
     with room_for("the steps of the log"):
         fold = Fold(VerifiedGraph(log))
-        if not fold.take_in_bulk(log):
+        if not fold.take_in_bulk(log, fold.graph.prepared):
             fold = Fold(VerifiedGraph(log))
             fold.take(log.readable_rows())
         log.catch_up()
@@ -131,19 +131,22 @@ class Fold(Generic[AnyGraph]):
         for _ in self.checked(rows):
             pass
 
-    def take_in_bulk(self, log: StudyLog) -> bool:
-        """Check and apply all rows of a log. If this returns False, `take` on a new graph will name the problem."""
+    def take_in_bulk(self, log: StudyLog, prepared: Callable[[Block], Block]) -> bool:
+        """Check and apply all rows of a log, in blocks that are `prepared` for the graph.
+
+        If this returns False, `take` on a new graph will name the problem.
+        """
         upto = log.head.seq
         with uncollected():
             while self.head.seq < upto:
                 sealed = log.sealed_block(self.head, upto)
                 if sealed is None:
                     self.take(log.readable_rows(min(self.head.seq + _ROWS, upto), self.head.seq))
-                elif not self._take_block(sealed):
+                elif not self._take_block(sealed, prepared):
                     return False
         return True
 
-    def _take_block(self, sealed: SealedBlock) -> bool:
+    def _take_block(self, sealed: SealedBlock, prepared: Callable[[Block], Block]) -> bool:
         block = sealed.decoded()
         if block is None:
             return False
@@ -155,7 +158,7 @@ class Fold(Generic[AnyGraph]):
         if not started or not all(map(operator.le, sealed.invocations, seqs)):
             return False
         try:
-            apply_all(self.graph, block)
+            apply_all(self.graph, prepared(block))
         except InvalidTransition:
             return False
         self.head = sealed.head
