@@ -13,13 +13,16 @@ from typing import Any
 
 from maestro_es import files
 from maestro_es.adapters.host import this_host
-from maestro_es.adapters.registry import make_adapter
+from maestro_es.adapters.registry import SCHEDULERS, make_adapter
 from maestro_es.compat.study import Study
 from maestro_es.core import arguments
 from maestro_es.core.file_names import BATCH_INFO, CANCEL, STATUS_CSV, UPDATE
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph
+from maestro_es.study_file.checks import check_meaning
+from maestro_es.study_file.document import Document
+from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.pgen_tools import csvtable_to_dict
 from maestro_es.study_file.reading import read_data, study_text
 from maestro_es.study_file.render import safe
@@ -64,12 +67,13 @@ class Conductor:
     def initialize(self, batch_info: Mapping[str, Any], sleeptime: int = _SLEEP_TIME) -> None:
         """Create the study, or continue the same study in its directory. `batch_info` is a batch block.
 
-        TypeError or UnknownAdapter if an argument is wrong. In that case, no study is created.
+        TypeError, UnknownAdapter or SpecError if an argument is wrong. In that case, no study is created.
         """
         if batch_info is None:
             raise TypeError("batch_info must be a dictionary, not None")
         batch = arguments.mapping("batch_info", batch_info)
         make_adapter(batch, this_host())
+        _check_batch(batch)
         sleep_time = arguments.count("sleeptime", sleeptime)
         _, self._graph = self._study.stage()
         self._graph.set_adapter(batch)
@@ -150,6 +154,13 @@ class Conductor:
             return {}
         path.unlink(missing_ok=True)
         return data
+
+
+def _check_batch(batch: dict[str, Any]) -> None:
+    """Raise a SpecError with all problems of a batch block."""
+    findings = Findings("batch_info")
+    check_meaning(Document({"batch": batch}), SCHEDULERS, findings)
+    findings.stop_if_problems()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -109,11 +109,13 @@ class YAMLSpecification(Specification):
         return made
 
     def verify(self) -> None:
-        """Raise a ValidationError if anything is wrong."""
+        """Raise a ValidationError if anything is wrong.
+
+        The batch block is not checked, because a program may have an adapter of its own for it.
+        """
         parts = {
             "description": self.description,
             "env": self.environment,
-            "batch": self.batch,
             "study": self.study,
             "global.parameters": self.globals,
         }

@@ -453,6 +453,13 @@ for layout in status_renderer_factory.get_layouts():
     renderer.layout(status_data=status, study_title="t", filter_dict=None)
     found[layout] = renderer.render_to_str()
 """,
+    "spec: a batch block for an adapter of the program": """
+text = "description: {name: a, description: d}\\nbatch: {type: mine, slots: 2}\\n"
+text += "study: [{name: a, description: d, run: {cmd: ls}}]\\n"
+spec = YAMLSpecification.load_specification_from_stream(io.StringIO(text))
+spec.verify()
+found = spec.batch
+""",
     "adapter: the notation of launchers": """
 text = "$(LAUNCHER)[2n, 4p] app"
 found = [SchedulerScriptAdapter.launcher_regex.search(text)["alloc"], *(re.findall(pattern, text) for pattern in (

@@ -51,7 +51,7 @@ def test_a_study_runs_to_its_end(command: str, ended: StudyStatus):
     assert Path("out/s0/hello").read_text() == "hello\n"
 
 
-@pytest.mark.parametrize("batch", [{"type": "nope"}, None, 5, {"type": "local", 1.5: object()}])
+@pytest.mark.parametrize("batch", [{"type": "nope"}, None, 5, {"type": "local", 1.5: object()}, {"type": "slurm"}])
 def test_a_wrong_batch_block_creates_no_study(batch: Any):
     conductor = Conductor(study("true"))
     with pytest.raises((TypeError, ValueError)):
