@@ -137,7 +137,7 @@ class ProjectedGraph(StepSelection):
         numbers = [row[0] for row in self._rows(f"SELECT number FROM step {where}", *values)]
         if all(number in self.records for number in numbers):
             return [self.records[number] for number in numbers]
-        return [self._record(row) for row in self._rows(f"{graph_queries.SELECT} {where}", *values)]
+        return [self._record(row) for row in self._drawn(f"{graph_queries.SELECT} {where}", *values)]
 
     def _record(self, row: Sequence[Any]) -> StepRecord:
         """Return the record in memory if there is one, because it may be newer. Otherwise make one from the row."""
@@ -149,9 +149,10 @@ class ProjectedGraph(StepSelection):
     def _made(self, row: Sequence[Any]) -> StepRecord:
         return self.records.get(row[0]) or from_row(row)
 
-    def _drawn(self, query: str) -> Iterator[Any]:
+    def _drawn(self, query: str, *values: object) -> Iterator[Any]:
+        """Yield the rows of a reading query one by one, so that they need not fit in memory. Explain errors."""
         with explained(self._path):
-            yield from self._connection.execute(query)
+            yield from self._connection.execute(query, values)
 
     def _column(self, query: str, value: object, unwritten: Sequence[object] = ()) -> list[Any]:
         """Return the first column of a query about rows of which some may not have been written yet."""
@@ -201,7 +202,7 @@ class ProjectedGraph(StepSelection):
             self._children[parent].append(child)
             numbers.add(child)
         missing = [number for number in numbers - self.records.keys() if number and number <= self.study.steps]
-        for row in self._rows(graph_queries.BY_NUMBER, as_json(missing)):
+        for row in self._drawn(graph_queries.BY_NUMBER, as_json(missing)):
             self._record(row)
 
     def number_of(self, name: str) -> int | None:

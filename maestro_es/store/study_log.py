@@ -29,7 +29,7 @@ from maestro_es.store.log_reader import LogReader
 from maestro_es.store.projection import ProjectedGraph
 
 #: The tables are written after this number of events, so that memory does not grow in a long transaction.
-_FLUSH_EVERY = 5_000
+_FLUSH_EVERY = 2_000
 
 _Read = TypeVar("_Read")
 
