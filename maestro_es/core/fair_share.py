@@ -15,8 +15,8 @@ from maestro_es.core import throttle
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.observations import OtherStudy
-from maestro_es.core.packing import local_steps, need
-from maestro_es.core.step_keys import Need, substitute
+from maestro_es.core.packing import cpus_inside, inside, local_steps, need
+from maestro_es.core.step_keys import Allocation, Need, substitute
 from maestro_es.core.throttle import count_slots
 
 #: If a host has fewer slots than studies, or the number of slots can't be divided evenly, the studies take turns. A
@@ -82,6 +82,30 @@ def _in_flight(graph: Graph) -> list[StepRecord]:
 def cpus_of(graph: Graph, steps: Iterable[StepRecord], slots: int) -> int:
     """Return how many CPUs steps use. A step that needs more than all slots runs alone."""
     return sum(min(need(graph, step).cpus, slots) for step in steps)
+
+
+def share_inside(graph: Graph, allocation: Allocation, others: Sequence[OtherStudy], now: Micros) -> Allocation:
+    """Return an allocation with the parts that the steps of other studies take, and the share of this study.
+
+    The CPUs of all nodes are divided as the slots of a host are (`local_share`). Memory and GPUs are never shared.
+    """
+    study_id = graph.study.study_id
+    own = demand_inside(graph, allocation)
+    demands = {other.study_id: Demand(other.asks, other.step) for other in others} | {study_id: own}
+    share = _shares(allocation.cpus, demands, now // TURN)[study_id]
+    taken = tuple(part for other in others for part in other.taken)
+    if 1 < own.step <= share and now % TURN >= _LATE and not cpus_inside(graph, allocation):
+        taken = tuple((at, part._replace(cpus=0)) for at, part in taken)
+    return allocation._replace(taken=taken, share=share)
+
+
+def demand_inside(graph: Graph, allocation: Allocation) -> Demand:
+    """Return what the steps of a study would use in an allocation if it were alone there."""
+    used = cpus_inside(graph, allocation)
+    alone = allocation._replace(taken=(), share=None)
+    parts = (need(graph, step, spread=step.scheduled) for step, _ in inside(graph, alone))
+    starting = [part.cpus * part.nodes for part in parts]
+    return Demand(min(used + sum(starting), allocation.cpus), (*starting, 0)[0])
 
 
 def _shares(pool: int, demands: Mapping[str, Demand], turn: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import msgspec
 from msgspec import structs
 
-from maestro_es.core.attempt_token import step_of
+from maestro_es.core.attempt_token import Placement, step_of
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Boot, JobState, Micros, StepRecord
 from maestro_es.core.step_keys import Allocation, Need
@@ -175,7 +175,8 @@ class OtherStudy(msgspec.Struct, frozen=True):
     Its local steps use `running` CPUs now. It asks for `asks` CPUs in all, and may use at most `slots`. Its next step
     needs `step` CPUs (0: none can start). `jobs` of its steps are in flight. If it `waits`, there was no room for more
     of them in `queue`, the queue of its scheduler. If it is `hidden`, it is on another mount, so neither study can see
-    what the other one asks for.
+    what the other one asks for. For a tick inside an allocation, the numbers refer to all of its nodes, and `taken`
+    holds the parts of the nodes that the steps use.
     """
 
     study_id: str
@@ -187,6 +188,7 @@ class OtherStudy(msgspec.Struct, frozen=True):
     waits: bool = False
     queue: tuple[str, ...] = ()
     hidden: bool = False
+    taken: tuple[tuple[Placement, Need], ...] = ()
 
 
 class Observations(msgspec.Struct, frozen=True):

@@ -138,12 +138,16 @@ def inside(graph: Graph, allocation: Allocation, ahead: int = 0) -> Iterator[tup
     """Yield the ready steps that start inside an allocation, and where. Local steps start on the node of the driver.
 
     A step starts only if its walltime ends before the job does. Of the smallest steps, `ahead` more are requested than
-    fit.
+    fit, unless other studies share the allocation. Then the study starts no step that exceeds its share, and no later
+    one.
     """
     if allocation.seconds_left is not None and allocation.seconds_left <= 0:
         return
     packing = busy_nodes(graph, allocation)
-    limit = sum(node.cpus for node in allocation.nodes) + _LOOKED_AT
+    limit = allocation.cpus + _LOOKED_AT
+    left, ahead = (
+        (limit, ahead) if allocation.share is None else (allocation.share - cpus_inside(graph, allocation), 0)
+    )
     slots = graph.study.settings.local_slots
     local = max(slots - len(needs_running(graph)), 0) if slots else limit
     lines = (graph.ready(scheduled=scheduled, limit=limit if scheduled else local) for scheduled in (True, False))
@@ -153,8 +157,11 @@ def inside(graph: Graph, allocation: Allocation, ahead: int = 0) -> Iterator[tup
             continue
         if not step.scheduled and allocation.ours is not None:
             asked = packing.capped(asked, allocation.ours)
+        if asked.cpus * asked.nodes > left:
+            return
         fitting = packing.fit(asked, None if step.scheduled else allocation.ours)
         if fitting:
+            left -= asked.cpus * asked.nodes if allocation.share is not None else 0
             yield step, Placement(allocation.job, fitting[0], asked.nodes, fitting[1]) if step.scheduled else None
         elif ahead > 0 and step.scheduled and asked == PLAIN:
             ahead -= 1
@@ -194,15 +201,28 @@ def _shown(allocation: Allocation) -> str:
 
 
 def busy_nodes(graph: Graph, allocation: Allocation) -> Packing:
-    """Return the nodes of an allocation with the steps that run there."""
+    """Return the nodes of an allocation with the steps that run there, those of other studies, too."""
     packing = Packing(allocation.nodes)
+    own = ((at, part) for _, at, part in parts_of(graph, allocation))
+    for at, part in (*own, *allocation.taken):
+        packing.take(at.node, part, at.gpus)
+    return packing
+
+
+def parts_of(graph: Graph, allocation: Allocation) -> Iterator[tuple[StepRecord, Placement, Need]]:
+    """Yield the steps of a study that run in an allocation, each with the part that it takes."""
+    whole = Packing(allocation.nodes)
     for step in graph.in_flight():
         placement = placement_of(step.token)
         if placement and placement.job == allocation.job:
-            packing.take(placement.node, need(graph, step, spread=True), placement.gpus)
+            yield step, placement, need(graph, step, spread=True)
         elif not step.scheduled and allocation.ours is not None:
-            packing.take(allocation.ours, packing.capped(need(graph, step), allocation.ours))
-    return packing
+            yield step, Placement(allocation.job, allocation.ours), whole.capped(need(graph, step), allocation.ours)
+
+
+def cpus_inside(graph: Graph, allocation: Allocation) -> int:
+    """Return how many CPUs of an allocation the steps of a study use."""
+    return sum(part.cpus * part.nodes for _, _, part in parts_of(graph, allocation))
 
 
 def ends_too_late(graph: Graph, step: StepRecord, allocation: Allocation) -> bool:

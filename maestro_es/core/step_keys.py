@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from maestro_es.core.attempt_token import Placement
 from maestro_es.core.model import Param
 from maestro_es.core.walltime import walltime_seconds
 
@@ -65,6 +66,9 @@ class Allocation(NamedTuple):
     Without a limit, `seconds_left` is None. If the driver runs on none of the nodes, `ours` is None, and no local step
     starts. A node without CPUs takes no steps. If `is_pausing`, one of them may take steps again soon. `trouble` says
     why others never will.
+
+    If other studies run steps in this job, `taken` holds the parts of nodes that these steps take, and the steps of
+    this study may use `share` CPUs (None: as many as are free).
     """
 
     job: str
@@ -73,6 +77,13 @@ class Allocation(NamedTuple):
     seconds_left: float | None = None
     is_pausing: bool = False
     trouble: str = ""
+    taken: tuple[tuple[Placement, Need], ...] = ()
+    share: int | None = None
+
+    @property
+    def cpus(self) -> int:
+        """The number of CPUs of all nodes."""
+        return sum(node.cpus for node in self.nodes)
 
 
 def walltime_of(run: Mapping[str, object], params: Sequence[Param]) -> int:

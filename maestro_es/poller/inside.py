@@ -13,17 +13,24 @@ from collections.abc import Callable, Sequence
 from maestro_es.adapters import spawner
 from maestro_es.adapters.base import RunsInside
 from maestro_es.core.attempt_token import placement_of
+from maestro_es.core.fair_share import share_inside
 from maestro_es.core.model import StudyStatus
 from maestro_es.core.packing import Packing, busy_nodes, need, obstacle
-from maestro_es.core.step_keys import Need
+from maestro_es.core.step_keys import Allocation, Need
 from maestro_es.errors import Unreachable
 from maestro_es.poller.foreground import ForegroundRun
 from maestro_es.poller.performers import Performer
 from maestro_es.poller.submit import submit_and_defer
+from maestro_es.study.locks import hold_job
+from maestro_es.study.other_drivers import other_drivers
+from maestro_es.study.registry import job_lock
 from maestro_es.study.session import Session
 
 #: The longest time between two passes, in seconds. A pass without news queries no scheduler.
 _PAUSE = 5.0
+
+#: How long a pass waits for the pass of another driver in the job, in seconds.
+_LOCK_SECONDS = 5.0
 
 
 class InsideRun(ForegroundRun):
@@ -35,13 +42,25 @@ class InsideRun(ForegroundRun):
     def __init__(self, study: Session, allocation: RunsInside, must_stop: Callable[[], bool]) -> None:
         super().__init__(study, lambda _: None, lambda: self.is_stuck or must_stop())
         self._allocation = allocation
+        study.allocation = self._shared
+        self._seen = Allocation("", ())
         self._room = Packing([])
         self._running: dict[str, tuple[int, Need]] = {}
         self.is_stuck = False
 
+    def _shared(self) -> Allocation:
+        """Return the allocation as the other studies in the job leave it."""
+        study, runtime = self._study, self._study.runtime
+        self._seen = self._allocation.allocation()
+        others = other_drivers(study.graph.study.study_id, study.dir.root, runtime, self._seen)
+        if others:
+            self._seen = share_inside(study.graph, self._seen, others, runtime.now())
+        return self._seen
+
     def _pass(self, *, show: bool) -> None:
-        super()._pass(show=show)
         study = self._study
+        with hold_job(job_lock(), study.runtime.host.job, _LOCK_SECONDS):
+            super()._pass(show=show)
         is_busy = bool(self._reserved or study.pending) or any(study.graph.in_flight())
         if study.status is StudyStatus.RUNNING and not is_busy:
             reason = ""
@@ -58,7 +77,7 @@ class InsideRun(ForegroundRun):
         submit_and_defer(study, local, performer)
         requested = dict.fromkeys(number for number in steps if number not in local)
         self._reserved = deque([*(number for number in self._reserved if number not in requested), *requested])
-        self._room = busy_nodes(study.graph, self._allocation.allocation())
+        self._room = busy_nodes(study.graph, self._seen)
         self._running = {}
         reserved = set(self._reserved)
         for step in study.graph.in_flight():

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from maestro_es.errors import StudyError
 from maestro_es.files import replace_file
+from maestro_es.sha256 import short_digest
 from maestro_es.study.layout import StudyDir
 
 #: The errors of a file system that is mounted without locks.
@@ -47,6 +48,34 @@ def hold_tick_lock(study_dir: StudyDir, seconds: float = 0) -> contextlib.Abstra
     Cron's tick does not wait for the lock, because the holder does the same work.
     """
     return hold(study_dir.tick_lock, seconds)
+
+
+@contextlib.contextmanager
+def hold_job(path: Path, job: str, seconds: float) -> Iterator[None]:
+    """Hold the lock of a job, so that of several drivers in a job only one decides at a time which steps start.
+
+    Each job locks another byte of one file, so no files remain. If the lock can't be taken within this number of
+    seconds, or not at all, go on without it.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            stack.callback(os.close, handle)  # this gives the lock back
+            byte, end = int(short_digest(job.encode())[:8], 16), time.monotonic() + seconds
+            while not _take_byte(handle, byte) and time.monotonic() < end:
+                time.sleep(0.005)
+        yield
+
+
+def _take_byte(handle: int, byte: int) -> bool:
+    """Lock a byte of a file. Return False if another process holds it."""
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+    except OSError as error:
+        if error.errno not in _HELD:
+            raise
+        return False
+    return True
 
 
 @contextlib.contextmanager

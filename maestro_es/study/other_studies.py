@@ -39,10 +39,10 @@ from maestro_es.study.layout import StudyDir
 from maestro_es.study.registry import registered
 
 #: A study counts as ticked if its last tick ran within this time, in microseconds: three periods of cron.
-_ALIVE = 180 * 1_000_000
+ALIVE = 180 * 1_000_000
 
 #: How long a tick waits for the log of another study, in seconds.
-_PATIENCE = 1.0
+LOG_SECONDS = 1.0
 
 #: The table of all mounted file systems. To read it takes no system call on any of them.
 _MOUNTS, _POINT = Path("/proc/self/mountinfo"), 4
@@ -168,13 +168,13 @@ def _look_at(
     runners = running.get(study_part(study_id), _Runners(set()))
     try:
         ticked = study_dir.ticked_at()
-        is_alive = ticked is not None and abs(runtime.now() - ticked) < _ALIVE
+        is_alive = ticked is not None and abs(runtime.now() - ticked) < ALIVE
         if not (runners.tokens or is_alive):
             return None
         study_dir.check_owner()
         noted = last_tick.read(study_dir)
         with open_as_it_is(study_dir.root, runtime, migrate=False) as log:
-            log.wait_for_lock(_PATIENCE)
+            log.wait_for_lock(LOG_SECONDS)
             if not runners.tokens and log.graph.study.status is not StudyStatus.RUNNING:
                 return None
             other = _read(log, study_id, runtime, runners.tokens, noted if is_alive else None)
@@ -198,7 +198,7 @@ def _read(
     cores = noted.cpus.bit_count() if noted and noted.cpus else host.cores
     study_record, slots = graph.study, slots_of(graph, cores)
     running = cpus_of(graph, (graph.step(step_of(token)) for token in tokens), slots)
-    goes_on = noted is not None and study_record.status is StudyStatus.RUNNING and _may_start(graph)
+    goes_on = noted is not None and study_record.status is StudyStatus.RUNNING and may_start(graph)
     starts_here = goes_on and noted is not None and _starts_local_steps(graph, noted, host)
     demand = demand_of(graph, host.size.with_slots(cores), slots) if starts_here else Demand(running)
     queue = next_queue(graph)
@@ -227,7 +227,7 @@ def _waits_for_queue(graph: Graph, noted: last_tick.Note | None, now: Micros) ->
     return tries and not is_inside and not any(placement_of(step.token) for step in graph.in_flight())
 
 
-def _may_start(graph: Graph) -> bool:
+def may_start(graph: Graph) -> bool:
     """Return whether ticks of a study start steps at present."""
     study_record = graph.study
     stops = study_record.paused or study_record.cancelling or study_record.settings.dry_run

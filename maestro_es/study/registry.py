@@ -26,6 +26,11 @@ def folder() -> Path:
     return Path(home) / "studies"
 
 
+def job_lock() -> Path:
+    """Return the file that the drivers inside a job lock while they make a pass (see `locks.hold_job`)."""
+    return folder().with_name("inside.lock")
+
+
 def cron_note(host: str) -> Path:
     """Return the file that records cron's last tick on a host, or the installation of the line.
 

@@ -16,6 +16,7 @@ from maestro_es.core.model import StudyStatus
 from maestro_es.poller.tick import tick
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
+from tests.fakes.timed_steps import TIMED, assert_shared
 from tests.slurm.studies import RUNTIME
 from tools.kill_matrix.instance import Instance, started
 from tools.testbed.processes import end_all_under, running_under, wait_for
@@ -94,6 +95,21 @@ def test_steps_of_all_kinds_run_inside_the_job(start_instance: Start, tmp_path: 
     assert next(root.glob("here/*.out")).read_text() == "0\n"
     assert not list(root.glob("long/*.out"))
     assert ends(root) == []
+
+
+def test_two_studies_in_one_job_share_its_slots(start_instance: Start, tmp_path: Path):
+    start_instance(nodes=2)
+    roots = [tmp_path / "first", tmp_path / "second"]
+    for root in roots:
+        Path(f"{root}.yaml").write_text(HEAD + TIMED)
+    both = " & ".join(
+        f"'{sys.executable}' -m maestro_es run --in-allocation -y -o '{root}' '{root}.yaml'" for root in roots
+    )
+    job = allocate(roots[0], loop=f"{both} & wait")
+    wait_for(lambda: is_over(job), 200)
+
+    assert Path(f"{roots[0]}.log").read_text().count("Study ended: FINISHED") == 2
+    assert_shared(roots, slots=4)
 
 
 def test_after_a_cancel_nothing_has_failed_and_the_next_job_goes_on(start_instance: Start, tmp_path: Path):

@@ -15,6 +15,7 @@ from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
+from tests.fakes.timed_steps import TIMED, assert_shared
 from tools.slurm_cluster.cluster import Cluster
 from tools.testbed.processes import arguments, running_under, wait_for
 
@@ -158,6 +159,21 @@ def test_a_killed_agent_costs_an_attempt_and_no_step(cluster: Cluster, tmp_path:
     assert not (root / "two-at-once").exists()
     ledger = (root / "ledger").read_text().split()
     assert len(ledger) == len(set(ledger))
+
+
+def test_two_studies_in_one_job_share_its_slots(cluster: Cluster, tmp_path: Path):
+    """Both drivers start at the same moment."""
+    roots = [tmp_path / "first", tmp_path / "second"]
+    for root in roots:
+        Path(f"{root}.yaml").write_text(HEAD + TIMED)
+    both = " & ".join(
+        f"'{sys.executable}' -m maestro_es run --in-allocation -y -o '{root}' '{root}.yaml'" for root in roots
+    )
+    job = allocate(cluster, roots[0], "-N2", "-c4", loop=f"{both} & wait")
+    wait_for(lambda: is_over(cluster, job), 200)
+
+    assert log_of(roots[0], job).count("Study ended: FINISHED") == 2
+    assert_shared(roots, slots=4)
 
 
 @pytest.mark.timeout(900)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_es.core import events as e
+from maestro_es.core.attempt_token import Placement, placement_of
 from maestro_es.core.decide import submissions
-from maestro_es.core.fair_share import TURN, Demand, _divide, _shares, demand_of, jobs_in_turn, next_queue
+from maestro_es.core.fair_share import (
+    TURN,
+    Demand,
+    _divide,
+    _shares,
+    demand_of,
+    jobs_in_turn,
+    next_queue,
+    share_inside,
+)  # fmt: skip
 from maestro_es.core.observations import OtherStudy
-from maestro_es.core.step_keys import Need
+from maestro_es.core.step_keys import Allocation, Need
 from tests.unit.core.making import Study, ended
 
 demands = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 9), min_size=1)
@@ -119,3 +132,48 @@ def test_a_step_may_name_another_queue_than_its_study():
     assert turns(plain, other("b", 0, queue)) == [3] * 60
     assert turns(of_slurm(5, qos="urgent"), other("b", 0, queue))[:9] == [0] * 9
     assert turns(of_slurm(5, qos="$(P)"), other("b", 0, queue))[:9] == [3] * 9
+
+
+JOB = Allocation("17", (Need(4, 4000, 2), Need(4, 4000, 2)))
+
+
+def inside_of(study: Study, *others: OtherStudy, now: int = 0) -> list[int]:
+    """Return the nodes of the steps that a driver starts inside an allocation."""
+    shared = share_inside(study.graph, JOB, others, now)
+    started = study.tick(allocation=shared, ahead=9)
+    tokens = [event.token for _, event in started if isinstance(event, e.SubmissionRequested)]
+    return [at.node for at in map(placement_of, tokens) if at]
+
+
+def test_two_studies_in_one_allocation_share_its_slots():
+    taken = tuple((Placement("17", node), Need(1)) for node in (0, 0, 0, 0, 1))
+    busy = OtherStudy("f" * 32, running=5, asks=8, step=1, taken=taken)
+    small = [{"procs": 1, "nodes": 1}] * 9
+
+    assert inside_of(slurm_steps(*small), OtherStudy("f" * 32, asks=8, step=1)) == [0] * 4
+    assert inside_of(slurm_steps(*small), busy) == [1] * 3
+    assert inside_of(slurm_steps(*small[:2]), busy) == [1] * 2
+    nearly_done = OtherStudy("f" * 32, running=2, asks=2, taken=taken[:2])
+    assert inside_of(slurm_steps(*small), nearly_done) == [0] * 2 + [1] * 4
+
+
+def test_a_step_that_needs_the_whole_allocation_gets_its_turn():
+    whole = {"procs": 8, "nodes": 2}
+    waiting = OtherStudy("f" * 32, asks=8, step=1)
+    ran = [inside_of(slurm_steps(whole), waiting, now=turn * TURN) for turn in range(2)]
+    assert sorted(ran) == [[], [0]]
+
+    taken = (Placement("17", 1), Need(1, 0, 1))
+    busy = OtherStudy("f" * 32, running=1, asks=8, step=1, taken=(taken,))
+    ours = TURN * ran.index([0])
+    late = ours + TURN * 4 // 5
+    assert inside_of(slurm_steps(whole), busy, now=ours) == []
+    assert inside_of(slurm_steps(whole), busy, now=late) == [0]  # the other one has had its time
+    assert inside_of(slurm_steps({**whole, "gpus": 2}), busy, now=late) == []  # a GPU is never shared
+
+
+def slurm_steps(*runs: dict[str, Any]) -> Study:
+    study = Study({"type": "slurm", "bank": "mine"})
+    for index, run in enumerate(runs):
+        study.add(f"s{index}", run={"cmd": "run", **run}, scheduled=True)
+    return study

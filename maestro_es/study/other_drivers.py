@@ -1,0 +1,84 @@
+"""Finds out which other studies of this user run steps in the job around this driver, or wait to run some.
+
+The evidence is in their logs: the token of an attempt inside a job says which part of which node it takes. A study
+asks for more only if its driver has ticked inside this job in the last minutes.
+
+`maestro_es.study.other_studies` does the same for the slots of a host. `maestro_es.core.fair_share` decides what
+follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from maestro_es.core.attempt_token import Placement
+from maestro_es.core.fair_share import Demand, demand_inside
+from maestro_es.core.model import StudyStatus
+from maestro_es.core.observations import OtherStudy, ReportKind
+from maestro_es.core.packing import parts_of
+from maestro_es.core.step_keys import Allocation, Need
+from maestro_es.store.study_log import StudyLog
+from maestro_es.study import last_tick
+from maestro_es.study.invocation import Driver, Runtime, open_as_it_is
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.other_studies import ALIVE, LOG_SECONDS, Nearby, may_start
+from maestro_es.study.registry import registered
+from maestro_es.study.reports import read_reports
+
+
+def other_drivers(study_id: str, root: Path, runtime: Runtime, allocation: Allocation) -> list[OtherStudy]:
+    """Return the other studies of this user that run steps in this job, or have a driver in it.
+
+    A study on another mount is not seen. If the list of studies can't be read, there are no other studies.
+    """
+    try:
+        roots = {other_id: other for other_id, other in registered().items() if other_id != study_id}
+        nearby = Nearby(root) if roots else None
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home directory
+        return []
+    looks = (
+        _look_at(other_id, StudyDir(other), runtime, allocation)
+        for other_id, other in roots.items()
+        if nearby and nearby.holds(other)
+    )
+    return [other for other in looks if other]
+
+
+def _look_at(study_id: str, study_dir: StudyDir, runtime: Runtime, allocation: Allocation) -> OtherStudy | None:
+    """Return what there is to see of a study. None if it uses nothing in this job and asks for nothing."""
+    host = runtime.host
+    try:
+        noted, ticked = last_tick.read(study_dir), study_dir.ticked_at()
+        is_alive = ticked is not None and abs(runtime.now() - ticked) < ALIVE
+        is_inside = noted is not None and noted.job == host.job
+        if noted and not (is_alive or is_inside):
+            return None
+        study_dir.check_owner()
+        is_on_our_node = is_inside and noted is not None and noted.host == host.name
+        seen = allocation._replace(ours=allocation.ours if is_on_our_node else None)
+        with open_as_it_is(study_dir.root, runtime, migrate=False) as log:
+            log.wait_for_lock(LOG_SECONDS)
+            taken = tuple(_taken(log, study_dir, seen, is_alive=is_alive))
+            asks = is_alive and is_inside and noted is not None and noted.driver == Driver.INSIDE.name
+            asks = asks and log.graph.study.status is StudyStatus.RUNNING and may_start(log.graph)
+            demand = demand_inside(log.graph, seen) if asks else Demand(0)
+    except Exception:  # noqa: BLE001 - a log that is damaged in any way must not stop the ticks of another study
+        return None
+    running = sum(part.cpus * part.nodes for _, part in taken)
+    other = OtherStudy(study_id, running, max(demand.asks, running), demand.step, taken=taken)
+    return other if other.asks else None
+
+
+def _taken(
+    log: StudyLog, study_dir: StudyDir, allocation: Allocation, *, is_alive: bool
+) -> Iterator[tuple[Placement, Need]]:
+    """Yield the parts of nodes that the steps of a study take.
+
+    If its driver is gone, the ends of steps may have been reported, but not recorded.
+    """
+    reports = () if is_alive else read_reports(study_dir.inbox)
+    ended = {report.token for report in reports if report.kind is not ReportKind.STARTED}
+    for step, at, part in parts_of(log.graph, allocation):
+        if step.token not in ended:
+            yield at, part
