@@ -38,14 +38,26 @@ ARRAY_HELP = (
     "When to combine steps with the same options into one job array: if there are many (auto), always, or never."
 )
 
-#: The type of an option that is a count. For most limits, 0 means no limit.
-COUNT = click.IntRange(min=0)
+
+class CountRange(click.IntRange):
+    """A number that is not too large for a log, which holds whole numbers of 64 bits."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - see click
+        number: int = super().convert(value, param, ctx)
+        if number.bit_length() > _BITS:
+            self.fail(f"{number} is larger than any number that a log can hold", param, ctx)
+        return number
+
+
+_BITS = 63
+#: The types of options that are counts. For most limits, 0 means no limit.
+COUNT, POSITIVE = CountRange(min=0), CountRange(min=1)
 
 
 def limit_options(*, attempts: str, restarts: str, throttle: str) -> Callable[[_Function], _Function]:
     """Return a decorator that adds the options -a, -r and -t, with these help texts, to a command."""
     options = (
-        click.option("-a", "--attempts", type=click.IntRange(min=1), default=SUBMISSION_ATTEMPTS, help=attempts),
+        click.option("-a", "--attempts", type=POSITIVE, default=SUBMISSION_ATTEMPTS, help=attempts),
         click.option("-r", "--rlimit", type=COUNT, default=RESTART_LIMIT, help=restarts),
         click.option("-t", "--throttle", type=COUNT, default=0, help=throttle),
     )

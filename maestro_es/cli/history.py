@@ -14,7 +14,7 @@ import click
 
 from maestro_es.audit.history import Entry, Query
 from maestro_es.audit.times import parse_time
-from maestro_es.cli.common import Assignment, Fields, example, open_graph, split_arguments
+from maestro_es.cli.common import POSITIVE, Assignment, Fields, example, open_graph, split_arguments
 from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.event_output import EventOutput
 from maestro_es.cli.formats import Format, line_format_options
@@ -64,12 +64,10 @@ class Moment(click.ParamType[Micros]):
     "--actor", "actors", multiple=True, metavar="PATTERN", help="Only events that this user's processes wrote."
 )
 @click.option("--job", metavar="ID", help="Only events of the attempt with this job id.")
-@click.option(
-    "--attempt", type=click.IntRange(min=1), metavar="N", help="Only events of the N-th attempt of each step."
-)
+@click.option("--attempt", type=POSITIVE, metavar="N", help="Only events of the N-th attempt of each step.")
 @click.option(
     "--invocation",
-    type=click.IntRange(min=1),
+    type=POSITIVE,
     metavar="SEQ",
     help="Only events of the command or tick whose first event is SEQ.",
 )
@@ -79,7 +77,7 @@ class Moment(click.ParamType[Micros]):
     help="Only events from this time on: 30m (ago), 2h, 3d, 2026-01-31, '2026-01-31 14:30', 2026-01-31T14:30+01:00.",
 )
 @click.option("--until", type=Moment(), help="Only events up to this time.")
-@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N events.")
+@click.option("-n", "--limit", type=POSITIVE, metavar="N", help="Only the last N events.")
 @click.option("-f", "--follow", "following", is_flag=True, help="Keep showing new events until you press Ctrl-C.")
 @click.option("--all-studies", is_flag=True, help="Events of all studies that 'maestro-es studies' lists.")
 @click.option(

@@ -13,7 +13,7 @@ import click
 
 from maestro_es.audit.step_details import StepDetails, find_steps
 from maestro_es.audit.step_output import STREAMS, OutputFile, blocks, last_lines, output_files
-from maestro_es.cli.common import COUNT, example, open_graph, split_arguments
+from maestro_es.cli.common import COUNT, POSITIVE, example, open_graph, split_arguments
 from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import exact_output, say
 from maestro_es.core.model import Phase
@@ -33,7 +33,7 @@ _PAUSE = 0.5
 @click.option("-n", "--tail", type=COUNT, metavar="N", help="Print only the last N lines of each file.")
 @click.option(
     "--attempt",
-    type=click.IntRange(min=1),
+    type=POSITIVE,
     metavar="N",
     help="Print the output of the N-th attempt instead of the last one.",
 )

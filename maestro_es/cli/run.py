@@ -15,7 +15,7 @@ import click
 from maestro_es.adapters.base import RunsInside
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
 from maestro_es.adapters.schedulers import job_around, nodes_around
-from maestro_es.cli.common import ARRAY_HELP, COUNT, example, limit_options
+from maestro_es.cli.common import ARRAY_HELP, COUNT, POSITIVE, example, limit_options
 from maestro_es.cli.creating import CreationProgress, Reservation, removing_if_ended
 from maestro_es.cli.driving import continue_study, stay
 from maestro_es.cli.exporting import export_option, warn_of_variables
@@ -49,7 +49,7 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
     restarts="How many times a step is restarted after a time-out; 0: no limit.",
     throttle="How many jobs may be in flight at the same time; 0: no limit.",
 )
-@click.option("-s", "--sleeptime", type=click.IntRange(min=1), default=60, help="With --wait: seconds between ticks.")
+@click.option("-s", "--sleeptime", type=POSITIVE, default=60, help="With --wait: seconds between ticks.")
 @click.option(
     "--array",
     type=click.Choice(WORDS),

@@ -17,7 +17,7 @@ import msgspec
 
 from maestro_es.audit.status import Summary, counts, reason, step_data, summary_data
 from maestro_es.audit.times import When, show_ago, show_time
-from maestro_es.cli.common import Assignment, Fields, at_option, each, example, open_graph, split_arguments
+from maestro_es.cli.common import POSITIVE, Assignment, Fields, at_option, each, example, open_graph, split_arguments
 from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import (
     json_option,
@@ -133,7 +133,7 @@ class Standing(NamedTuple):
     f"  [default: {','.join(DEFAULT)}]",
 )
 @click.option("--sort", metavar="COLUMN", help="List steps in the order of a column. --sort=-COLUMN: reverse order.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List at most N steps.")
+@click.option("--limit", type=POSITIVE, metavar="N", help="List at most N steps.")
 @click.option(
     "--layout", type=click.Choice(["flat", "narrow", "legacy"]), help="List steps in one of Maestro's layouts."
 )

@@ -10,7 +10,7 @@ import click
 
 from maestro_es.audit.status import Summary, counts
 from maestro_es.audit.times import When, show_time
-from maestro_es.cli.common import at_option, example
+from maestro_es.cli.common import POSITIVE, at_option, example
 from maestro_es.cli.formats import Format, line_format_options, write_rows
 from maestro_es.cli.output import page_width, say, write_lines
 from maestro_es.core.model import FAILED_STATES, StudyStatus
@@ -62,7 +62,7 @@ _ORDERS: dict[str, Callable[[Summary], str | int]] = {
     "--sort", metavar="COLUMN",
     help=f"List studies in the order of {', '.join(_ORDERS)}. --sort=-COLUMN: reverse order.  [default: oldest first]",
 )  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="List at most N studies.")
+@click.option("--limit", type=POSITIVE, metavar="N", help="List at most N studies.")
 @at_option
 @line_format_options
 def command(

@@ -38,6 +38,14 @@ def test_a_wrong_option_is_an_error_that_names_the_help_of_its_command(run, word
     assert run(*words) == (1, "", f"maestro-es: {message} See 'maestro-es {words[0]} --help'.\n")
 
 
+@pytest.mark.parametrize("option", [("history", "--limit"), ("history", "--attempt"), ("run", "--local-slots")])
+def test_a_number_that_no_log_can_hold_is_refused(run, study, option):
+    ran = run(option[0], option[1], 2**63, study)
+    assert (ran.code, ran.err.count("\n"), "larger than any number that a log can hold" in ran.err) == (1, 1, True), (
+        ran
+    )
+
+
 def test_a_study_file_that_is_not_there_is_not_taken_for_a_study(run, tmp_path):
     ran = run("graph", tmp_path / "gone.yaml")
     assert ran.err.startswith(f"maestro-es: {tmp_path}/gone.yaml: The study file can't be read: No such file")
