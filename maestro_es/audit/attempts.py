@@ -113,6 +113,8 @@ def _go_on(attempt: Attempt, recorded: e.Recorded) -> None:
             attempt.submitted_at = recorded.recorded_at
         case e.JobStarted() as event:
             attempt.started_at = event.at
+            if attempt.submitted_at is not None:  # a fast job starts before its submission is recorded
+                attempt.submitted_at = min(attempt.submitted_at, event.at)
             attempt.host = event.host or attempt.host
 
 

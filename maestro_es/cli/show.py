@@ -16,7 +16,7 @@ from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import json_option, page_width, write_json, write_lines
 from maestro_es.core.model import Micros, State
 from maestro_es.execution_graph.auditing import AuditableGraph
-from maestro_es.report.table import clean, labelled, table
+from maestro_es.report.table import labelled, table, wrapped
 from maestro_es.study.environment_file import differences
 
 _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit", "Outcome", "Token")
@@ -51,8 +51,8 @@ def _lines(details: StepDetails, now: Micros, page: int | None) -> Iterator[str]
     if details.attempts:
         yield ""
         yield from table(_ATTEMPTS, [_attempt_row(attempt) for attempt in details.attempts], page)
-    yield from _usage(details.attempts)
-    yield from _evidence(details.attempts)
+    yield from _usage(details.attempts, page)
+    yield from _evidence(details.attempts, page)
 
 
 def _facts(details: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
@@ -124,16 +124,17 @@ def _attempt_row(attempt: Attempt) -> list[str]:
     ]
 
 
-def _usage(attempts: Sequence[Attempt]) -> Iterator[str]:
+def _usage(attempts: Sequence[Attempt], page: int | None) -> Iterator[str]:
     """Yield lines with the usage of each attempt. The usage of a single attempt is shown with the step instead."""
     known = [(attempt, attempt.usage) for attempt in attempts if attempt.usage]
     if known and len(attempts) > 1:
         yield ""
         yield "Used"
-        yield from (f"  attempt {attempt.number}: {usage_text(usage)}" for attempt, usage in known)
+        for attempt, usage in known:
+            yield from wrapped(f"attempt {attempt.number}: {usage_text(usage)}", page, "  ")
 
 
-def _evidence(attempts: Sequence[Attempt]) -> Iterator[str]:
+def _evidence(attempts: Sequence[Attempt], page: int | None) -> Iterator[str]:
     """Yield lines with the evidence of the outcomes."""
     explained = [attempt for attempt in attempts if attempt.evidence]
     if explained:
@@ -141,4 +142,4 @@ def _evidence(attempts: Sequence[Attempt]) -> Iterator[str]:
         yield "Evidence"
     for attempt in explained:
         evidence = ", ".join(f"{item.source}: {item.detail!r}" for item in attempt.evidence)
-        yield clean(f"  attempt {attempt.number}: {evidence}")
+        yield from wrapped(f"attempt {attempt.number}: {evidence}", page, "  ")

@@ -82,7 +82,8 @@ def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecor
         else:
             chosen.append(step)
     if not chosen:
-        more = f", and similarly for {len(refused)} steps" if len(refused) > 1 else ""
+        others = len(refused) - 1
+        more = f"; {others} other step{'s were' if others > 1 else ' was'} refused too" if others > 0 else ""
         raise RequestRefused(f"{refused[0]}{more}" if refused else "name the steps")
     return chosen
 

@@ -73,7 +73,7 @@ def test_a_study_that_is_not_registered_says_that_no_cron_ticks_it(run, ended):
         (["retry", "--failed", "--rlimit", "-1"], "--rlimit must not be negative, but is -1"),
         (["skip", "b_N.1"], "b_N.1 is in flight: cancel it first"),
         (["skip", "a_N.1"], "a_N.1 has finished: there is nothing to skip"),
-        (["hold", "a*"], "a_N.1 has ended (FINISHED): there is nothing to hold, and similarly for 2 steps"),
+        (["hold", "a*"], "a_N.1 has ended (FINISHED): there is nothing to hold; 1 other step was refused too"),
         (["release", "z"], "z is not held"),
         (["reopen"], "the study has not ended; 'maestro-es retry STEP' runs a cancelled step again"),
     ],

@@ -35,6 +35,14 @@ def test_an_attempt_has_its_job_its_times_its_outcome_and_its_evidence():
     assert attempt.evidence == SAID
 
 
+def test_a_job_was_submitted_no_later_than_it_started():
+    """A fast job starts before the tick has recorded that it was submitted."""
+    [attempt] = attempts(
+        told(requested(), e.JobSubmitted(token="t1", job_id="17"), e.JobStarted(token="t1", at=1500, host="node1"))
+    )
+    assert (attempt.submitted_at, attempt.started_at) == (1500, 1500)
+
+
 def test_an_attempt_that_is_not_over_is_in_flight():
     [attempt] = attempts(told(requested(), e.JobSubmitted(token="t1", job_id="17")))
     assert (attempt.outcome, attempt.ended_at) == ("in flight", None)

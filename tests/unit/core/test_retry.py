@@ -132,7 +132,7 @@ def test_nothing_to_retry_is_said(study: Study):
     with pytest.raises(RequestRefused, match="name the steps to run again, or use --failed for all failed steps"):
         rerun.retry(study.graph)
     with pytest.raises(
-        RequestRefused, match="sim_10 has not ended: it is still waiting to run, and similarly for 3 steps"
+        RequestRefused, match="sim_10 has not ended: it is still waiting to run; 2 other steps were refused too"
     ):
         rerun.retry(study.graph, ["sim"])
 
@@ -158,7 +158,7 @@ def test_a_pattern_of_finished_steps_is_refused(study: Study):
     finish(study, MAKE, SIM_10, SIM_20, SIM_30)
 
     with pytest.raises(
-        RequestRefused, match="sim_10 has finished; give its full name to run it again, and similarly for 3"
+        RequestRefused, match="sim_10 has finished; give its full name to run it again; 2 other steps were refused too"
     ):
         rerun.retry(study.graph, ["sim"])
 
