@@ -9,21 +9,23 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 import maestro_es
-from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.host import Host, this_host
-from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.events import InvocationStarted
 from maestro_es.core.model import Micros
 from maestro_es.errors import LogUnavailable, MaestroError, StudyError
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study.layout import StudyDir
+
+if TYPE_CHECKING:
+    from maestro_es.adapters.base import Adapters
+else:
+    Adapters = Any  # msgspec looks up the types of fields, and commands that only read a log need no adapter
 
 #: How long a tick submits jobs, in seconds: less than cron's period.
 SUBMIT_SECONDS = 45.0
@@ -115,8 +117,12 @@ def _user() -> str:
 
 def make_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
     """Return the two adapters of a study: one for its batch block, and one for local steps."""
+    from maestro_es.adapters import base  # noqa: PLC0415 - see `Adapters`
+    from maestro_es.adapters.local import LocalAdapter  # noqa: PLC0415 - likewise
+    from maestro_es.adapters.registry import make_adapter  # noqa: PLC0415 - likewise
+
     scheduler = make_adapter(batch, host)
-    return Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
+    return base.Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
 
 
 def _nothing(*_: object) -> None:

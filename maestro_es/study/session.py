@@ -12,8 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_es.adapters.base import Adapters, JobInfo
-from maestro_es.adapters.local import LocalAdapter, ask_host
 from maestro_es.core import events as e
 from maestro_es.core.cascade import Part, ended_badly, fail_descendants, waiting_in_vain
 from maestro_es.core.environment import Environment
@@ -30,6 +28,7 @@ from maestro_es.study.invocation import Runtime, identity, study_id_at
 from maestro_es.study.layout import StudyDir
 
 if TYPE_CHECKING:
+    from maestro_es.adapters.base import Adapters, JobInfo
     from maestro_es.core.observations import OtherStudy
 
 #: How long an observation of the other studies can be used, in microseconds.
@@ -103,6 +102,8 @@ class Session:
     @cached_property
     def adapters(self) -> Adapters:
         """The study's adapters. That of a local study reads the environment of the steps only if it needs it."""
+        from maestro_es.adapters.local import LocalAdapter  # noqa: PLC0415 - commands that only read need no adapter
+
         batch = self.graph.study.adapter
         environment = Environment() if is_local(batch) else self.environment
         adapters = self.runtime.adapters(batch, self.runtime.host._replace(environment=environment))
@@ -149,6 +150,8 @@ class Session:
 
         Unreachable if there is no answer.
         """
+        from maestro_es.adapters.local import ask_host  # noqa: PLC0415 - likewise
+
         return ask_host(self.adapters.local, step, {}, self.graph.study, self.runtime.host)
 
     def request(self, decide: Callable[[ProjectedGraph], list[NewEvent]]) -> list[NewEvent]:
