@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from maestro_es.adapters.spawner import spawn_piped
 from maestro_es.core.environment import Environment
@@ -106,6 +106,9 @@ done
 #: How long a new agent may take until it is ready, in seconds.
 _READY_SECONDS = 30.0
 
+#: How often an agent that is not ready is looked at, in seconds, unless it prints something.
+_LOOK_SECONDS = 0.25
+
 _READ = 65536
 
 
@@ -159,10 +162,13 @@ class Agent:
                 self.problem = " ".join(fields)
         return lines
 
-    def wait_until_ready(self) -> bool:
-        """Wait until the agent is ready, or should have been. Returns whether it is ready."""
-        while self.is_alive and not self.step and (left := self._deadline - time.monotonic()) > 0:
-            select.select([self.output], [], [], left)
+    def wait_until_ready(self, must_stop: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until the agent is ready, or should have been, or this process must stop. Returns whether it is ready.
+
+        The signal that stops this process may arrive at any moment of the wait.
+        """
+        while self.is_alive and not self.step and time.monotonic() < self._deadline and not must_stop():
+            select.select([self.output], [], [], _LOOK_SECONDS)
             self.lines()
         return bool(self.step)
 

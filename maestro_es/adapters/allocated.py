@@ -46,14 +46,14 @@ class InsideAdapter(BatchAdapter):
             return InDoubt("its driver is gone")
         return self._inside.start(job, placement)
 
-    def enter(self, seconds_left: Callable[[], float | None]) -> None:
+    def enter(self, seconds_left: Callable[[], float | None], must_stop: Callable[[], bool]) -> None:
         from maestro_es.adapters.inside import Inside  # noqa: PLC0415 - only a driver in a job needs it
 
         around = job_around()
         if around.partition(":")[0] != self.name:
             where = f"in the job {around}" if around else "in no job"
             raise RequestRefused(f"--in-allocation works only in a job of {self.name}, but this process runs {where}")
-        self._inside = self._inside or Inside(self.own_job(start_of(around)), seconds_left)
+        self._inside = self._inside or Inside(self.own_job(start_of(around)), seconds_left, must_stop)
 
     def allocation(self) -> Allocation:
         if self._inside is None:

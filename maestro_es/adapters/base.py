@@ -294,10 +294,11 @@ class SubmitsTogether(Protocol):
 class RunsInside(Protocol):
     """An adapter that can run jobs inside the job that contains this process, without submitting them."""
 
-    def enter(self, seconds_left: Callable[[], float | None]) -> None:
+    def enter(self, seconds_left: Callable[[], float | None], must_stop: Callable[[], bool]) -> None:
         """From now on, jobs with a placement are started in the job that contains this process.
 
         `seconds_left` returns the time until no step may run there (None: no limit is known), or raises Unreachable.
+        As soon as `must_stop` returns True, nothing is waited for.
         RequestRefused if this process is not in a suitable job.
         """
 

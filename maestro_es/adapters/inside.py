@@ -79,10 +79,12 @@ class OwnJob(Protocol):
 
 
 class Inside:
-    """Starts and ends steps in a job, for a driver. `seconds_left` is that of `RunsInside.enter`."""
+    """Starts and ends steps in a job, for a driver. See `RunsInside.enter` for `seconds_left` and `must_stop`."""
 
-    def __init__(self, own: OwnJob, seconds_left: Callable[[], float | None]) -> None:
-        self.own, self.job, self._seconds_left = own, own.job, seconds_left
+    def __init__(
+        self, own: OwnJob, seconds_left: Callable[[], float | None], must_stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.own, self.job, self._seconds_left, self._must_stop = own, own.job, seconds_left, must_stop
         self._nodes: list[JobNode] = []
         self._agents: dict[int, Agent] = {}
         #: Agents that only end steps of earlier drivers.
@@ -134,13 +136,15 @@ class Inside:
             seconds = walltime_seconds(job.run.get("walltime"))
         except ValueError as error:
             return ScriptFailed(str(error))
+        if self._must_stop():
+            return InDoubt("its driver has to stop")
         try:
             agent = self._agent(at.node, job)
         except (OSError, Unreachable) as error:
             return InDoubt(f"no agent can be started on {self._nodes[at.node].name}: {error}")
         gpus = ",".join(str(index) for index in range(at.gpus.bit_length()) if at.gpus >> index & 1)
         line = ("start", *fields, str(seconds), job.name, gpus or "-", self._launching(job, at))
-        if not agent.wait_until_ready() or not agent.send(*line):
+        if not agent.wait_until_ready(self._must_stop) or not agent.send(*line):
             agent.close()  # so the node's other steps do not wait for this agent again
             reason = f": {agent.problem}" if agent.problem else ""
             return InDoubt(f"the agent on {self._nodes[at.node].name} does not answer{reason}")

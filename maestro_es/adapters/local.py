@@ -235,7 +235,11 @@ class LocalAdapter:
 
     # -- inside a job ------------------------------------------------------------------------------------------------
 
-    def enter(self, seconds_left: Callable[[], float | None]) -> None:
+    def enter(
+        self,
+        seconds_left: Callable[[], float | None],
+        must_stop: Callable[[], bool],  # noqa: ARG002 - protocol
+    ) -> None:
         """From now on, no step starts that can't end before the job around this process does."""
         if not self._host.job:
             raise RequestRefused("this process runs in no job")

@@ -37,7 +37,8 @@ def removing_if_ended() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is _end:  # otherwise a driver has begun, and its own handler stays
+                signal.signal(number, handler)
         if collects:
             gc.enable()
 

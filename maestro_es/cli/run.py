@@ -206,7 +206,7 @@ def _check(
         message = f"--in-allocation can't run the steps of a study for {scheduler.name}"
         findings.problem(plan.line("", "type", ""), message, "Use --wait.")
     elif inside is not None and isinstance(scheduler, RunsInside):
-        scheduler.enter(lambda: None)
+        scheduler.enter(lambda: None, lambda: False)
         kind, nodes = job_around().partition(":")[0], nodes_around()
         if scheduler.name != kind and nodes > 1:
             message = f"The local steps run on this node only, but the job has {nodes} nodes"

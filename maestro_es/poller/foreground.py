@@ -86,7 +86,11 @@ def run_until_ended(
     """
     if study.runtime.host.trouble:
         raise Unreachable(study.runtime.host.trouble)
-    with waiting(study.dir, study.runtime.host.name), _child_signals() as wait, _inside(study, inside) as allocation:
+    with (
+        waiting(study.dir, study.runtime.host.name),
+        _child_signals() as wait,
+        _inside(study, inside, must_stop) as allocation,
+    ):
         run: ForegroundRun
         if allocation:
             from maestro_es.poller.inside import InsideRun  # noqa: PLC0415 - most drivers run in no allocation
@@ -249,7 +253,7 @@ class ForegroundRun:
 
 
 @contextlib.contextmanager
-def _inside(study: Session, margin: float | None) -> Iterator[RunsInside | None]:
+def _inside(study: Session, margin: float | None, must_stop: Callable[[], bool]) -> Iterator[RunsInside | None]:
     """Let ticks run steps in the job around this process, until `margin` seconds before its end (None: don't)."""
     if margin is None:
         yield None
@@ -259,7 +263,7 @@ def _inside(study: Session, margin: float | None) -> Iterator[RunsInside | None]
         raise RequestRefused(f"--in-allocation can't run the steps of a study for {adapter.name}; use --wait")
     from maestro_es.adapters.job_clock import clock  # noqa: PLC0415 - most drivers run in no allocation
 
-    adapter.enter(clock(margin).left)
+    adapter.enter(clock(margin).left, must_stop)
     study.allocation = adapter.allocation
     try:
         yield adapter

@@ -69,6 +69,25 @@ def install(folder: Path) -> str:
 
 
 @pytest.mark.usefixtures("own_home")
+def test_a_driver_that_is_told_to_stop_does_not_wait_for_its_agents(tmp_path: Path):
+    folder, root = tmp_path / "bin", tmp_path / "study"
+    path = install(folder)
+    (folder / "srun").write_text(f"#!/bin/sh\ntouch {folder}/hangs\nexec sleep 300\n")
+    (tmp_path / "inner.yaml").write_text(SPEC)
+    command = ("-m", "maestro_es", "run", "-y", "--in-allocation", "-o", str(root), str(tmp_path / "inner.yaml"))
+    environment = {**os.environ, "PATH": path, "SLURM_JOB_ID": "18"}
+    driver = subprocess.Popen([sys.executable, *command], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        wait_for((folder / "hangs").exists)
+        driver.terminate()
+        assert driver.wait(timeout=20) == 75  # it would wait for half a minute for the agent
+    finally:
+        driver.kill()
+        driver.wait()
+        end_all_under(tmp_path)
+
+
+@pytest.mark.usefixtures("own_home")
 def test_an_answer_is_missing_or_lacks_the_job(tmp_path: Path):
     """The driver asks again. One answer of squeue without the job does not put its steps back; a final state does."""
     folder, root = tmp_path / "bin", tmp_path / "study"
