@@ -43,7 +43,8 @@ def _group(group: FailureGroup, root: Path, page: int | None) -> Iterator[str]:
         facts.append(f"{_counted(group.dependents)} not run because of {'it' if len(group.steps) == 1 else 'them'}")
     for fact in facts:
         yield from wrapped(fact, page, "      ")
-    yield clean(f"      maestro-es logs {shlex.quote(str(root))} {shlex.quote(group.steps[0])}")
+    if group.started:
+        yield clean(f"      maestro-es logs {shlex.quote(str(root))} {shlex.quote(group.started)}")
     yield clean(f"      {shlex.join(['maestro-es', 'retry', str(root), *group.retry])}")
 
 

@@ -119,7 +119,8 @@ def test_the_command_for_cancelled_steps_runs_them_again(tmp_path: Path):
         maestro_es("cancel", "-y", "s", "run", cwd=tmp_path)
         maestro_es("tick", "s", cwd=tmp_path)
         [group] = failures(tmp_path)
-        assert (group["outcome"], group["retry"]) == ("cancelled before it ran", ["run"])
+        assert (group["outcome"], group["retry"], group["started"]) == ("cancelled before it ran", ["run"], "")
+        assert "maestro-es logs" not in maestro_es("why", "s", cwd=tmp_path).stdout
         again = maestro_es("retry", "s", "run", cwd=tmp_path)
         assert (again.returncode, again.stderr) == (0, "")
         assert failures(tmp_path) == []

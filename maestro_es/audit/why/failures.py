@@ -47,7 +47,8 @@ class FailureGroup(msgspec.Struct, frozen=True):
     `outcome` says how they ended. `steps` holds their names. `error` is the message of the first step. `dependents`
     counts the steps that were not run because of them. `retry` holds the arguments of ``maestro-es retry`` that run
     exactly these steps again. If there is no short form for that, the arguments run all failed steps of the template,
-    or all failed and cancelled ones.
+    or all failed and cancelled ones. `started` is the first of the steps that started, so that it may have output
+    (empty: none did).
     """
 
     template: str
@@ -57,6 +58,7 @@ class FailureGroup(msgspec.Struct, frozen=True):
     shared: list[SharedValues]
     dependents: int
     retry: list[str]
+    started: str = ""
 
 
 class _Members:
@@ -65,6 +67,7 @@ class _Members:
     def __init__(self, template: str, outcome: str, error: str) -> None:
         self.template, self.outcome, self.error = template, outcome, error
         self.names: list[str] = []
+        self.started = ""
         self.failed = 0
         self.labels: set[str] = set()
         self.dependents = 0
@@ -75,6 +78,7 @@ class _Members:
         labels = {param.label for param in step.params}
         self.labels = self.labels & labels if self.names else labels
         self.names.append(step.name)
+        self.started = self.started or (step.name if step.started_at is not None else "")
         self.failed += step.state in FAILED_STATES
         for param in step.params:
             values = self._values.setdefault(param.key, Counter())
@@ -124,6 +128,7 @@ def group_failures(graph: ProjectedGraph, last_error: Callable[[StepRecord], str
             [*_shared(own, {name: values[members.template, name] for name in own})],
             members.dependents,
             _selection(members, alike[members.template]),
+            members.started,
         )
         for members, own in sorted(few, key=lambda pair: -len(pair[0].names))
     ]
