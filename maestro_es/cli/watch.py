@@ -59,7 +59,7 @@ class Watched(NamedTuple):
 @click.option(
     "-n",
     "--interval",
-    type=click.FloatRange(min=0.1),
+    type=click.FloatRange(0.1, 3600),
     default=1.0,
     metavar="SECONDS",
     help="The time between two updates of the view.",

@@ -213,7 +213,8 @@ def _news(graph: TickableGraph) -> str:
     study = state_of(graph).study
     if study.status is StudyStatus.FAILURE:
         failed = sum(study.states.get(state.name, 0) for state in FAILED_STATES)
-        lines.append(f"{graph.path}: the study has ended, and {failed} of its steps have failed")
+        verb = "has" if failed == 1 else "have"
+        lines.append(f"{graph.path}: the study has ended, and {failed} of its steps {verb} failed")
     return _joined(lines)
 
 

@@ -86,5 +86,5 @@ def test_the_crontabs_line_alone_drives_studies_on_slurm_to_their_end(start_clus
     assert (status, states) == (StudyStatus.FAILURE, {"fine": State.FINISHED, "wrong": State.FAILED})
     assert who_ticked(tmp_path / "good") == who_ticked(tmp_path / "bad") == ["maestro-es tick --all"]
     said = [line for line in (tmp_path / "mail").read_text().splitlines() if line.startswith("maestro-es")]
-    assert said == [f"maestro-es: {tmp_path / 'bad'}: the study has ended, and 1 of its steps have failed"]
+    assert said == [f"maestro-es: {tmp_path / 'bad'}: the study has ended, and 1 of its steps has failed"]
     assert (tmp_path / "mail").read_text().count("\nSubject: ") == 1

@@ -46,6 +46,11 @@ def test_a_number_that_no_log_can_hold_is_refused(run, study, option):
     )
 
 
+def test_an_interval_that_no_clock_can_wait_for_is_refused(run, study):
+    ran = run("watch", "--plain", "--interval", "1e99", study)
+    assert (ran.code, ran.err.count("\n"), "is not in the range" in ran.err) == (1, 1, True), ran
+
+
 def test_a_study_file_that_is_not_there_is_not_taken_for_a_study(run, tmp_path):
     ran = run("graph", tmp_path / "gone.yaml")
     assert ran.err.startswith(f"maestro-es: {tmp_path}/gone.yaml: The study file can't be read: No such file")
