@@ -96,6 +96,8 @@ class InsideAdapter(BatchAdapter):
         super().cancel([step for step in steps if step not in placed])
         if placed and self._inside is None:
             first = placed[0]
-            raise Unreachable(f"{first.name} runs inside job {first.job_id.partition('.')[0]}, whose driver ends it")
+            job = first.job_id.partition(".")[0]
+            ends = f"the driver in this job ends it, or if this driver is gone, the end of job {job}"
+            raise Unreachable(f"{first.name} runs inside job {job}: {ends}")
         if self._inside:
             self._inside.end(placed)

@@ -20,6 +20,10 @@ from maestro_es.core.verdict import Conclusion, Verdict, judge
 #: The largest number of reasons for a delay that the log records for one job.
 _DELAYS = 8
 
+#: The number of jobs that the log remembers of those in which a step was stopped and this did not count. Drivers in
+#: several jobs may take turns to start the step.
+_JOBS = 8
+
 
 def reconcile_attempts(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Return the events that follow from the observations of the attempts in flight."""
@@ -255,7 +259,7 @@ def _fail_hardware(
         evidence=verdict.evidence,
         noticed=noticed,
         usage=verdict.usage,
-        stopped_in=job if uncounted == _STOPPED_IN_JOB else "",
+        stopped_in=" ".join([*step.stopped_in.split(), job][-_JOBS:]) if uncounted == _STOPPED_IN_JOB else "",
     )
     message = "" if uncounted else resubmission_limits.after_hardware_failure(settings, step, reason)
     if message:
@@ -283,7 +287,7 @@ def _uncounted(seen: Observations, step: StepRecord, conclusion: Conclusion, job
     is_stopped = conclusion is Conclusion.STOPPED and (job or not step.scheduled)
     if seen.leaving and (is_stopped or (conclusion is Conclusion.LOST and not step.scheduled)):
         return _STOPPED_WITH_DRIVER
-    return _STOPPED_IN_JOB if is_stopped and job not in ("", step.stopped_in) else ""
+    return _STOPPED_IN_JOB if is_stopped and job not in ("", *step.stopped_in.split()) else ""
 
 
 #: The state that each conclusion about an attempt gives to its step.

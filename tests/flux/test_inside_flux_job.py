@@ -199,7 +199,7 @@ def test_a_step_in_a_job_that_flux_has_forgotten_is_waited_for_until_its_user_gi
 
     assert status(root) is StudyStatus.RUNNING
     assert f"flux no longer watches it (Flux does not know job f{job[1:]})" in maestro_es("why", root, "a").stdout
-    assert "whose driver ends it" in maestro_es("cancel", "-y", root).stderr
+    assert "the driver in this job ends it" in maestro_es("cancel", "-y", root).stderr
     assert maestro_es("retry", root, "a", "--lost").returncode == 0
     assert status(root) is StudyStatus.CANCELLED
 

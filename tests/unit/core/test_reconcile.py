@@ -378,7 +378,7 @@ def test_one_stop_of_a_step_in_each_job_does_not_count(is_placed: bool):
     study = Study(local_slots=1)
     number = study.add("a", scheduled=is_placed)
     seen = []
-    for job, leaving in (("18", False), ("18", True), ("18", False), ("18+1", False), ("19", False)):
+    for job, leaving in (("18", False), ("18", True), ("18", False), ("18+1", False), ("19", False), ("18", False)):
         study.tick(allocation=Allocation(job, (Need(4),)) if is_placed else None)
         token, instance = study.step(number).token, "" if is_placed else f"boot1/7@{job}"
         study.do(e.JobSubmitted(token=token, job_id="17", host="login1", instance=instance), number)
@@ -391,8 +391,9 @@ def test_one_stop_of_a_step_in_each_job_does_not_count(is_placed: bool):
         (0, "18", may_end.format("18")),
         (0, "", "it was stopped because its driver in the job 18 had to stop"),
         (1, "", "ended by a signal from outside"),
-        (1, "18+1", may_end.format("18")),
-        (1, "19", may_end.format("19")),
+        (1, "18 18+1", may_end.format("18")),
+        (1, "18 18+1 19", may_end.format("19")),
+        (2, "", "ended by a signal from outside"),
     ]
 
 
