@@ -158,7 +158,7 @@ class LocalAdapter:
             message = f"the runner {job.runner} can't be started: {error.strerror}"
             if error.errno == errno.EBADF:
                 most = job.environment.limits.get("nofile")
-                message += f"; we have more files open than the {most} that 'maestro-es env' allows the step"
+                message += f"; the tick has more files open than the {most} that 'maestro-es env' allows the step"
             return InDoubt(message) if error.errno in _PASSING else ScriptFailed(message)
         except Unreachable as error:
             return InDoubt(f"the runner was started and not told to go: {error}")

@@ -80,7 +80,7 @@ def _are_two_hosts(one: Boot, other: Boot) -> bool:
 def advice(host: str, steps: Sequence[str]) -> str:
     """Return the advice to users about steps that may run on another host with the same name."""
     return (
-        f"two hosts are called {host}, and {', '.join(steps)} may run on the other one: give them different names, or "
-        "tick the study only on the other one; 'maestro-es retry STEP --lost' reruns a step that is gone for good, as "
-        "after a reboot that has set the clock back"
+        f"two hosts are called {host}, and {', '.join(steps)} may run on the other one: give the hosts different "
+        "names, or tick the study only on the other one; 'maestro-es retry STEP --lost' reruns a step whose host is "
+        "gone for good, for example after a reboot that has set the clock back"
     )

@@ -152,7 +152,7 @@ def written_by_newer(complaint: str, version: str) -> str:
 
 def _check_version(seq: int, name: object, version: object) -> None:
     if not isinstance(name, str) or not isinstance(version, int) or version < 1:
-        message = f"event {seq}: {name!r} of version {version!r} was never an event"
+        message = f"event {seq}: no version of maestro-es writes events {name!r} of version {version!r}"
         raise DamagedLog(message, check="type" if not isinstance(name, str) else "version")
     if name not in VERSIONS or version > VERSIONS[name]:
         shown = name if name.isidentifier() else repr(name)

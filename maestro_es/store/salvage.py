@@ -241,7 +241,7 @@ def _damage(saved: Salvaged, seq: int) -> str:
 def shown(first: int, last: int) -> str:
     """Say which events are missing."""
     if last < first:
-        return f"what follows event {last} can't be proven to have been in the log"
+        return f"it can't be proven that the events after event {last} were in the log"
     return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
 
 

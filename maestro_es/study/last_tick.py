@@ -77,8 +77,8 @@ def check(study_dir: StudyDir, log: StudyLog) -> None:
     if noted and not log.holds(noted.seq, noted.digest) and not _was_corrected(log, noted.digest):
         raise StudyError(
             f"{study_dir.log}: an older copy was put in its place: it lacks event {noted.seq}, which the last tick "
-            "has seen, so steps would run twice; save it with 'maestro-es export -o FILE', move it away, and "
-            f"'maestro-es recover {study_dir.root} --from FILE' finds out what has happened since"
+            "has seen, so steps would run twice; save the copy with 'maestro-es export -o FILE' and move it away; "
+            f"then 'maestro-es recover {study_dir.root} --from FILE' finds out what has happened since"
         )
 
 

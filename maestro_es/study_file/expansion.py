@@ -168,9 +168,8 @@ def _warn_of_collapsed(instances: Instances, parameters: Parameters, findings: F
     declared = (key for key in parameters.keys if key in instances.used)
     message = f"In study step '{template.name}', {grouping.collapsed} of {parameters.count} combinations of parameters"
     remedy = f"Put %% in the labels of {', '.join(declared)}, which stands for the value."
-    findings.warn(
-        template.line, f"{message} get the name of an earlier one with other values, and are left out", remedy
-    )
+    reason = "they have the same name as an earlier combination, but other values"
+    findings.warn(template.line, f"{message} are left out, because {reason}", remedy)
 
 
 def check_walltimes(

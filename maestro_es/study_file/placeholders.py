@@ -56,7 +56,9 @@ def warn_of_placeholders(
                 findings.warn(template.line, message, f"Did you mean '$({meant(name)})'?")
         if ("LAUNCHER", "") in placeholders and (local or not is_scheduled(template.run)):
             message = f"Study step '{template.name}' uses $(LAUNCHER), but no scheduler runs it"
-            remedy = "Give it nodes or procs and the study a batch type such as slurm, or write the command itself."
+            remedy = (
+                "Give the step nodes or procs, and choose a batch type such as slurm, or write the command itself."
+            )
             findings.warn(template.line, message, remedy)
 
 

@@ -191,7 +191,7 @@ def test_a_step_waits_for_a_tick_that_has_fewer_files_open_than_the_step_may_hav
     opening = 'for ((file = 3; file < 60; file++)); do eval "exec $file</dev/null"; done; exec "$@"'
     done = hangar.from_a_shell("tick", hangar.root, setup=opening)
 
-    assert "Bad file descriptor; we have more files open than the 24 that 'maestro-es env' allows" in done.stderr
+    assert "Bad file descriptor; the tick has more files open than the 24 that 'maestro-es env' allows" in done.stderr
     assert not (hangar.root / "later" / "other").exists()
     wait_for(lambda: ends(hangar))
 

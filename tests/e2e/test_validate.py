@@ -35,7 +35,7 @@ global.parameters:
         "4: In study step 'a', $(LENGHT) is left to the shell. Did you mean '$(LENGTH)'?",
         (
             "5: Study step 'c' uses $(LAUNCHER), but no scheduler runs it. "
-            "Give it nodes or procs and the study a batch type such as slurm, or write the command itself."
+            "Give the step nodes or procs, and choose a batch type such as slurm, or write the command itself."
         ),
     ]
     assert len(done.stderr.splitlines()) > len(warnings) + 2

@@ -89,8 +89,9 @@ def test_a_label_that_does_not_tell_values_apart_keeps_the_first_with_a_warning(
     assert (step.name, step.params[0].value) == ("a_p", "1")
     assert study.findings.warnings() == (
         (
-            "study.yaml:3: In study step 'a', 2 of 4 combinations of parameters get the name of an earlier one with "
-            "other values, and are left out. Put %% in the labels of P, which stands for the value."
+            "study.yaml:3: In study step 'a', 2 of 4 combinations of parameters are left out, because they have the "
+            "same name as an earlier combination, but other values. Put %% in the labels of P, "
+            "which stands for the value."
         ),
     )
 
