@@ -139,12 +139,10 @@ def read_sealed_block(connection: sqlite3.Connection, head: Head, upto: int) -> 
 
 def _is_sealed(block: SealedBlock, before: bytes) -> bool:
     """Return whether all digests are equal to those that `maestro_es.store.event_log.row_digest` computes."""
-    make, digests, invocations = sha256(), block.digests, block.invocations
-    for at, (seq, recorded_at, step, name, data) in enumerate(_rows(block.columns)):
+    make, digests = sha256(), []
+    for (seq, recorded_at, step, name, data), invocation in zip(_rows(block.columns), block.invocations, strict=True):
         about = "" if step is None else step
-        text = f"{seq}\0{recorded_at}\0{invocations[at]}\0{about}\0{name}\0{_VERSION}\0{data}"
-        digest = digests[_DIGEST_SIZE * at : _DIGEST_SIZE * (at + 1)]
-        if make(before + text.encode()).digest() != digest:
-            return False
-        before = digest
-    return True
+        text = f"{seq}\0{recorded_at}\0{invocation}\0{about}\0{name}\0{_VERSION}\0{data}"
+        before = make(before + text.encode()).digest()
+        digests.append(before)
+    return b"".join(digests) == block.digests

@@ -18,7 +18,7 @@ from typing import TypeVar
 from maestro_es.core.events import InvocationStarted, NewEvent, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
-from maestro_es.core.reducer import REDUCER_VERSION, Block, replay_all
+from maestro_es.core.reducer import REDUCER_VERSION, Block, replay_all, uncollected
 from maestro_es.errors import ConcurrentAppend, LogNotUsable, LogUnavailable, NotRecordable, RequestRefused
 from maestro_es.store import event_log, migrations
 from maestro_es.store.connection import Connection
@@ -183,6 +183,7 @@ class StudyLog(LogReader):
             self._failure = error
             raise
 
+    @uncollected()
     def _record(self, new_events: list[NewEvent]) -> None:
         if not self._connection.in_transaction:
             self._begin()
