@@ -178,10 +178,12 @@ class Endings:
         infos = {}
         for step in steps:
             job = job_of(step.token)
-            runs = job != mine or step.token in running or (own is not None and own.is_lost(step))
+            message = f"Flux does not know job {shown(job)}" if job in forgotten else ""
+            if own and job == mine and step.token not in running and own.is_lost(step):
+                message = f"job {shown(job)} has lost the node of the step"
+            runs = job != mine or step.token in running or message != ""
             info = state_of(step, claims.get(step.token, Claim()), is_over=job in over, runs=runs)
-            if job in forgotten and info.state is JobState.RUNNING:
-                message = f"Flux does not know job {shown(job)}"
+            if message and info.state is JobState.RUNNING:
                 info = structs.replace(info, state=JobState.UNSUPERVISED, raw_state=message)
             # Without cgroups, agents notice the end of their broker, and then end the runners.
             is_ending = info.state is JobState.GONE_WITH_JOB and not was_absent(step)
