@@ -114,14 +114,11 @@ MISSES = {
         "A tick calls sbatch up to eight times at once, but slurmctld handles submissions one after the other. On "
         "two cores it shares the processor with the tick and with all calls of sbatch."
     ),
-    "P8.maestro": (
-        "At 10,000 steps the start of the process and the formatting of 10,000 lines take about a third of a second."
-    ),
+    "P8.maestro": "Half of the time is that of the start of the process. The rest reads and formats 10,000 lines.",
     "P8.summary": "`status` is a command of click, which a tick does not import.",
     "P8.layout": "Each step is a line.",
     "P7.chain": (
-        "A chain has a template for each step. Each is checked, written to the metadata, and stored by itself; about "
-        "half of the time is that of the store."
+        "A chain has a template for each step. Each is read, checked, written to the metadata and stored by itself."
     ),
     "P7.time": "Expanding and storing a step takes about 40 microseconds of CPU time.",
     "P9.step": (
