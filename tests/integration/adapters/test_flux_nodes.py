@@ -17,8 +17,12 @@ from maestro_es.core.model import JobState, Phase, State, StepRecord
 from maestro_es.core.step_keys import Need
 from maestro_es.errors import Unreachable
 
+#: The job around the driver, with the time of its submission in microseconds.
+JOB = "fX+1000005"
+
 FLUX = """#!/bin/sh
 case "$*" in
+*eventlog*) echo '1.000005 submit {}' ;;
 *resource.R) echo '{"execution":{"R_lite":[{"rank":"0-2","children":{"core":"0-3"}}]}}' ;;
 getattr*) echo 0 ;;
 *MemTotal*) printf '0: 4\\n0: 4096 kB\\n2: 4\\n2: 4096 kB\\n' ;;
@@ -27,17 +31,17 @@ esac
 case "$*" in exec*) echo 'flux-exec: Error: rank 1: /bin/sh: No route to host' >&2; exit 68 ;; esac
 """
 
-KNOWN = 'case "$*" in *jobs*) echo RUN ;; esac'
+KNOWN = 'case "$*" in *jobs*) echo 1.000005 RUN ;; esac'
 UNKNOWN = "echo 'JobID fX unknown' >&2; exit 1"
 #: Only the instance around ours knows the job.
-KNOWN_AROUND = f'case "$*" in --parent*) echo RUN ;; *) {UNKNOWN} ;; esac'
+KNOWN_AROUND = f'case "$*" in --parent*) echo 1.000005 RUN ;; *) {UNKNOWN} ;; esac'
 NO_ANSWER = "echo 'flux-jobs: ERROR: Unable to connect to Flux' >&2; exit 1"
 
 
 def step(node: int) -> StepRecord:
     return StepRecord(
         number=node, name="s", template="s", params=(), workspace="s", workspaces={}, scheduled=True, row=1,
-        restart_limit=1, token=f"study-{node}-1-{placed_suffix('a1', Placement('fX', node))}", job_id="fX.0",
+        restart_limit=1, token=f"study-{node}-1-{placed_suffix('a1', Placement(JOB, node))}", job_id="fX.0",
         job_host="n", phase=Phase.SUBMITTED, state=State.RUNNING, requested_at=1,
     )  # fmt: skip
 
@@ -48,6 +52,8 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FluxJob:
     (tmp_path / "flux").chmod(0o755)
     for name in ("FLUX_JOB_ID", "FLUX_URI"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FLUX_ENCLOSING_ID", "ƒX")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     return FluxJob(FluxJobs({"PATH": f"{tmp_path}:{os.environ['PATH']}"}), "ƒX")
 
 
@@ -78,7 +84,8 @@ def test_another_failure_of_flux_exec_is_no_answer(job: FluxJob, tmp_path: Path,
         (KNOWN_AROUND, JobState.RUNNING, False),
         (UNKNOWN, JobState.UNSUPERVISED, True),
         (NO_ANSWER, JobState.RUNNING, True),
-        ("echo CLEANUP", JobState.RUNNING, False),
+        ("echo 1.000005 CLEANUP", JobState.RUNNING, False),
+        ("echo 2.000000 INACTIVE", JobState.UNSUPERVISED, True),  # another job with the same id
     ],
 )
 def test_only_an_answer_says_that_flux_has_forgotten_a_job(
@@ -93,4 +100,4 @@ def test_only_an_answer_says_that_flux_has_forgotten_a_job(
     states = Endings(host).states([step(0)], {}, None)
 
     assert states[step(0).token].state is state
-    assert Endings(host).is_unknown("fX") is is_unknown
+    assert Endings(host).is_unknown(JOB) is is_unknown
