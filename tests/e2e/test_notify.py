@@ -113,6 +113,7 @@ def test_a_study_that_can_not_continue_is_told_once_and_again_at_the_next_stall(
     maestro_es("hold", study, "bad")
     maestro_es("tick", study)
     wait_for(lambda: told(place) == ["stall"])
+    wait_for(lambda: events(study, "NotificationEnded"))  # its process appends this after the command
     with Session(study) as opened:  # usage that arrives late is no news
         opened.log.append([(1, e.UsageReported(token=opened.graph.step(1).token, usage=Usage(cpu=1)))])
     maestro_es("tick", study)
