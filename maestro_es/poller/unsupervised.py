@@ -26,14 +26,14 @@ _MARGIN, _START = 60, 2
 
 
 def still_runs(graph: Graph, step: StepRecord, claim: Claim, host: Host, now: Micros) -> tuple[bool, Micros | None]:
-    """Return whether a step may still be running, and when its walltime is over (None: it has no walltime).
+    """Return whether a step may still be running, and when its walltime is over (None: never, or unknown).
 
     On the host where it was started, its processes are counted. On any other host, it counts as running until its
-    walltime is over, or for ever if it has none.
+    walltime is over, or for ever if this time is unknown.
     """
     if claim.state is not ClaimState.JOB:
         return False, None
-    until = _end_of_walltime(graph, step, now)
+    until = _end_of_walltime(graph, step, claim, now)
     if (claim.host, claim.instance) == (host.name, host.boot_id) and not host.namespace:
         try:
             return bool(marked(step.token, TOKEN_VARIABLE)), until
@@ -42,9 +42,16 @@ def still_runs(graph: Graph, step: StepRecord, claim: Claim, host: Host, now: Mi
     return until is None or now < until, until
 
 
-def _end_of_walltime(graph: Graph, step: StepRecord, now: Micros) -> Micros | None:
+def _end_of_walltime(graph: Graph, step: StepRecord, claim: Claim, now: Micros) -> Micros | None:
     seconds = _walltime(graph, step)
-    return (step.started_at or now) + (seconds + _MARGIN) * 1_000_000 if seconds else None
+    began = _began(step, claim) if step.started_at else now
+    return began + (seconds + _MARGIN) * 1_000_000 if began and seconds else None
+
+
+def _began(step: StepRecord, claim: Claim) -> Micros | None:
+    """Return when the last attempt of a step began (None: unknown). The record has the start of the first attempt."""
+    is_first = (step.started_at or 0) >= (step.requested_at or 0)
+    return claim.began_at or (step.started_at if is_first else None)
 
 
 def _walltime(graph: Graph, step: StepRecord) -> int:
@@ -64,7 +71,7 @@ def with_reason(graph: Graph, step: StepRecord, observed: AttemptObservation) ->
     If the step was told to stop when its walltime was over, it has timed out.
     """
     stopped, started = observed.report(ReportKind.STOPPED), observed.report(ReportKind.STARTED)
-    began = started.at if started else step.started_at
+    began = started.at if started else _began(step, observed.claim)
     if observed.accounting not in (JobState.GONE, NoAnswer.NOT_ASKED) or not stopped or not began:
         return observed
     seconds = _walltime(graph, step)

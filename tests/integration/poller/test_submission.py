@@ -224,6 +224,27 @@ def test_a_job_that_was_stopped_at_its_time_limit_and_forgotten_has_timed_out(
     assert len(cluster.events(e.HardwareFailed)) == (not timed_out)
 
 
+def test_the_time_since_an_earlier_attempt_is_no_time_limit(cluster: Bench):
+    """The record has the start of the first attempt. A tick has removed the report of the second one's start."""
+    cluster.create(sim(cluster, "exec sleep 60", restart="exec sleep 60", walltime="00:00:30"))
+    for early in (40, 0):
+        cluster.tick()
+        cluster.scheduler.start()
+        job = cluster.scheduler.jobs()[-1]
+        wait_for_report(cluster, job.token, "started")
+        if early:
+            os.utime(cluster.dir.inbox / f"{job.token}.started", (time.time() - early,) * 2)
+        else:
+            cluster.tick()
+        process.terminate_group(job.pid)
+        wait_for_report(cluster, job.token, "stopped")
+        wait_for(cluster.scheduler.forget)
+        cluster.tick()
+
+    assert len(cluster.events(e.StepTimedOut)) == 1
+    assert len(cluster.events(e.HardwareFailed)) == 1
+
+
 def test_an_acknowledged_job_that_the_scheduler_lost_is_submitted_again(cluster: Bench):
     cluster.create(sim(cluster))
     cluster.scheduler.plan("lose")
