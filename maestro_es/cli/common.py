@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,6 +53,20 @@ class CountRange(click.IntRange):
 _BITS = 63
 #: The types of options that are counts. For most limits, 0 means no limit.
 COUNT, POSITIVE = CountRange(min=0), CountRange(min=1)
+
+
+class SecondsRange(click.FloatRange):
+    """A time in seconds. It is finite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - see click
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return number
+
+
+#: The type of options that are times.
+SECONDS = SecondsRange(min=0)
 
 
 def limit_options(*, attempts: str, restarts: str, throttle: str) -> Callable[[_Function], _Function]:

@@ -9,7 +9,7 @@ import click
 
 from maestro_es.adapters.job_clock import clock
 from maestro_es.adapters.schedulers import job_around
-from maestro_es.cli.common import example, open_graph, study_path
+from maestro_es.cli.common import SECONDS, example, open_graph, study_path
 from maestro_es.cli.driving import drive_to_end
 from maestro_es.cli.output import say, say_done
 from maestro_es.core.model import StudyStatus
@@ -26,7 +26,7 @@ from maestro_es.study.invocation import Driver, Runtime
 @click.argument("studies", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY]...")
 @click.option(
     "--stop-before",
-    type=click.FloatRange(min=0),
+    type=SECONDS,
     default=60,
     metavar="SECONDS",
     help="In a batch job, stop this many seconds before its walltime is over.",

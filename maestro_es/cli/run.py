@@ -15,7 +15,7 @@ import click
 from maestro_es.adapters.base import RunsInside
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
 from maestro_es.adapters.schedulers import job_around, nodes_around
-from maestro_es.cli.common import ARRAY_HELP, COUNT, POSITIVE, example, limit_options
+from maestro_es.cli.common import ARRAY_HELP, COUNT, POSITIVE, SECONDS, example, limit_options
 from maestro_es.cli.creating import CreationProgress, Reservation, removing_if_ended
 from maestro_es.cli.driving import continue_study, stay
 from maestro_es.cli.exporting import export_option, warn_of_variables
@@ -75,7 +75,7 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 )
 @click.option(
     "--stop-before",
-    type=click.FloatRange(min=0),
+    type=SECONDS,
     default=60,
     metavar="SECONDS",
     help="With --in-allocation: stop this many seconds before the walltime of the job is over.",

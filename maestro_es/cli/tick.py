@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example, located, study_path
+from maestro_es.cli.common import SECONDS, example, located, study_path
 from maestro_es.cli.run_tick import run_tick
 from maestro_es.core.arguments import UPDATABLE
 from maestro_es.study import registry
@@ -21,7 +21,7 @@ from maestro_es.study.invocation import SUBMIT_SECONDS
 @click.option("--queue", is_flag=True, help="If a tick is running, wait for it. Only one process waits; others exit.")
 @click.option(
     "--max-seconds",
-    type=click.FloatRange(min=0),
+    type=SECONDS,
     default=SUBMIT_SECONDS,
     show_default=True,
     metavar="N",

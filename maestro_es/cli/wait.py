@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from maestro_es.audit.status import Summary
-from maestro_es.cli.common import example, open_graph, study_path
+from maestro_es.cli.common import SECONDS, example, open_graph, study_path
 from maestro_es.cli.output import say
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import EXIT_OK, EXIT_TRY_AGAIN
@@ -22,7 +22,7 @@ _PAUSE = 1.0
 @example("maestro-es wait ./pi --timeout 3600")
 @click.command()
 @click.argument("studies", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY]...")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer than this.")
+@click.option("--timeout", type=SECONDS, metavar="SECONDS", help="Wait no longer than this.")
 def command(studies: tuple[Path, ...], timeout: float | None) -> None:
     """Wait until each STUDY has ended. Cron, or another process, has to run the ticks.
 

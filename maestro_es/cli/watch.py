@@ -21,7 +21,7 @@ from maestro_es.audit.status import Summary, reason
 from maestro_es.audit.step_output import STREAMS, last_lines, output_files
 from maestro_es.audit.times import clock, show_ago, show_time, time_of
 from maestro_es.cli import screen
-from maestro_es.cli.common import example, open_graph, study_path
+from maestro_es.cli.common import SecondsRange, example, open_graph, study_path
 from maestro_es.cli.completed_words import studies as complete_studies
 from maestro_es.cli.output import say
 from maestro_es.core.events import InvocationStarted
@@ -59,7 +59,7 @@ class Watched(NamedTuple):
 @click.option(
     "-n",
     "--interval",
-    type=click.FloatRange(0.1, 3600),
+    type=SecondsRange(0.1, 3600),
     default=1.0,
     metavar="SECONDS",
     help="The time between two updates of the view.",

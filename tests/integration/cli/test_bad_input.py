@@ -46,6 +46,14 @@ def test_a_number_that_no_log_can_hold_is_refused(run, study, option):
     )
 
 
+@pytest.mark.parametrize(
+    "option", [("drive", "--stop-before"), ("run", "--stop-before"), ("tick", "--max-seconds"), ("wait", "--timeout")]
+)
+def test_a_time_that_is_no_finite_number_is_refused(run, study, option):
+    message = f"Invalid value for '{option[1]}': 'nan' is not a number of seconds."
+    assert run(*option, "nan", study) == (1, "", f"maestro-es: {message} See 'maestro-es {option[0]} --help'.\n")
+
+
 def test_an_interval_that_no_clock_can_wait_for_is_refused(run, study):
     ran = run("watch", "--plain", "--interval", "1e99", study)
     assert (ran.code, ran.err.count("\n"), "is not in the range" in ran.err) == (1, 1, True), ran
