@@ -15,7 +15,7 @@ from maestro_es.core import throttle
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.observations import OtherStudy
-from maestro_es.core.packing import cpus_inside, inside, local_steps, need
+from maestro_es.core.packing import cpus_inside, inside, local_steps, need, need_inside
 from maestro_es.core.step_keys import Allocation, Need, substitute
 from maestro_es.core.throttle import count_slots
 
@@ -103,7 +103,7 @@ def demand_inside(graph: Graph, allocation: Allocation) -> Demand:
     """Return what the steps of a study would use in an allocation if it were alone there."""
     used = cpus_inside(graph, allocation)
     alone = allocation._replace(taken=(), share=None)
-    parts = (need(graph, step, spread=step.scheduled) for step, _ in inside(graph, alone))
+    parts = (need_inside(graph, step, alone) for step, _ in inside(graph, alone))
     starting = [part.cpus * part.nodes for part in parts]
     return Demand(min(used + sum(starting), allocation.cpus), (*starting, 0)[0])
 

@@ -144,24 +144,21 @@ def inside(graph: Graph, allocation: Allocation, ahead: int = 0) -> Iterator[tup
     if allocation.seconds_left is not None and allocation.seconds_left <= 0:
         return
     packing = busy_nodes(graph, allocation)
-    limit = allocation.cpus + _LOOKED_AT
-    left, ahead = (
-        (limit, ahead) if allocation.share is None else (allocation.share - cpus_inside(graph, allocation), 0)
-    )
+    limit, left = allocation.cpus + _LOOKED_AT, None
+    if allocation.share is not None:
+        left, ahead = allocation.share - cpus_inside(graph, allocation), 0
     slots = graph.study.settings.local_slots
     local = max(slots - len(needs_running(graph)), 0) if slots else limit
     lines = (graph.ready(scheduled=scheduled, limit=limit if scheduled else local) for scheduled in (True, False))
     for step in heapq.merge(*lines, key=lambda step: step.number):
-        asked = need(graph, step, spread=step.scheduled)
+        asked = need_inside(graph, step, allocation)
         if ends_too_late(graph, step, allocation) or _is_impossible(packing, step, asked, allocation):
             continue
-        if not step.scheduled and allocation.ours is not None:
-            asked = packing.capped(asked, allocation.ours)
-        if asked.cpus * asked.nodes > left:
+        if left is not None and asked.cpus * asked.nodes > left:
             return
         fitting = packing.fit(asked, None if step.scheduled else allocation.ours)
         if fitting:
-            left -= asked.cpus * asked.nodes if allocation.share is not None else 0
+            left = None if left is None else left - asked.cpus * asked.nodes
             yield step, Placement(allocation.job, fitting[0], asked.nodes, fitting[1]) if step.scheduled else None
         elif ahead > 0 and step.scheduled and asked == PLAIN:
             ahead -= 1
@@ -211,13 +208,20 @@ def busy_nodes(graph: Graph, allocation: Allocation) -> Packing:
 
 def parts_of(graph: Graph, allocation: Allocation) -> Iterator[tuple[StepRecord, Placement, Need]]:
     """Yield the steps of a study that run in an allocation, each with the part that it takes."""
-    whole = Packing(allocation.nodes)
     for step in graph.in_flight():
         placement = placement_of(step.token)
         if placement and placement.job == allocation.job:
             yield step, placement, need(graph, step, spread=True)
         elif not step.scheduled and allocation.ours is not None:
-            yield step, Placement(allocation.job, allocation.ours), whole.capped(need(graph, step), allocation.ours)
+            yield step, Placement(allocation.job, allocation.ours), need_inside(graph, step, allocation)
+
+
+def need_inside(graph: Graph, step: StepRecord, allocation: Allocation) -> Need:
+    """Return what a step takes in an allocation. A local step takes no more than the driver's node has."""
+    asked = need(graph, step, spread=step.scheduled)
+    if step.scheduled or allocation.ours is None:
+        return asked
+    return Packing(allocation.nodes).capped(asked, allocation.ours)
 
 
 def cpus_inside(graph: Graph, allocation: Allocation) -> int:

@@ -52,6 +52,8 @@ class InsideRun(ForegroundRun):
         """Return the allocation as the other studies in the job leave it."""
         study, runtime = self._study, self._study.runtime
         self._seen = self._allocation.allocation()
+        if study.leaving:  # nothing starts any more
+            return self._seen
         others = other_drivers(study.graph.study.study_id, study.dir.root, runtime, self._seen)
         if others:
             self._seen = share_inside(study.graph, self._seen, others, runtime.now())
@@ -95,7 +97,7 @@ class InsideRun(ForegroundRun):
     def _fill(self) -> None:
         """Start the steps that were requested ahead and have room now."""
         waiting: deque[int] = deque()
-        while self._reserved:
+        while self._reserved and not self._must_stop():
             number = self._reserved.popleft()
             step = self._study.graph.step(number)
             placement, asked = placement_of(step.token), need(self._study.graph, step, spread=True)
@@ -105,7 +107,7 @@ class InsideRun(ForegroundRun):
                 submit_and_defer(self._study, [number])
             else:
                 waiting.append(number)
-        self._reserved = waiting
+        self._reserved = waiting + self._reserved
 
     def _look(self, seconds: float) -> tuple[bool, int]:
         tokens = self._allocation.wait_inside(seconds)

@@ -65,7 +65,7 @@ def other_studies(study_id: str, root: Path, runtime: Runtime) -> list[OtherStud
     """
     try:
         roots = {other_id: other for other_id, other in registered().items() if other_id != study_id}
-        running = _running(runtime.host) if roots else {}
+        running = runners_on(runtime.host) if roots else {}
         nearby = Nearby(root) if roots else None
     except (OSError, RuntimeError, Unreachable):  # RuntimeError: this user has no home directory
         return []
@@ -120,17 +120,17 @@ class Nearby:
         return next((str(above) for above in (folder, *folder.parents) if str(above) in self._points), "")
 
 
-class _Runners(NamedTuple):
+class Runners(NamedTuple):
     """The tokens of the local steps of a study that run on this host, and a mask of the cores that they may use."""
 
     tokens: set[str]
     cpus: int = 0
 
 
-def _running(host: Host) -> dict[str, _Runners]:
+def runners_on(host: Host) -> dict[str, Runners]:
     """Return the local steps that run on this host, or in the job around this process, by study."""
     around = still_running(host.job) if host.job else ""
-    by_study: dict[str, _Runners] = {}
+    by_study: dict[str, Runners] = {}
     for running in process.of_this_user():
         argv = running.arguments
         at = next((index for index, word in enumerate(argv[:3]) if os.path.basename(word) == RUNNER), None)
@@ -138,8 +138,8 @@ def _running(host: Host) -> dict[str, _Runners]:
         is_here = len(of_runner) >= _AROUND and of_runner[_HOST] == host.name and (*of_runner, "")[_AROUND] == around
         if is_here and _in_common(host.cpus, cpus := proc.cpus_of(running.pid)):
             part, token = of_runner[_TOKEN].partition("-")[0], of_runner[_TOKEN]
-            before = by_study.get(part, _Runners(set()))
-            by_study[part] = _Runners(before.tokens | {token}, before.cpus | cpus)
+            before = by_study.get(part, Runners(set()))
+            by_study[part] = Runners(before.tokens | {token}, before.cpus | cpus)
     return by_study
 
 
@@ -162,10 +162,10 @@ def _limited(other: OtherStudy, most: int) -> OtherStudy:
 
 
 def _look_at(
-    study_id: str, study_dir: StudyDir, runtime: Runtime, running: Mapping[str, _Runners]
+    study_id: str, study_dir: StudyDir, runtime: Runtime, running: Mapping[str, Runners]
 ) -> OtherStudy | None:
     """Return what there is to see of a study. None if it runs nothing here and its ticks start nothing."""
-    runners = running.get(study_part(study_id), _Runners(set()))
+    runners = running.get(study_part(study_id), Runners(set()))
     try:
         ticked = study_dir.ticked_at()
         is_alive = ticked is not None and abs(runtime.now() - ticked) < ALIVE
@@ -184,9 +184,9 @@ def _look_at(
         return _only_processes(study_id, running, is_hidden=False)
 
 
-def _only_processes(study_id: str, running: Mapping[str, _Runners], *, is_hidden: bool) -> OtherStudy | None:
+def _only_processes(study_id: str, running: Mapping[str, Runners], *, is_hidden: bool) -> OtherStudy | None:
     """Return what the processes of a study show. Each of its running steps counts as one CPU."""
-    number = len(running.get(study_part(study_id), _Runners(set())).tokens)
+    number = len(running.get(study_part(study_id), Runners(set())).tokens)
     return OtherStudy(study_id, running=number, asks=number, hidden=is_hidden) if number else None
 
 
@@ -199,8 +199,8 @@ def _read(
     study_record, slots = graph.study, slots_of(graph, cores)
     running = cpus_of(graph, (graph.step(step_of(token)) for token in tokens), slots)
     goes_on = noted is not None and study_record.status is StudyStatus.RUNNING and may_start(graph)
-    starts_here = goes_on and noted is not None and _starts_local_steps(graph, noted, host)
-    demand = demand_of(graph, host.size.with_slots(cores), slots) if starts_here else Demand(running)
+    starts_here = goes_on and noted is not None and starts_local_steps(graph, noted, host)
+    demand = local_demand(graph, noted, host) if starts_here and noted else Demand(running)
     queue = next_queue(graph)
     waits = goes_on and queue != () and _waits_for_queue(graph, noted, runtime.now())
     return OtherStudy(
@@ -234,7 +234,13 @@ def may_start(graph: Graph) -> bool:
     return not stops and ENVIRONMENT not in study_record.unreachable
 
 
-def _starts_local_steps(graph: Graph, noted: last_tick.Note, host: Host) -> bool:
+def local_demand(graph: Graph, noted: last_tick.Note, host: Host) -> Demand:
+    """Return what the local steps of a study would use on this host if the study were alone there."""
+    cores = noted.cpus.bit_count() or host.cores
+    return demand_of(graph, host.size.with_slots(cores), slots_of(graph, cores))
+
+
+def starts_local_steps(graph: Graph, noted: last_tick.Note, host: Host) -> bool:
     """Return whether the last tick of a study could start local steps on this host."""
     is_here = (noted.host, noted.job) == (host.name, host.job) and _in_common(host.cpus, noted.cpus) > 0
     needs_job = graph.study.environment.job and not host.job

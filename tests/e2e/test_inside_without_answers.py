@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,14 @@ description: {name: inner, description: d}
 batch: {type: slurm, host: here, bank: mine, queue: debug}
 study:
 - {name: one, description: d, run: {cmd: 'touch ready; sleep 60', procs: 1, nodes: 1}}
+"""
+
+#: A study of local steps.
+LOCAL = """
+description: {{name: {name}, description: d}}
+batch: {{type: slurm, host: here, bank: mine, queue: debug}}
+study: [{{name: part, description: d, run: {{cmd: "touch ../../on.$(N); {cmd}"}}}}]
+global.parameters: {{N: {{values: [{values}], label: N.%%}}}}
 """
 
 COMMANDS = {
@@ -116,3 +126,37 @@ def test_an_answer_is_missing_or_lacks_the_job(tmp_path: Path):
         driver.kill()
         driver.wait()
         end_all_under(tmp_path)
+
+
+@contextlib.contextmanager
+def driven(root: Path, path: str, steps: int, cmd: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a study of local steps with a driver inside the job."""
+    spec = root.with_suffix(".yaml")
+    spec.write_text(LOCAL.format(name=root.name, cmd=cmd, values=", ".join(map(str, range(steps)))))
+    command = (sys.executable, "-m", "maestro_es", "run", "-y", *options, "-o", str(root), str(spec))
+    environment = {**os.environ, "PATH": path, "SLURM_JOB_ID": "18", "SLURMD_NODENAME": "n1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as driver:
+        try:
+            yield driver
+        finally:
+            driver.kill()
+            end_all_under(root)
+
+
+@pytest.mark.usefixtures("own_home")
+def test_a_study_whose_processes_were_all_killed_leaves_its_slots_to_others(tmp_path: Path):
+    path, dead = install(tmp_path / "bin"), tmp_path / "dead"
+    with driven(dead, path, 4, "sleep 300", "--in-allocation"):
+        wait_for(lambda: len([*dead.glob("on.*")]) == 4)
+    with driven(tmp_path / "alive", path, 4, "true", "--in-allocation") as alive:
+        assert alive.wait(timeout=100) == 0
+
+
+@pytest.mark.usefixtures("own_home")
+def test_a_driver_inside_a_job_leaves_slots_to_local_steps_of_run_wait(tmp_path: Path):
+    path, first = install(tmp_path / "bin"), tmp_path / "first"
+    with driven(first, path, 200, "sleep 1", "--in-allocation") as inside:
+        wait_for(lambda: len([*first.glob("on.*")]) >= 4)
+        with driven(tmp_path / "second", path, 2, "true", "--wait", "--local-slots", "4") as beside:
+            assert beside.wait(timeout=40) == 0
+        assert inside.poll() is None

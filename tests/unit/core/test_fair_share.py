@@ -15,6 +15,7 @@ from maestro_es.core.fair_share import (
     Demand,
     _divide,
     _shares,
+    demand_inside,
     demand_of,
     jobs_in_turn,
     next_queue,
@@ -170,6 +171,13 @@ def test_a_step_that_needs_the_whole_allocation_gets_its_turn():
     assert inside_of(slurm_steps(whole), busy, now=ours) == []
     assert inside_of(slurm_steps(whole), busy, now=late) == [0]  # the other one has had its time
     assert inside_of(slurm_steps({**whole, "gpus": 2}), busy, now=late) == []  # a GPU is never shared
+
+
+def test_a_local_step_that_is_larger_than_its_node_gets_its_turn_inside_a_job():
+    """It would run alone on the node of the driver, so it asks for no more than this node has."""
+    study = Study()
+    study.add("large", run={"cmd": "run", "procs": 64})
+    assert demand_inside(study.graph, JOB._replace(ours=0)) == Demand(4, 4)
 
 
 def slurm_steps(*runs: dict[str, Any]) -> Study:
