@@ -10,9 +10,8 @@ import re
 import shlex
 import time
 from collections.abc import Callable
-from functools import cached_property
 
-from maestro_es.adapters.command import Command, run
+from maestro_es.adapters.command import Command
 from maestro_es.adapters.host import Host
 from maestro_es.adapters.process import session_members
 from maestro_es.adapters.schedulers import cluster_of, id_of, job_around, jobs_like, outside_of, start_of
@@ -35,16 +34,25 @@ class JobQuestions:
         #: The questions "Has this job ended?" that were answered with yes, and when others may be asked again.
         self._true: set[str] = set()
         self._not_before: dict[str, float] = {}
+        #: The full name of the job around this process, as far as it is known.
+        self._own, self._own_again = "", 0.0
 
     @property
     def around(self) -> str:
         """The question whether the job around this process is still running."""
         return still_running(self._host.job)
 
-    @cached_property
+    @property
     def own(self) -> str:
-        """The full name of the job around this process (empty: there is none)."""
-        return own_job() if self._host.job else ""
+        """The full name of the job around this process (empty: there is none).
+
+        If the scheduler does not tell the full name, it is asked again later.
+        """
+        begin = time.monotonic()
+        if self._host.job and self._own in ("", self._host.job) and begin >= self._own_again:
+            self._own = own_job()
+            self._own_again = _again_at(begin)
+        return self._own
 
     def has_ended(self, job: str, *, elsewhere: bool) -> bool:
         """Return whether a job has certainly ended. With `elsewhere`, its processes on all hosts must have ended."""
@@ -76,9 +84,14 @@ class JobQuestions:
             return False
         answer = is_true(question, job, self._host._replace(environment=self._environment()))
         if not answer:
-            end = time.monotonic()
-            self._not_before[question] = end + max(_ASK_AGAIN, _TIMES * (end - begin))
+            self._not_before[question] = _again_at(begin)
         return answer
+
+
+def _again_at(begin: float) -> float:
+    """Return when a question that was asked at this time may be asked again."""
+    end = time.monotonic()
+    return end + max(_ASK_AGAIN, _TIMES * (end - begin))
 
 
 def still_running(job: str) -> str:
@@ -124,8 +137,9 @@ def own_job() -> str:
     jobs = jobs_like(around)
     if not jobs or not jobs.start:
         return around
+    shell = ["/bin/sh", "-c", about(around, jobs.start)]
     try:
-        number = run(["/bin/sh", "-c", about(around, jobs.start)], timeout=_PATIENCE).out.strip()
+        number = Command(shell, timeout=_PATIENCE, session=True, members=session_members).result().out.strip()
     except OSError:
         return around
     return f"{around}+{number}" if number.isdecimal() else around
