@@ -11,8 +11,8 @@ import heapq
 import itertools
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar, overload
 
 #: How many items stay in memory.
 _IN_MEMORY = 10_000
@@ -60,7 +60,7 @@ class UnnamedFile:
         return os.pread(self._file, size, at)
 
 
-class Spool(Collection[_Item]):
+class Spool(Sequence[_Item]):
     """Items that are drawn once, and can be read again and again. msgspec must be able to decode their type."""
 
     def __init__(
@@ -99,7 +99,17 @@ class Spool(Collection[_Item]):
         for block in range(len(self._ends) - 1):
             yield from self._read(self._file, block)
 
-    def __getitem__(self, index: int) -> _Item:
+    @overload
+    def __getitem__(self, index: int) -> _Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[_Item]: ...
+
+    def __getitem__(self, index: int | slice) -> _Item | list[_Item]:
+        which = range(self._length)[index]  # negative numbers count from the end
+        return self._item(which) if isinstance(which, int) else [self._item(each) for each in which]
+
+    def _item(self, index: int) -> _Item:
         if self._file is None or index < len(self._first):
             return self._first[index]
         block, at = divmod(index - len(self._first), self._block)

@@ -37,3 +37,15 @@ def test_after_a_query_a_log_can_be_written_again(tmp_path: Path):
             query(log, "DELETE FROM event", {})
         log.rebuild()
         assert log.query("SELECT * FROM pragma_query_only, pragma_trusted_schema") == [(0, 0)]
+
+
+@pytest.mark.parametrize("number", [5, 12_345])
+def test_the_rows_of_a_query_are_a_sequence_whatever_their_number(tmp_path: Path, number: int):
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n LIMIT :number"
+    with written(tmp_path / "events.db") as log:
+        rows = query(log, numbers, {"number": str(number)}).rows
+    assert (rows[0], rows[-1], rows[-number]) == ((0,), (number - 1,), (0,))
+    assert rows[-3:] == [(at,) for at in range(number - 3, number)]
+    for outside in (number, -number - 1):
+        with pytest.raises(IndexError):
+            rows[outside]
