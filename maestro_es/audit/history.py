@@ -93,13 +93,19 @@ def entries(log: StudyLog, events: Iterable[Recorded]) -> list[Entry]:
 def _entries(log: StudyLog, events: Iterable[Recorded]) -> Iterator[Entry]:
     names = _Names(log)
     rest = iter(events)
-    with uncollected():
-        while some := list(itertools.islice(rest, _AT_ONCE)):
-            names.look_up(some)
-            for recorded in some:
-                step = names.step(recorded.step) if recorded.step else ""
-                actor, driver = names.writer(recorded.invocation)
-                yield Entry(recorded, step, actor, describe(recorded.event, names.step), driver)
+    while block := _described(names, itertools.islice(rest, _AT_ONCE)):
+        yield from block
+
+
+@uncollected()
+def _described(names: _Names, events: Iterable[Recorded]) -> list[Entry]:
+    described, some = [], list(events)
+    names.look_up(some)
+    for recorded in some:
+        step = names.step(recorded.step) if recorded.step else ""
+        actor, driver = names.writer(recorded.invocation)
+        described.append(Entry(recorded, step, actor, describe(recorded.event, names.step), driver))
+    return described
 
 
 def count_by(log: StudyLog, query: Query, fields: Sequence[str], *, utc: bool = False) -> Counter[tuple[object, ...]]:

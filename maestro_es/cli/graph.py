@@ -49,7 +49,7 @@ def command(study: Path | None, form: str | None, output: Path | None, *, steps:
 
 
 def _diagram(study: Path | None, output: Path | None, *, steps: bool) -> Diagram:
-    if study is not None and (study.is_file() or study.suffix in _SPECS):
+    if study is not None and (study.is_file() or (study.suffix in _SPECS and not study.is_dir())):
         check_output(output or Path(), study, "the study file itself")
         plan = plan_study(study, SCHEDULERS, output=None, timestamp="0")
         return diagram_of_plan(plan.name, plan.events, steps=steps)

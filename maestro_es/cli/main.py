@@ -159,7 +159,8 @@ def _leave(error: OSError) -> NoReturn:
     """Print the error of the operating system. If the reader of our output has closed it, print nothing."""
     code = EXIT_TRY_AGAIN if error.errno in (*_OUT_OF_RESOURCES, *_NO_ANSWER) else EXIT_ERROR
     if error.filename:
-        _fail(f"{error.filename}: {error.strerror}{_remedy(os.fsdecode(error.filename))}", code)
+        remedy = _remedy(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else ""
+        _fail(f"{error.filename}: {error.strerror}{remedy}", code)
     message = error.strerror or str(error)
     try:
         sys.stdout.flush()
@@ -175,9 +176,10 @@ def _remedy(path: str) -> str:
     """Return what to do if this path is in the user's list of studies and can't be used (empty: another path)."""
     from maestro_es.study import registry  # noqa: PLC0415 - seldom needed
 
-    if not Path(path).is_relative_to(registry.folder().parent):
-        return ""
-    return "; the list of your studies is kept there, and MAESTRO_ES_HOME can name another directory for it"
+    with contextlib.suppress(RuntimeError):  # this user has no home directory
+        if Path(path).absolute().is_relative_to(registry.folder().parent.absolute()):
+            return "; the list of your studies is kept there, and MAESTRO_ES_HOME can name another directory for it"
+    return ""
 
 
 def _fail(message: str, code: int = EXIT_ERROR) -> NoReturn:

@@ -127,11 +127,7 @@ def _select(connection: sqlite3.Connection, which: str, *values: int) -> Iterato
 
 def _read(rows: list[tuple[Any, ...]]) -> Iterator[StatusRow]:
     """Yield rows. DamagedLog if no step can have the values of one."""
-    try:
-        checked = msgspec.convert(rows, _TYPES)
-    except msgspec.ValidationError as error:
-        raise damaged("of a step", error) from None
-    for line, number, name, job_id, workspace, state, started, submitted, ended, restarts, params in checked:
+    for line, number, name, job_id, workspace, state, started, submitted, ended, restarts, params in _checked(rows):
         read = () if params == "[]" else params_of(number, params)
         yield StatusRow(
             line, number, name, job_id, workspace, _state(number, state), started, submitted, ended, restarts, read
@@ -143,3 +139,13 @@ def _state(number: object, name: object) -> State:
     if state is None:
         raise damaged(f"of step {number}", f"{name!r} is not a state")
     return state
+
+
+def _checked(rows: list[tuple[Any, ...]]) -> list[Any]:
+    """Return rows with the right types. It is faster to check many together, but only one alone can be named."""
+    try:
+        return msgspec.convert(rows, _TYPES)
+    except msgspec.ValidationError as error:
+        if len(rows) > 1:
+            return [right for row in rows for right in _checked([row])]
+        raise damaged(f"of step {rows[0][1]}", error) from None

@@ -90,6 +90,11 @@ def test_a_study_file_gives_the_same_boxes_and_edges_as_its_study(folder, steps)
     assert len(edges("s")) == (9 if steps else 3)
 
 
+def test_a_study_may_have_the_name_of_a_study_file(folder):
+    assert maestro_es("run", "-y", "--dry", "-o", "dry.yaml", "meshes.yaml", cwd=folder).returncode == 0
+    assert maestro_es("graph", "dry.yaml", "-f", "dot", cwd=folder).stdout.startswith("digraph")
+
+
 def test_each_step_can_be_drawn(folder):
     dot = maestro_es("graph", "s", "--steps", cwd=folder).stdout
     assert '"solve_SIZE.40" [label="solve_SIZE.40\\nfailed"' in dot
