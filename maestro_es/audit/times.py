@@ -71,8 +71,8 @@ def show_time(at: Micros | None, *, utc: bool = False) -> str:
     """Return a time as ``YYYY-MM-DD HH:MM:SS``, in the host's time zone or in UTC (None: ``--``)."""
     if at is None:
         return "--"
-    seconds = at // 1_000_000
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds) if utc else time.localtime(seconds))
+    moment, form = _moment(at), "%Y-%m-%d %H:%M:%S"
+    return moment.strftime(form) if utc else time.strftime(form, time.localtime(at // 1_000_000))
 
 
 def show_utc(at: Micros) -> str:

@@ -6,6 +6,7 @@ Rows are read in blocks, and no lock is held between blocks, so a slow reader do
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -172,7 +173,8 @@ class LogReader:
     def drawn(self, sql: str, values: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
         """Yield the rows of a reading query, which may be many. Writers wait until the last one is drawn."""
         with explained(self.path):
-            yield from self._connection.execute(sql, values)
+            # Without `chain`, the end of this generator would close the cursor, perhaps after the log was closed.
+            yield from itertools.chain(self._connection.execute(sql, values))
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Return the rows of a reading query."""

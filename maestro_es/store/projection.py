@@ -6,6 +6,7 @@ events. So the cost of a tick depends on the number of changes, not on the size 
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -152,7 +153,8 @@ class ProjectedGraph(StepSelection):
     def _drawn(self, query: str, *values: object) -> Iterator[Any]:
         """Yield the rows of a reading query one by one, so that they need not fit in memory. Explain errors."""
         with explained(self._path):
-            yield from self._connection.execute(query, values)
+            # Without `chain`, the end of this generator would close the cursor, perhaps after the log was closed.
+            yield from itertools.chain(self._connection.execute(query, values))
 
     def _column(self, query: str, value: object, unwritten: Sequence[object] = ()) -> list[Any]:
         """Return the first column of a query about rows of which some may not have been written yet."""

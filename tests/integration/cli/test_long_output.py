@@ -95,16 +95,20 @@ def test_steps_that_do_not_fit_into_memory_are_printed_as_those_that_do(
     assert {command: text(out) for command, out in before.items()} == {c: text(after[c]) for c in before}
 
 
+def peak(command: str, root: Path) -> int:
+    """Return the least of two peaks, because a table of the interpreter may grow during one of them."""
+    peaks = []
+    for _ in range(2):
+        tracemalloc.start()
+        show(command, root, Sink())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    return min(peaks)
+
+
 @pytest.mark.usefixtures("few_in_memory")
 def test_no_command_keeps_all_steps_in_memory(tmp_path: Path):
-    small, large = study(tmp_path / "small", 1000), study(tmp_path / "large", 3000)
-    peaks: dict[str, list[int]] = {command: [] for command in COMMANDS}
-    for command in COMMANDS:
-        show(command, small, Sink())  # imports what it needs
-        for root in (small, large):
-            tracemalloc.start()
-            show(command, root, Sink())
-            peaks[command].append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
+    roots = study(tmp_path / "small", 1000), study(tmp_path / "large", 3000)
+    peaks = {command: [peak(command, root) for root in roots] for command in COMMANDS}
 
     assert not {command: peak for command, peak in peaks.items() if peak[1] > 1.5 * peak[0]}, peaks
