@@ -25,6 +25,9 @@ _FLAGS, _EXITING, _KERNEL_THREAD = 6, 0x4, 0x200000
 #: How long a process may take to start a program.
 _EXEC_SECONDS = 1
 
+#: How often a file of a process must be empty, while the process shows the other one, before it counts as empty.
+_READINGS = 3
+
 
 def boot_id() -> str:
     """Return the id that the kernel generated when it booted."""
@@ -110,13 +113,16 @@ def strings(pid: int, name: str) -> list[bytes]:
     If its first thread has ended, another thread is read.
 
     Both files are empty for a moment while a process starts another program. This function waits until they are not.
+    A process that shows the other file has no such strings, unless it starts one program after another. So both are
+    read again.
     """
-    end = time.monotonic() + _EXEC_SECONDS
-    while not (text := _read_any(pid, name)) and _has_no_program(pid):
+    end, shown = time.monotonic() + _EXEC_SECONDS, 0
+    while not (text := _read_any(pid, name)) and shown < _READINGS and _may_start_program(pid):
+        shown = shown + 1 if any(_read_any(pid, each) for each in ("cmdline", "environ")) else 0
         if time.monotonic() > end:
             raise Unreachable(f"this host does not answer: process {pid} has shown no arguments for a second")
         os.sched_yield()
-    return (text or _read_any(pid, name)).split(b"\0")
+    return text.split(b"\0")
 
 
 def _read_any(pid: int, name: str) -> bytes:
@@ -127,12 +133,15 @@ def _read_any(pid: int, name: str) -> bytes:
     return text
 
 
-def _has_no_program(pid: int) -> bool:
-    """Return whether a process of this user shows neither arguments nor environment, although it is not ending."""
+def _may_start_program(pid: int) -> bool:
+    """Return whether a process of this user is alive, and not ending."""
     fields = stat(pid)
-    if not fields or fields[0] in "ZX" or int(fields[_FLAGS]) & (_EXITING | _KERNEL_THREAD) or not _is_ours(pid):
-        return False
-    return not any(_read_any(pid, name) for name in ("cmdline", "environ"))
+    return (
+        bool(fields)
+        and fields[0] not in "ZX"
+        and not int(fields[_FLAGS]) & (_EXITING | _KERNEL_THREAD)
+        and _is_ours(pid)
+    )
 
 
 def other_threads(pid: int) -> list[str]:
