@@ -36,8 +36,7 @@ class Packing:
 
     def capped(self, need: Need, index: int = 0) -> Need:
         """Return a need, limited to what a host has. A step that needs more runs there alone."""
-        host = self.hosts[index]
-        return Need(min(need.cpus, host.cpus), min(need.memory, host.memory), min(need.gpus, host.gpus))
+        return _capped(need, self.hosts[index])
 
     def take(self, first: int, need: Need, gpus: int = 0) -> None:
         """Note that a step takes its part of the host `first`, and of the next hosts if needed. `gpus` is a mask."""
@@ -97,6 +96,10 @@ class Packing:
                 return None
             chosen, free = chosen | lowest, free ^ lowest
         return chosen
+
+
+def _capped(need: Need, host: Need) -> Need:
+    return Need(min(need.cpus, host.cpus), min(need.memory, host.memory), min(need.gpus, host.gpus))
 
 
 def _fits(need: Need, free: Need) -> bool:
@@ -221,7 +224,7 @@ def need_inside(graph: Graph, step: StepRecord, allocation: Allocation) -> Need:
     asked = need(graph, step, spread=step.scheduled)
     if step.scheduled or allocation.ours is None:
         return asked
-    return Packing(allocation.nodes).capped(asked, allocation.ours)
+    return _capped(asked, allocation.nodes[allocation.ours])
 
 
 def cpus_inside(graph: Graph, allocation: Allocation) -> int:
