@@ -16,7 +16,7 @@ import pytest
 
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.session import Session
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tools.testbed.processes import running_under, wait_for
 
 SPEC = """
@@ -62,7 +62,7 @@ def study(tmp_path, home):
     (tmp_path / "chain.yaml").write_text(SPEC)
     done = maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "chain.yaml")
     assert done.returncode == 0, done
-    (tmp_path / "study" / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(tmp_path / "study")
     wait_for(lambda: not running_under(tmp_path / "study"))  # nor is a tick under way that one has asked for
     return tmp_path / "study"
 
@@ -144,7 +144,7 @@ def test_a_study_whose_lock_is_held_is_left_alone_silently(study):
 def test_a_study_that_ends_with_failures_says_so_once(tmp_path, home):
     (tmp_path / "bad.yaml").write_text(SPEC.replace("echo $(WORD) > word", "exit 3"))
     maestro_es("run", "-y", "-o", tmp_path / "bad", tmp_path / "bad.yaml")
-    (tmp_path / "bad" / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(tmp_path / "bad")
     said = ""
     deadline = time.monotonic() + 150
     while not said and time.monotonic() < deadline:

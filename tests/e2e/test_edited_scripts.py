@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tools.testbed.processes import wait_for
 
 MEND = """
@@ -38,8 +38,7 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], P
         (tmp_path / "study.yaml").write_text(text)
         done = maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml")
         assert done.returncode == 0, done
-        (tmp_path / "study" / ".maestro-es" / "next-tick").unlink()
-        return tmp_path / "study"
+        return stop_own_ticks(tmp_path / "study")
 
     return start
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.command import stop_own_ticks
 from tests.fakes.cron import run_with_cron, who_ticked
 from tools.testbed.processes import wait_for
 
@@ -93,7 +94,7 @@ def ends(hangar: Hangar) -> bool:
 
 
 def without_runners_ticks(hangar: Hangar) -> None:
-    (hangar.root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(hangar.root)
 
 
 @pytest.mark.parametrize("who", ["run --wait", "runners", "cron"])

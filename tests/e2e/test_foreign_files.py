@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.store.log_file import LOG_NAME
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tests.fakes.faults import leave_out, traced
 from tools.testbed.processes import end_all_under, running_under, wait_for
 
@@ -59,7 +59,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
     (tmp_path / "pair.yaml").write_text(SPEC)
     assert maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "pair.yaml").returncode == 0
-    (tmp_path / "study/.maestro-es/next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(tmp_path / "study")
     wait_for(lambda: not running_under(tmp_path / "study"))
     yield tmp_path / "study"
     end_all_under(tmp_path)
@@ -146,7 +146,7 @@ def test_a_directory_that_was_purged_and_made_again_by_another_user_stops_no_oth
     study: Path, tmp_path: Path, fill: Callable[[Path], None]
 ):
     assert maestro_es("run", "-y", "-o", tmp_path / "purged", tmp_path / "pair.yaml").returncode == 0
-    (tmp_path / "purged/.maestro-es/next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(tmp_path / "purged")
     wait_for(lambda: not running_under(tmp_path / "purged"))
     shutil.rmtree(tmp_path / "purged")
     (tmp_path / "purged").mkdir()

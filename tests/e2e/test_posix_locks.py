@@ -13,15 +13,15 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from maestro_es.study.session import Session
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tests.fakes.faults import traced
 from tools.testbed.processes import end_all_under, wait_for
 
 SPEC = """
 description: {name: pair, description: a pair}
 study:
-    - {name: first, description: d, run: {cmd: 'true'}}
-    - {name: last, description: d, run: {cmd: 'until [ -e $(SPECROOT)/go ]; do sleep 0.02; done', depends: [first]}}
+    - {name: first, description: d, run: {cmd: 'until [ -e $(SPECROOT)/go ]; do sleep 0.02; done'}}
+    - {name: last, description: d, run: {cmd: 'true', depends: [first]}}
 """
 
 COMMANDS = (
@@ -63,7 +63,7 @@ def study(tmp_path, monkeypatch):
     for name in ("other", "study"):
         (tmp_path / "pair.yaml").write_text(SPEC)
         assert maestro_es("run", "-y", "-o", tmp_path / name, tmp_path / "pair.yaml").returncode == 0
-        (tmp_path / name / ".maestro-es/next-tick").write_text("#!/bin/sh\n")
+        stop_own_ticks(tmp_path / name)
     yield tmp_path / "study"
     end_all_under(tmp_path)
 
@@ -83,10 +83,10 @@ def test_no_tick_and_no_command_closes_the_log_beside_sqlite(study, tmp_path):
 
         wait_for(happened)
 
-    tick_to(e.StepFinished)
     for words in COMMANDS:
         assert locks_lost(calls(*(word.format(study) for word in words))) == [], words
     (tmp_path / "go").touch()
+    tick_to(e.StepFinished)
     tick_to(e.StudyCompleted)
     with Session(study) as opened:
         assert opened.status is StudyStatus.FINISHED

@@ -13,7 +13,7 @@ import pytest
 
 from maestro_es import ExecutionGraph, State, StudyStatus
 from maestro_es.core import events as e
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tests.fakes.faults import leave_out
 from tools.testbed.processes import end_all_under, wait_for
 
@@ -53,7 +53,7 @@ def build(folder: Path, long: str = "true") -> Path:
     environment = {**os.environ, "COLOUR": "blue"}
     program = PROGRAM.format(long=long)
     subprocess.run([sys.executable, "-c", program, study], cwd=folder, check=True, env=environment)
-    (study / ".maestro-es/next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(study)
     return study
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tools.testbed.processes import wait_for
 
 HEAD = """
@@ -75,9 +75,7 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], P
         (tmp_path / "study.yaml").write_text(HEAD + steps)
         done = maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml")
         assert done.returncode == 0, done
-        (tmp_path / "quiet").write_text("#!/bin/sh\n")  # the runner may be executing the file, so it is replaced
-        (tmp_path / "quiet").replace(tmp_path / "study" / ".maestro-es" / "next-tick")
-        return tmp_path / "study"
+        return stop_own_ticks(tmp_path / "study")
 
     return start
 

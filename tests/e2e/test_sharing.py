@@ -14,7 +14,7 @@ from maestro_es.poller.tick import tick
 from maestro_es.study import other_studies
 from maestro_es.study.invocation import Runtime, now
 from maestro_es.study.session import Session
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tests.fakes.slurm_commands import SlurmCommands
 from tools.testbed.processes import wait_for
 
@@ -87,7 +87,7 @@ def test_two_studies_share_the_slots_of_a_host(tmp_path):
         end(root, *running(root)[:1])
         ticked(root, SLOTS // 2)  # each takes back its own
 
-    (first / ".maestro-es/next-tick").unlink()
+    stop_own_ticks(first)
     hour = now() // 1_000_000 - 3600
     os.utime(first / ".maestro-es/last-tick", (hour, hour))  # nobody ticks it any more
     end(first, *running(first))

@@ -15,7 +15,7 @@ from maestro_es.core.model import State, StudyStatus
 from maestro_es.drivers.cron_tick import TRY_AGAIN
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.session import Session
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tests.fakes.faults import with_fault
 from tools.testbed.processes import end_all_under, wait_for
 
@@ -44,7 +44,7 @@ def study(tmp_path, home):
     """A study whose first step has ended and reported, which no tick has seen yet."""
     (tmp_path / "chain.yaml").write_text(SPEC)
     assert maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "chain.yaml").returncode == 0
-    (tmp_path / "study/.maestro-es/next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(tmp_path / "study")
     (tmp_path / "go").touch()
     wait_for(lambda: list((tmp_path / "study/.maestro-es/inbox").glob("*.exit.0")))
     return tmp_path / "study"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core import events as e
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tests.e2e.test_environment import SHELL, Hangar
 from tests.fakes.cron import run_with_cron, who_ticked
 from tests.slurm.studies import HEAD, events, states, until
@@ -149,7 +149,7 @@ UNWATCHED = "; its jobs are neither watched nor cancelled: "
 def without_file(cluster, own_home: Path, launch, tmp_path: Path) -> Iterator[Path]:
     """A study with a job that runs and a step after it, whose environment file is lost."""
     root = launch(job("a", until("go")), job("b", depends=["a"]))
-    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(root)
 
     def runs() -> bool:
         assert maestro_es("tick", root).returncode == 0

@@ -15,7 +15,7 @@ from maestro_es.core.model import Cause, State, StudyStatus
 from maestro_es.errors import Unreachable
 from maestro_es.poller.tick import tick
 from maestro_es.study.session import Session
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tests.slurm.studies import (
     LEDGER,
     RUNTIME,
@@ -175,7 +175,7 @@ def test_a_submission_that_was_killed_for_taking_too_long_is_adopted_if_there_is
 ):
     _replace(tmp_path / "bin", monkeypatch, "sbatch", '"$real" "$@" >/dev/null; exec sleep 30')
     root = launch(local_step("first", until("go")), step("only", "", ["first"]))
-    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")  # which would wait longer
+    stop_own_ticks(root)  # which would wait longer
     monkeypatch.setattr("maestro_es.adapters.batch.TIMEOUT", 5)
     (tmp_path / "go").touch()
     assert finish(root) is StudyStatus.FINISHED
@@ -251,7 +251,7 @@ def _ends(cluster: Cluster, name: str) -> bool:
 
 def test_a_job_whose_runner_was_killed_failed_when_slurm_says_and_nothing_runs_beside_its_remains(cluster, launch):
     root = launch(step("killed", "kill -KILL $PPID; sleep 60"))
-    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(root)
     wait_for(lambda: _ends(cluster, "killed"))
     assert finish(root) is StudyStatus.FAILURE
     [failed] = _recorded(root, e.StepFailed)

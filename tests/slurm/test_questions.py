@@ -18,7 +18,7 @@ from maestro_es.errors import Unreachable
 from maestro_es.poller.prefetch import prefetch
 from maestro_es.poller.tick import tick
 from maestro_es.study.session import Session
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tests.slurm.studies import (
     HEAD,
     RUNTIME,
@@ -78,12 +78,6 @@ def _launch_many(folder: Path, number: int, *steps: str) -> list[Path]:
         done = maestro_es("run", "-y", "-o", root, folder / "many.yaml")
         assert done.returncode == 0, done
     return roots
-
-
-def _alone(root: Path) -> Path:
-    """Let the runners of a study ask for no ticks, so that only the test makes them."""
-    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
-    return root
 
 
 # -- how often -------------------------------------------------------------------------------------------------------
@@ -182,7 +176,7 @@ def test_a_tick_waits_once_for_a_controller_that_does_not_answer(start_cluster, 
     cluster = start_cluster(Options(message_timeout=PATIENCE))
     ready = [step(f"ready{number}", "", ["quick"]) for number in range(40)]
     quick = local_step("quick", until("quick"))
-    root = _alone(launch(quick, step("long", until("go")), step("after", "", ["long"]), *ready))
+    root = stop_own_ticks(launch(quick, step("long", until("go")), step("after", "", ["long"]), *ready))
     getattr(cluster, how)("slurmctld")
     (tmp_path / "quick").touch()  # 40 steps are ready now
     wait_for(lambda: not running_under(root / "quick"))
@@ -223,7 +217,7 @@ def test_all_studies_wait_once_for_a_controller_that_does_not_answer(start_clust
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 def test_a_cancel_that_gets_no_answer_says_so_and_the_next_tick_makes_it(start_cluster, calls, launch, tmp_path, how):
     cluster = start_cluster(Options(message_timeout=PATIENCE))
-    root = _alone(launch(step("long", until("go")), step("after", "", ["long"])))
+    root = stop_own_ticks(launch(step("long", until("go")), step("after", "", ["long"])))
     wait_for_states(root, long=State.RUNNING)
     getattr(cluster, how)("slurmctld")
     calls.count()
@@ -249,7 +243,7 @@ def test_a_controller_that_stops_answering_before_the_submissions_leaves_one_in_
     """A frozen one may have the job all the same: what was never sent is taken back, what was is looked for."""
     cluster = start_cluster(Options(message_timeout=PATIENCE))
     wide = "".join(step(f"wide{number}", "", ["first"]) for number in range(40))
-    root = _alone(launch(local_step("first", until("go")), wide))
+    root = stop_own_ticks(launch(local_step("first", until("go")), wide))
     (tmp_path / "go").touch()
     wait_for(lambda: not running_under(root / "first"))
     getattr(cluster, how)("slurmctld")
@@ -284,7 +278,9 @@ def test_a_controller_that_falls_silent_before_jobs_are_ended_is_not_asked_to_ta
     start_cluster, calls, launch, tmp_path
 ):
     cluster = start_cluster(Options(message_timeout=PATIENCE))
-    root = _alone(launch(local_step("first", until("go")), step("wide", "", ["first"]), step("long", "sleep 100")))
+    root = stop_own_ticks(
+        launch(local_step("first", until("go")), step("wide", "", ["first"]), step("long", "sleep 100"))
+    )
     wait_for_states(root, long=State.RUNNING)
     (tmp_path / "go").touch()
     wait_for(lambda: not running_under(root / "first"))
@@ -308,7 +304,7 @@ def test_all_studies_wait_once_for_a_controller_that_falls_silent_while_they_are
 ):
     cluster = start_cluster(Options(message_timeout=PATIENCE))
     steps = (local_step("first", until("go")), step("wide", "", ["first"]), step("long", "sleep 3"))
-    roots = [_alone(root) for root in _launch_many(tmp_path, 4, *steps)]
+    roots = [stop_own_ticks(root) for root in _launch_many(tmp_path, 4, *steps)]
     (tmp_path / "go").touch()
     wait_for(lambda: not any(running_under(root / "first") for root in roots))
     calls.count()

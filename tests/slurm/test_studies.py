@@ -17,7 +17,7 @@ from maestro_es.errors import Unreachable
 from maestro_es.poller.tick import tick
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
-from tests.e2e.command import maestro_es
+from tests.e2e.command import maestro_es, stop_own_ticks
 from tests.fakes.walltimes import NO_TIMES_TO_SLURM, TIMES_TO_SLURM
 from tests.slurm.studies import (
     HEAD,
@@ -191,7 +191,7 @@ def test_a_tick_whose_submission_got_no_answer_says_so_and_ends_with_75(cluster,
     silent = 'echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1'
     sbatch(f'"$real" "$@" >/dev/null; {silent}')
     root = launch(local_step("near", until("go")), step("far", "sleep 1", ["near"]))
-    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(root)
     root.with_name("go").touch()
     wait_for(lambda: not running_under(root / "near"))
 
@@ -211,7 +211,7 @@ def test_a_tick_whose_submission_got_no_answer_says_so_and_ends_with_75(cluster,
 def test_a_tick_that_is_killed_while_sbatch_runs_leaves_nothing_behind_in_the_end(cluster, launch, sbatch, made):
     sbatch(f'if once; then {"" if made else "true "}"$real" "$@"; kill -9 $PPID; else exec "$real" "$@"; fi')
     root = launch(local_step("near", until("go")), step("far", "sleep 1", ["near"]))
-    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(root)
     before = sorted((root / ".maestro-es").iterdir())
     root.with_name("go").touch()
     wait_for(lambda: not running_under(root / "near"))
@@ -246,7 +246,7 @@ def test_jobs_are_known_by_the_path_of_their_script_alone_which_is_all_that_sque
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     root = launch(step("long", "sleep 60"), step("short", "sleep 1"))
     wait_for_states(root, long=State.RUNNING, short=State.FINISHED)
-    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    stop_own_ticks(root)
     with Session(root, RUNTIME) as study:
         token = next(step.token for step in study.graph.in_flight())
     asked = subprocess.run(
