@@ -56,7 +56,7 @@ def test_a_check_lints_looks_into_the_wheel_and_runs_all_tests(check):
     assert [call.partition(" --")[0].strip() for call in lint] == LINT
     assert wheel.endswith(" tests/integration/test_packaging.py")
     assert oldest == "oldest -m pytest -n 2 -q --no-header tests/unit tests/contract tests/e2e/test_examples.py"
-    assert tests == "python -m pytest -n 2 --dist loadgroup -k restart"
+    assert tests == "python -m pytest -n 3 --dist loadgroup -k restart"
 
 
 @pytest.mark.skipif(
@@ -67,7 +67,7 @@ def test_a_machine_without_the_oldest_python_runs_all_other_checks(check):
 
     assert [call.partition(" --")[0].strip() for call in lint] == LINT
     assert wheel.endswith(" tests/integration/test_packaging.py")
-    assert tests == "python -m pytest -n 2 --dist loadgroup"
+    assert tests == "python -m pytest -n 3 --dist loadgroup"
 
 
 @pytest.mark.parametrize("tool", [["ruff", "check", "-"], ["mypy"]], ids=["syntax", "library"])
@@ -89,7 +89,7 @@ def test_a_quick_check_lints_and_runs_unit_and_contract_tests_only(check):
     *lint, tests = check("--quick", "-k", "restart")
 
     assert [call.partition(" --")[0].strip() for call in lint] == LINT
-    assert tests == "python -m pytest -n 2 --dist loadgroup tests/unit tests/contract -k restart"
+    assert tests == "python -m pytest -n 3 --dist loadgroup tests/unit tests/contract -k restart"
 
 
 def test_tests_in_groups_of_xdist_are_collected_without_it():
