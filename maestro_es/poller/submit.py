@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapter, SubmitsTogether
-from maestro_es.core.arrays import is_full_round
+from maestro_es.core.arrays import Arrays, is_full_round
 from maestro_es.core.attempt_token import element_of
 from maestro_es.core.cascade import ended_badly, fail_descendants
 from maestro_es.core.decide import start_ready, submissions
@@ -53,6 +54,7 @@ def submit_in_rounds(study: Session, steps: Sequence[int], performer: Performer,
     """
     end = time.monotonic() + study.runtime.submit_seconds
     no_room = False
+    arrays = functools.cache(lambda: arrays_of(study))  # the keys of steps are the same in all rounds
     while True:
         before, graph = study.graph.study.refusal, study.graph
         jobs = [(number, graph.step(number).token) for number in steps if graph.step(number).scheduled]
@@ -66,7 +68,7 @@ def submit_in_rounds(study: Session, steps: Sequence[int], performer: Performer,
         is_full = no_room or is_full_round(token for _, token in jobs)
         if in_doubt or not is_full or study.last_error or time.monotonic() >= end:
             return
-        steps = _request_more(study, performer, seen)
+        steps = _request_more(study, performer, seen, arrays)
         if not steps:
             return
 
@@ -75,12 +77,14 @@ def _is_in_doubt(step: StepRecord, token: str, performer: Performer) -> bool:
     return step.phase is Phase.REQUESTED and step.token == token and token not in performer.submitted
 
 
-def _request_more(study: Session, performer: Performer, seen: Observations) -> list[int]:
+def _request_more(
+    study: Session, performer: Performer, seen: Observations, arrays: Callable[[], Arrays | None]
+) -> list[int]:
     """Request another round of jobs, and return their steps."""
     later = structs.replace(
         seen, ahead=0, later_round=True, submitted=performer.submitted, token_suffix=study.runtime.token_suffix()
     )
-    return submissions(study.request(lambda graph: start_ready(graph, later, lambda: arrays_of(study))))
+    return submissions(study.request(lambda graph: start_ready(graph, later, arrays)))
 
 
 def submit(
