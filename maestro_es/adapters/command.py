@@ -151,6 +151,11 @@ class Command:
                 os.close(its_end)
 
     @property
+    def output(self) -> bytes:
+        """Its standard output so far, byte for byte."""
+        return bytes(self._out)
+
+    @property
     def has_ended(self) -> bool:
         """Whether it has ended and its output is complete."""
         return self._code is not None and not self._reading

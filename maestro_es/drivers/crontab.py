@@ -4,7 +4,7 @@ A crontab contains lines of other programs and of the user. So it is edited as t
 markers are changed, and all others are kept byte for byte. We don't use the package python-crontab: it would parse and
 rewrite all lines, and this module is simpler.
 
-``crontab -l`` writes the crontab to a file, and ``crontab FILE`` installs one. All cron implementations share these
+``crontab -l`` prints the crontab, and ``crontab FILE`` installs one. All cron implementations share these
 two commands, and bytes that are not UTF-8 survive them.
 """
 
@@ -18,12 +18,13 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
-from maestro_es.adapters.command import Completed, run
+from maestro_es.adapters.command import Command, Completed, run
 from maestro_es.core.model import Micros
 from maestro_es.core.scheduler_facts import SchedulerFacts
 from maestro_es.drivers.cron_daemon import daemon_runs
 from maestro_es.drivers.cron_tick import BY_CRON
 from maestro_es.errors import MaestroError, RequestRefused
+from maestro_es.files import write
 from maestro_es.import_path import own_command
 from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
@@ -222,12 +223,22 @@ def _read() -> str:
 
     RequestRefused if it can't be read. If it counted as empty, the caller would overwrite it.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "crontab"
-        done = _crontab(["/bin/sh", "-c", 'exec crontab -l >"$0"', str(file)])
-        if done.code and "no crontab for" not in done.err.lower():  # the message of Vixie cron, cronie and ISC cron
-            raise _refused("can't read your crontab", done)
-        return "" if done.code else os.fsdecode(file.read_bytes())
+    if unavailable():
+        raise RequestRefused(f"{unavailable()}; try another login node, or use 'run --wait'")
+    done = list_entries("crontab")
+    if done.code and "no crontab for" not in done.err.lower():  # the message of Vixie cron, cronie and ISC cron
+        raise _refused("can't read your crontab", done)
+    return "" if done.code else done.out
+
+
+def list_entries(command: str) -> Completed:
+    """Call ``crontab -l`` or ``scrontab -l``. Bytes that are not UTF-8 survive.
+
+    The output comes through a pipe. On a full file system, a file would contain only a part of the crontab, because
+    Debian's ``crontab -l`` (3.0pl1-162) ignores errors of writing.
+    """
+    listing = Command([command, "-l"], timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})
+    return listing.result()._replace(out=os.fsdecode(listing.output))
 
 
 def _write(text: str) -> None:
@@ -235,8 +246,9 @@ def _write(text: str) -> None:
     _refuse_carriage_returns(text)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "crontab"
-        file.write_bytes(os.fsencode(text))
-        done = _crontab(["crontab", str(file)] if text else ["crontab", "-r"])
+        write(file, os.fsencode(text))
+        argv = ["crontab", str(file)] if text else ["crontab", "-r"]
+        done = run(argv, timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})
     if done.code:
         raise _refused("can't change your crontab", done)
 
@@ -254,12 +266,6 @@ def _refuse_carriage_returns(text: str) -> None:
 def unavailable() -> str:
     """Return why this host has no crontab (empty: it has the command)."""
     return "" if shutil.which("crontab") else "this host has no crontab command"
-
-
-def _crontab(argv: list[str]) -> Completed:
-    if unavailable():
-        raise RequestRefused(f"{unavailable()}; try another login node, or use 'run --wait'")
-    return run(argv, timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})
 
 
 def _refused(what: str, done: Completed) -> RequestRefused:

@@ -21,8 +21,9 @@ from pathlib import Path
 from maestro_es.adapters.command import Completed, run
 from maestro_es.core.model import Micros
 from maestro_es.drivers.cron_tick import BY_CRON
-from maestro_es.drivers.crontab import InstallState, installed_line, with_line, without_line
+from maestro_es.drivers.crontab import InstallState, installed_line, list_entries, with_line, without_line
 from maestro_es.errors import RequestRefused
+from maestro_es.files import write
 from maestro_es.import_path import own_command
 from maestro_es.study import registry
 
@@ -93,7 +94,7 @@ def unavailable() -> str:
     """Return why this host has no scrontab (empty: it has one)."""
     if not shutil.which(NAME):
         return "this host has no scrontab command"
-    done = _list()
+    done = list_entries(NAME)
     return "" if _is_list(done) else f"scrontab can't be used here: {_message(done)}"
 
 
@@ -144,10 +145,6 @@ def remove(host: str) -> bool:
     return after != before
 
 
-def _list() -> Completed:
-    return _run('exec scrontab -l >"$0/list"')
-
-
 def _is_list(done: Completed) -> bool:
     return not done.code or done.out.startswith("no crontab for ")
 
@@ -155,7 +152,7 @@ def _is_list(done: Completed) -> bool:
 def _read() -> str:
     if not shutil.which(NAME):
         raise RequestRefused("this host has no scrontab command")
-    done = _list()
+    done = list_entries(NAME)
     if not _is_list(done):
         raise RequestRefused(f"can't read your scrontab: {_message(done)}")
     return "" if done.code else done.out
@@ -163,21 +160,14 @@ def _read() -> str:
 
 def _write(text: str) -> None:
     """Install a scrontab, and check that it is there, because not every version reports an error by its exit code."""
-    if text:
-        done = _run('scrontab "$0/new" 2>&1 </dev/null | head -c 2000 >"$0/list"', text)
-    else:
-        done = _run('exec scrontab -r >"$0/list"')
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scrontab"
+        write(file, os.fsencode(text))
+        script = 'scrontab "$0" 2>&1 | head -c 2000' if text else "exec scrontab -r"
+        argv = ["/bin/sh", "-c", script, str(file)]
+        done = run(argv, timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})
     if done.code or _read() != text:
         raise RequestRefused(f"can't change your scrontab: {_message(done)}")
-
-
-def _run(script: str, text: str = "") -> Completed:
-    """Run a shell script with a directory as $0. In it, `new` contains the text, and the script writes to `list`."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "new").write_bytes(os.fsencode(text))
-        done = run(["/bin/sh", "-c", script, folder], timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})
-        listed = Path(folder) / "list"
-        return done._replace(out=os.fsdecode(listed.read_bytes()) if listed.exists() else "")
 
 
 def _message(done: Completed) -> str:

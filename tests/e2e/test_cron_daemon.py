@@ -104,6 +104,32 @@ def test_a_strange_crontab_is_as_it_was_once_the_line_is_removed(tmp_path):
     assert broken_too.startswith(r"maestro-es: line 2 of your crontab ends with '\r', a carriage return ")
 
 
+#: A file system of one page. The page ends with a line of the crontab, so `crontab` accepts this part of it.
+ALMOST_FULL = r"""
+mkdir small
+mount -t tmpfs -o size=4k tmpfs small
+crontab long
+for command in remove install; do
+    ! TMPDIR=$PWD/small maestro_es cron $command
+    crontab -l | cmp - long
+done
+"""
+
+
+def test_a_crontab_is_not_cut_short_where_temporary_files_have_no_room(tmp_path):
+    ours = "# maestro-es begin\n* * * * * /old/maestro-es tick --all\n# maestro-es end\n"
+    others = "".join(f"{f'{minute} 3 * * * true':63}\n" for minute in range(60))
+    (tmp_path / "long").write_text(f"{'#':{127 - len(ours)}}\n{ours}{others * 2}")
+
+    done = run_with_cron(ALMOST_FULL, tmp_path, MAESTRO_ES_HOME=str(tmp_path / "home"))
+
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2, done
+    for line in lines:
+        assert line.startswith(f"maestro-es: {tmp_path}/small/"), line
+        assert line.endswith("/crontab: No space left on device"), line
+
+
 WITHOUT_A_DAEMON = r"""
 ! maestro_es cron check >check.before
 maestro_es cron install >install 2>&1
