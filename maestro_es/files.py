@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 #: The errors of file systems that can't sync directories.
@@ -34,9 +34,19 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors of the operating system name `path`. Those of writing and syncing name no file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def write(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Create or overwrite a file. Afterwards its content is on disk, but its name may not be (see `sync`)."""
-    with open(path, "wb") as file:
+    with naming(path), open(path, "wb") as file:
         file.writelines((content,) if isinstance(content, bytes) else content)
         file.flush()
         os.fsync(file.fileno())
@@ -106,7 +116,8 @@ def sync(folder: Path) -> None:
     except PermissionError:
         return
     try:
-        os.fsync(handle)
+        with naming(folder):
+            os.fsync(handle)
     except OSError as error:
         if error.errno not in _NO_SYNC:
             raise

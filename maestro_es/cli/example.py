@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from maestro_es import files
 from maestro_es.cli.common import example
 from maestro_es.cli.output import say_done, write_lines
 from maestro_es.errors import RequestRefused
@@ -36,7 +37,7 @@ def command(name: str | None, out: Path | None) -> None:
         raise RequestRefused(f"{target} exists; name another directory with -o") from None
     for file in examples[name].iterdir():
         if file.is_file():
-            (target / file.name).write_bytes(file.read_bytes())
+            files.write(target / file.name, file.read_bytes())
     run = shlex.join(["maestro-es", "run", "--wait", str(target / f"{name}.yaml")])
     say_done(f"Copied to {target}; run it with: {run}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from maestro_es import files
 from maestro_es.adapters.command import Command
 from maestro_es.adapters.process import session_members
 from maestro_es.cli.common import example, open_graph, reason_option, study_argument
@@ -148,7 +149,7 @@ def _feed(command: str, text: str, variables: Mapping[str, str]) -> tuple[int, s
     """Run a command that reads a text. Returns its exit code, and the beginning of its message."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        (folder / "text").write_text(text, encoding="utf-8", errors="replace")
+        files.write(folder / "text", text.encode(errors="replace"))
         argv = ["/bin/sh", "-c", _FEED, "sh", name, command]
         done = Command(argv, timeout=_PATIENCE, env=variables, session=True, members=session_members).result()
         message = ""

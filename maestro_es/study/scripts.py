@@ -94,5 +94,6 @@ def make_executable(path: Path) -> None:
 
 def _create(path: Path, content: bytes) -> None:
     """Create a file that can be executed immediately, because no process has it open for writing."""
-    with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SCRIPT_MODE), "wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with making, files.naming(path), open(os.open(path, flags, _SCRIPT_MODE), "wb") as file:
         file.write(content)

@@ -6,6 +6,7 @@ a study directory is a copy. It decides nothing about steps.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -206,14 +207,25 @@ def relocation(study_dir: StudyDir, graph: Graph) -> list[NewEvent]:
     before, root = graph.study.root, str(study_dir.root)
     if before in ("", root) or _is_same(before, root):
         return []
-    if study_id_at(Path(before)) == graph.study.study_id:
-        raise StudyCopied(
-            f"{root}: a copy of {before}, whose log is still there; work on the original, or move it away first"
-        )
+    study_id = graph.study.study_id
+    for original in (Path(before), _registered(study_id)):
+        if original and not _is_same(original, root) and study_id_at(original) == study_id:
+            raise StudyCopied(
+                f"{root}: a copy of {original}, whose log is still there; work on the original, or move it away first"
+            )
     return [(None, e.StudyRelocated(before=before, after=root))]
 
 
-def _is_same(before: str, root: str) -> bool:
+def _registered(study_id: str) -> Path | None:
+    """Return where this user's list of studies has a study. It may have been moved after it was copied."""
+    from maestro_es.study.registry import registered_at  # noqa: PLC0415 - few studies are moved
+
+    with contextlib.suppress(OSError, RuntimeError):  # this user has no home directory
+        return registered_at(study_id)
+    return None
+
+
+def _is_same(before: str | Path, root: str) -> bool:
     """Return whether two paths lead to the same directory, through a symbolic link or two mounts."""
     try:
         return os.path.samefile(before, root)

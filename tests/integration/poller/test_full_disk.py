@@ -12,6 +12,7 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.errors import LogUnavailable, MaestroError, Unreachable
+from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
 from tools.testbed.processes import end_all_under, wait_for
 from tools.testbed.studies import Bench, Step
@@ -125,3 +126,20 @@ def test_a_workspace_that_takes_no_claim_starts_nothing(bench: Bench, mount: Mou
     assert bench.finish() is StudyStatus.FINISHED, bench.story()
     assert len(bench.signed()) == 1
     bench.check()
+
+
+@pytest.mark.parametrize(
+    ("words", "room"), [("run -y -o {}/study study.yaml", "64k"), ("example monte_carlo_pi --out {}/study", "8k")]
+)
+def test_a_file_for_which_there_is_no_room_is_named(tmp_path: Path, mount: Mount, words: str, room: str):
+    folder = tmp_path / "small"
+    mount(folder, f"size={room}")
+    long = "x" * 100_000
+    (tmp_path / "study.yaml").write_text(
+        f"description: {{name: s, description: {long}}}\nstudy: [{{name: a, description: d, run: {{cmd: 'true'}}}}]\n"
+    )
+
+    done = maestro_es(*words.format(folder).split(), cwd=tmp_path)
+    assert (done.returncode != 0, done.stdout, done.stderr.count("\n")) == (True, "", 1), done
+    assert done.stderr.startswith(f"maestro-es: {folder}/study/"), done
+    assert done.stderr.endswith(": No space left on device\n"), done

@@ -14,6 +14,7 @@ from maestro_es.core import requests
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.errors import StudyCopied, StudyError
 from maestro_es.execution_graph import ExecutionGraph
+from maestro_es.study import registry
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
 from tools.testbed.processes import running_under, wait_for
@@ -150,6 +151,22 @@ def test_a_copy_is_refused_and_neither_is_touched(bench: Bench):
         copy.tick()
     assert (content(bench.root), content(copy.root)) == before
     assert bench.finish() is StudyStatus.FINISHED
+    assert len(bench.signed()) == 2
+
+
+def test_a_copy_is_refused_also_after_the_original_was_moved(bench: Bench):
+    half_done(bench)
+    with bench.open() as study:
+        registry.register(study.graph.study.study_id, bench.root)
+    copy, moved = (Bench(bench.root.with_name(name)) for name in ("copy", "another place"))
+    shutil.copytree(bench.root, copy.root, symlinks=True)
+    bench.root.rename(moved.root)
+    assert maestro_es("tick", str(moved.root)).returncode == 0
+
+    done = maestro_es("tick", str(copy.root))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done
+    assert f"{copy.root}: a copy of {moved.root}, whose log is still there" in done.stderr
+    assert moved.finish() is StudyStatus.FINISHED
     assert len(bench.signed()) == 2
 
 
