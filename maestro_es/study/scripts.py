@@ -64,7 +64,7 @@ def set_aside(path: Path) -> tuple[Path, str]:
     """Copy a script to another file. Return that file and its digest."""
     content = files.read(path)
     while True:
-        kept = place_aside(path)
+        kept = _place_of(content, path)
         if os.path.lexists(kept):
             return kept, digest_of(content)
         with contextlib.suppress(FileExistsError):
@@ -73,7 +73,10 @@ def set_aside(path: Path) -> tuple[Path, str]:
 
 def place_aside(path: Path) -> Path:
     """Return the file for a copy of a script. It is new, or it already has the same content."""
-    content = files.read(path)
+    return _place_of(files.read(path), path)
+
+
+def _place_of(content: bytes, path: Path) -> Path:
     return next(kept for kept in _places(path) if not os.path.lexists(kept) or files.read(kept) == content)
 
 
