@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from maestro_es.audit.overview import GROUPS, Overview, TemplateCounts, TimeLeft
 from maestro_es.audit.times import show_span
 from maestro_es.report.palette import MARKS, TERMINAL_ORDER, painted
-from maestro_es.report.table import clean, width
+from maestro_es.report.table import clean, width, wrap
 
 _BAR = 40
 _NARROWEST_NAME = 12
@@ -21,7 +21,7 @@ def overview_lines(overview: Overview, page: int, *, colour: bool) -> Iterator[s
         return
     numbers = ", ".join(f"{totals[group]} {group}" for group in TERMINAL_ORDER if totals[group])
     bar = f"[{_bar(totals, min(_BAR, page - 2), colour=colour)}]"
-    yield from (f"{bar} {numbers}",) if _BAR + 3 + len(numbers) <= page else (bar, numbers)
+    yield from (f"{bar} {numbers}",) if _BAR + 3 + len(numbers) <= page else (bar, *wrap(numbers, page))
     pace = ", ".join(filter(None, (_left(overview.time_left), _rate(overview.rate))))
     if pace:
         yield f"{pace[0].upper()}{pace[1:]}"

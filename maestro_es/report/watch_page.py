@@ -8,7 +8,7 @@ import msgspec
 
 from maestro_es.audit.overview import Overview
 from maestro_es.report.glance import overview_lines, shortened
-from maestro_es.report.table import clean, width, wrap
+from maestro_es.report.table import clean, counted, width, wrap
 
 #: The sections of the main page share its lines. A section with entries has at least this number of lines.
 _LEAST = 2
@@ -50,7 +50,7 @@ def main_lines(page: MainPage, columns: int, rows: int, keys: str, *, colour: bo
     sections = [("Running", page.running), ("Failed", page.failed)]
     sizes = [len(entries) + 2 for _, entries in sections if entries]
     room = rows - 1 - sum(sizes) - min(len(page.events), _LEAST) - 2 * bool(page.events)
-    body = [*_cut(head, max(room, rows // 2))]
+    body = _cut(head, max(room, rows // 2), len(page.overview.templates))
     left = rows - 1 - len(body)
     first = 0
     for index, (title, entries) in enumerate(sections):
@@ -66,11 +66,12 @@ def main_lines(page: MainPage, columns: int, rows: int, keys: str, *, colour: bo
     return _filled(body, rows, shortened(keys, columns))
 
 
-def _cut(lines: Sequence[str], room: int) -> list[str]:
-    """Return lines. If they need more room, the last line says how many are missing."""
+def _cut(lines: Sequence[str], room: int, templates: int) -> list[str]:
+    """Return lines that end with a table of templates. If they need more room, the last one says what is missing."""
     if len(lines) <= room:
         return list(lines)
-    return [*lines[: room - 1], f"and {len(lines) - room + 1} more templates"]
+    missing = min(len(lines) - room + 1, templates)
+    return [*lines[: room - 1], f"and {counted(missing, 'more template')}"]
 
 
 def _entries(entries: Sequence[StepEntry], chosen: int, size: int, columns: int) -> Iterator[str]:

@@ -24,3 +24,9 @@ def test_no_line_is_wider_than_the_page_even_if_steps_are_in_all_states(page):
 def test_few_columns_fit_a_narrow_page():
     lines = shown(40, TemplateCounts("a", 1, Counter(finished=3), [4.0]))
     assert lines[-2:] == ["Template  Steps  Finished  Run time", "a             3         3       4 s"]
+
+
+def test_the_numbers_of_a_million_steps_fit_the_page():
+    lines = shown(80, TemplateCounts("a", 1, Counter(dict.fromkeys(GROUPS, 1_000_000)), [4.0]))
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines).count("1000000 ") >= len(GROUPS)
