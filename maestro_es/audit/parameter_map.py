@@ -88,7 +88,7 @@ def parameter_map(
     names = tuple(parameters) or tuple(name for name in values if len(values[name]) > 1)[:2] or tuple(values)[:1]
     unknown = [name for name in names if name not in values]
     if unknown or not names:
-        known = f"the parameters are {', '.join(values)}" if values else "its steps have no parameters"
+        known = f"the parameters are {', '.join(values)}" if values else "the steps of the study have no parameters"
         raise RequestRefused(f"{unknown[0]!r} is not a parameter of the study; {known}" if unknown else known)
     cells: dict[tuple[str, str], MapCell] = {}
     others: Counter[str] = Counter()

@@ -135,7 +135,7 @@ def _refused(error: Exception) -> NoReturn:
         case UnicodeEncodeError() if "\ud800" <= error.object[error.start] <= "\udfff":
             # surrogates, with which Python represents bytes that are not UTF-8
             excerpt = error.object[max(0, error.start - 30) : error.end + 30]
-            _fail(f"names and texts must be UTF-8, but this is not: {excerpt!a}")
+            _fail(f"names and texts must be UTF-8, but this is not: {excerpt!a}; rename it, or correct it")
         case OverflowError() if str(error).startswith("timestamp too large"):  # Python's time ends in April 2262
             _fail("the clock of this host shows a time after the year 2262; set it right", EXIT_TRY_AGAIN)
         case _:

@@ -29,6 +29,7 @@ from maestro_es.study.workspace import ScriptOf, job_name, plan_job
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.instances import Expansion, samples
 from maestro_es.study_file.parameters import is_inert
+from maestro_es.study_file.partial import NO_LIMIT
 from maestro_es.study_file.plan import StudyPlan
 from maestro_es.study_file.render import render
 from maestro_es.study_file.templates import Template
@@ -78,14 +79,15 @@ def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, runti
 
 def _warn_of_needs(plan: StudyPlan, template: Template, findings: Findings, host: Host, settings: Settings) -> None:
     """Warn of a local step that needs more than this host has, or whose memory can't be read."""
-    if not any(template.run.get(key) for key in KEYS):
+    run = {key: value for key, value in template.run.items() if value != NO_LIMIT}  # such a problem is reported
+    if not any(run.get(key) for key in KEYS):
         return
     room = host.size.with_slots(settings.local_slots)
     instances = plan.expansion.templates[template.name]
     for index in samples(instances):
         step = instances.step(index)
-        need = need_of(template.run, step.params)
-        size = substitute(str(template.run.get("memory") or ""), step.params)
+        need = need_of(run, step.params)
+        size = substitute(str(run.get("memory") or ""), step.params)
         if size and megabytes(size) is None:
             message = f"In study step '{step.name}', memory is {size!r}, which can't be read, so it is not counted"
             findings.warn(plan.line(template.name, "memory", size), message, "Write a number with K, M, G or T.")

@@ -147,6 +147,8 @@ def read_document(text: str, findings: Findings) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be read"
+        if reason.startswith("but "):  # the second half of PyYAML's sentence
+            reason = f"{getattr(error, 'context', '')}, {reason}"
         findings.problem(mark.line + 1 if mark else 1, f"This is not valid YAML: {reason}", _QUOTE)
     findings.stop_if_problems()
     return Document(None)

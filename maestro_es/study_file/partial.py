@@ -16,7 +16,7 @@ from maestro_es.study_file.document import Document
 KeyPath = tuple[str | int, ...]
 
 #: More nodes or processes than any launcher requests.
-_NO_LIMIT = 1_000_000
+NO_LIMIT = 1_000_000
 
 #: Substitutes for faulty and missing values of a step. `None` in the dependencies stands for further, unknown
 #: dependencies.
@@ -25,8 +25,8 @@ _STAND_INS: dict[str | int, Any] = {
     "run": {"cmd": ":"},
     "depends": [None],
     "description": "-",
-    "nodes": _NO_LIMIT,
-    "procs": _NO_LIMIT,
+    "nodes": NO_LIMIT,
+    "procs": NO_LIMIT,
 }
 
 

@@ -280,6 +280,7 @@ def test_what_is_no_utf_8_is_refused_in_one_line(tmp_path, finished):
     ):
         message = _refuses(tmp_path, *words)
         assert "UTF-8" in message
+        assert message.endswith("; rename it, or correct it\n")
         assert message.count("\n") == 1
 
 

@@ -306,3 +306,14 @@ def test_a_section_without_a_value_is_no_value_that_yaml_changes(tmp_path: Path)
     done = _validate(tmp_path, f"{text}global.parameters:\n")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "study.yaml: valid; 1 step, 1 instance\n", "")
+
+
+@pytest.mark.parametrize("key", ["nodes", "procs"])
+def test_nothing_is_said_about_the_size_of_a_value_that_is_no_number(tmp_path: Path, key: str):
+    (tmp_path / "study.yaml").write_text(
+        f"description: {{name: s, description: d}}\n"
+        f"study: [{{name: a, description: d, run: {{cmd: ls, {key}: four}}}}]\n"
+    )
+    done = maestro_es("validate", "study.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done
+    assert f"run.{key} must be a whole number" in done.stderr

@@ -51,7 +51,10 @@ def test_a_merge_key_takes_over_what_is_not_said():
     [
         ("a: 1\nb: [\n", "study.yaml:3: This is not valid YAML: "),
         ("a: 1\nb: %x\n", "study.yaml:2: This is not valid YAML: "),
-        ("a: 1\n--- \nb: 2\n", "study.yaml:2: This is not valid YAML: but found another document"),
+        (
+            "a: 1\n--- \nb: 2\n",
+            "study.yaml:2: This is not valid YAML: expected a single document in the stream, but found another",
+        ),
         ("a: !!python/object:os.system {}\n", "study.yaml:1: This is not valid YAML: could not determine a constr"),
         (
             "a: 1\nb:\n- 2024-13-45\n",
