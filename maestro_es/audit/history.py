@@ -22,6 +22,7 @@ from maestro_es.core.reducer import uncollected
 from maestro_es.core.requests import match_numbers
 from maestro_es.errors import LogUnavailable, RequestRefused
 from maestro_es.store.event_query import CAUSED, FIELDS, PARAM, Selection, Span, count, job_spans, select
+from maestro_es.store.projection import ProjectedGraph
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study.invocation import Driver
 
@@ -115,7 +116,7 @@ def count_by(log: StudyLog, query: Query, fields: Sequence[str], *, utc: bool = 
     """
     for field in fields:
         if field.startswith(PARAM):
-            _check_param(log, field.removeprefix(PARAM))
+            check_param(log.graph, field.removeprefix(PARAM))
         elif field not in FIELDS:
             raise RequestRefused(
                 f"events can't be counted by {field!r}; possible fields are {', '.join(FIELDS)}, {PARAM}NAME"
@@ -199,7 +200,7 @@ def _steps(log: StudyLog, query: Query) -> list[int] | None:
 
 def _with_param(log: StudyLog, name: str, pattern: str) -> set[int]:
     """Return the steps with a parameter of this name whose value or label matches the pattern."""
-    _check_param(log, name)
+    check_param(log.graph, name)
     matches = {
         number
         for number, params in log.graph.params()
@@ -213,10 +214,10 @@ def _with_param(log: StudyLog, name: str, pattern: str) -> set[int]:
     return matches
 
 
-def _check_param(log: StudyLog, name: str) -> None:
+def check_param(graph: ProjectedGraph, name: str) -> None:
     """Refuse the name of a parameter that no step has."""
     known: dict[str, None] = {}
-    for _, params in log.graph.params():
+    for _, params in graph.params():
         known.update(dict.fromkeys(param.key for param in params))
         if name in known:
             return

@@ -192,11 +192,13 @@ class AuditableGraph(GraphBase):
         """Return copies of the steps that match a pattern, are in one of the states and have the parameters.
 
         Each parameter is a name and a glob for its value or label. An empty filter lets all steps through. The steps
-        are in the order of the status table, and take little memory. RequestRefused if a pattern matches no step.
+        are in the order of the status table, and take little memory. RequestRefused if a pattern matches no step, or
+        if no step has one of the parameters.
         """
         choice = (patterns_of(tuple(patterns)), tuple(states), tuple(params))
-        past = self._past(at)
-        self._fresh()
+        past, graph = self._past(at), self._fresh()
+        for name, _ in choice[2]:
+            audit.history.check_param(graph, name)
         return audit.status.listed_steps(self._study, past, *choice)
 
     def show(self, step: str, at: Instant | None = None, *, utc: bool = False) -> StepDetails:

@@ -80,6 +80,12 @@ def test_steps_are_listed_with_chosen_columns_in_a_chosen_order(run, study):
     assert run("status", study, "--param", "N=7").out == "No steps match.\n"
 
 
+def test_an_unknown_parameter_is_refused(run, study):
+    ran = run("status", study, "--param", "n=1")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "maestro-es: no step has a parameter 'n'; the parameters are N\n"
+
+
 @pytest.mark.parametrize("words", [["--columns", "step,nope"], ["--sort", "nope"], ["--sort=-nope"]])
 def test_an_unknown_column_is_refused(run, study, words):
     ran = run("status", study, *words)

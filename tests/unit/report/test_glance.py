@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from maestro_es.audit.overview import GROUPS, Overview, TemplateCounts
+from maestro_es.audit.overview import GROUPS, Overview, TemplateCounts, TimeLeft
 from maestro_es.report.glance import overview_lines
 
 
@@ -30,3 +30,12 @@ def test_the_numbers_of_a_million_steps_fit_the_page():
     lines = shown(80, TemplateCounts("a", 1, Counter(dict.fromkeys(GROUPS, 1_000_000)), [4.0]))
     assert max(map(len, lines)) <= 80
     assert " ".join(lines).count("1000000 ") >= len(GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("least", "pace"), [(0.0, "20 steps per minute"), (90.0, "At least 90 s left, 20 steps per minute")]
+)
+def test_a_bound_of_nothing_is_not_shown(least, pace):
+    seen = Overview([TemplateCounts("a", 1, Counter(running=1))], 1200.0, TimeLeft(least, 95.0, is_bound=True), {})
+    lines = list(overview_lines(seen, 80, colour=False))
+    assert lines[1] == pace
