@@ -171,7 +171,9 @@ def inside(graph: Graph, allocation: Allocation, ahead: int = 0) -> Iterator[tup
 
 
 def _is_impossible(packing: Packing, step: StepRecord, asked: Need, allocation: Allocation) -> bool:
-    return packing.is_too_small(asked) if step.scheduled else allocation.ours is None
+    if step.scheduled:
+        return packing.is_too_small(asked)
+    return allocation.ours is None or not allocation.nodes[allocation.ours].cpus
 
 
 def obstacle(graph: Graph, allocation: Allocation) -> str:

@@ -180,6 +180,13 @@ def test_a_node_whose_agent_has_just_ended_is_no_obstacle():
     assert obstacle(study.graph, allocation) == ""
 
 
+def test_while_the_node_of_the_driver_takes_no_steps_no_local_step_starts_there():
+    study = scheduled({}, {}, {"procs": 1})
+    allocation = JOB._replace(nodes=(Need(0), Need(4)), is_pausing=True)
+    assert placed(study, allocation) == {3: (1, 1, 0)}
+    assert len(placed(study, JOB)) == 2
+
+
 def test_a_node_where_no_agent_can_be_started_is_an_obstacle_with_its_reason():
     study = scheduled({"procs": 1})
     allocation = JOB._replace(nodes=(Need(0), Need(0)), trouble="no agent can be started on n1, n2: srun: error")
