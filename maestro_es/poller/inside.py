@@ -49,12 +49,19 @@ class InsideRun(ForegroundRun):
         self.is_stuck = False
 
     def _shared(self) -> Allocation:
-        """Return the allocation as the other studies in the job leave it."""
+        """Return the allocation as the other studies in the job leave it.
+
+        If one of them does not say which parts its steps take, no step starts until it does.
+        """
         study, runtime = self._study, self._study.runtime
         self._seen = self._allocation.allocation()
         if study.leaving:  # nothing starts any more
             return self._seen
-        others = other_drivers(study.graph.study.study_id, study.dir.root, runtime, self._seen)
+        try:
+            others = other_drivers(study.graph.study.study_id, study.dir.root, runtime, self._seen)
+        except Unreachable:
+            self._seen = self._seen._replace(nodes=(Need(0),) * len(self._seen.nodes), is_pausing=True)
+            return self._seen
         if others:
             self._seen = share_inside(study.graph, self._seen, others, runtime.now())
         return self._seen

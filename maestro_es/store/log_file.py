@@ -33,10 +33,13 @@ _SAID = 200
 
 
 @contextlib.contextmanager
-def connected(path: Path, *, read_only: bool = False) -> Iterator[Connection]:
-    """Connect, and close the file if the following code fails."""
+def connected(path: Path, *, read_only: bool = False, timeout: float | None = None) -> Iterator[Connection]:
+    """Connect, and close the file if the following code fails.
+
+    A statement waits at most `timeout` seconds for a lock (default: 30).
+    """
     with explained(path):
-        connection = connect(path, timeout=_BUSY_SECONDS, read_only=read_only)
+        connection = connect(path, timeout=_BUSY_SECONDS if timeout is None else timeout, read_only=read_only)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")  # SQLite before 3.31 ignores this
             if not read_only:

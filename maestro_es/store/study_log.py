@@ -79,15 +79,16 @@ class StudyLog(LogReader):
         *,
         fold: bool = True,
         migrate: bool = True,
+        timeout: float | None = None,
     ) -> StudyLog:
         """Open a log and update its projection, unless `fold` is off.
 
         Without `migrate`, the tables of an older version stay as they are. This suffices for callers that only read
-        events. NotAStudy, DamagedLog or NewerLog if the log can't be opened.
+        events. For `timeout` see `wait_for_lock`. NotAStudy, DamagedLog or NewerLog if the log can't be opened.
         """
         _opened[path] = None
         read_only = check_file(path)
-        with connected(path, read_only=read_only) as connection:
+        with connected(path, read_only=read_only, timeout=timeout) as connection:
             check_header(connection, path, migrate=migrate and not read_only)
             if read_only and (fold or migrate):
                 from maestro_es.store.log_copy import LogCopy, is_behind  # noqa: PLC0415 - a tick never needs it

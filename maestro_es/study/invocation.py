@@ -156,11 +156,16 @@ class Runtime(msgspec.Struct, frozen=True):
         return self.driver is Driver.SCRONTAB
 
 
-def open_as_it_is(root: Path, runtime: Runtime | None = None, *, migrate: bool = True) -> StudyLog:
-    """Open the log of a study without updating its projection. Without `migrate`, nothing at all is written."""
+def open_as_it_is(
+    root: Path, runtime: Runtime | None = None, *, migrate: bool = True, timeout: float | None = None
+) -> StudyLog:
+    """Open the log of a study without updating its projection. Without `migrate`, nothing at all is written.
+
+    Each statement waits at most `timeout` seconds for a lock (default: 30).
+    """
     runtime = runtime or Runtime()
     who = identity(runtime.host, runtime.driver)
-    return StudyLog.open(StudyDir(root).log, runtime.now, who, fold=False, migrate=migrate)
+    return StudyLog.open(StudyDir(root).log, runtime.now, who, fold=False, migrate=migrate, timeout=timeout)
 
 
 def study_id_at(root: Path) -> str:

@@ -22,6 +22,7 @@ from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.core.observations import OtherStudy, ReportKind
 from maestro_es.core.packing import parts_of
 from maestro_es.core.step_keys import Allocation, Need
+from maestro_es.errors import LogUnavailable, Unreachable
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study import last_tick
 from maestro_es.study.invocation import Driver, Runtime, open_as_it_is
@@ -29,14 +30,13 @@ from maestro_es.study.layout import StudyDir
 from maestro_es.study.other_studies import (
     ALIVE,
     LOG_SECONDS,
-    Nearby,
     Runners,
     local_demand,
     may_start,
+    registered_beside,
     runners_on,
     starts_local_steps,
 )
-from maestro_es.study.registry import registered
 from maestro_es.study.reports import read_reports
 
 #: The longest time from the request of a local step to the start of its runner, in microseconds.
@@ -46,18 +46,14 @@ _STARTING = 10_000_000
 def other_drivers(study_id: str, root: Path, runtime: Runtime, allocation: Allocation) -> list[OtherStudy]:
     """Return the other studies of this user that run steps in this job, or have a driver in it.
 
-    A study on another mount is not seen. If the list of studies can't be read, there are no other studies.
+    A study on another mount is not seen. If the list of studies can't be read, there are no other studies. Unreachable
+    if a study that has ticked in this job does not say which parts its steps take.
     """
-    try:
-        roots = {other_id: other for other_id, other in registered().items() if other_id != study_id}
-        nearby = Nearby(root) if roots else None
-    except (OSError, RuntimeError):  # RuntimeError: this user has no home directory
-        return []
     runners = functools.cache(lambda: runners_on(runtime.host))  # the processes are listed only if needed
     looks = (
         _look_at(other_id, StudyDir(other), runtime, allocation, runners)
-        for other_id, other in roots.items()
-        if nearby and nearby.holds(other)
+        for other_id, other, is_near in registered_beside(study_id, root)
+        if is_near
     )
     return [other for other in looks if other]
 
@@ -70,7 +66,7 @@ def _look_at(
     runners: Callable[[], Mapping[str, Runners]],
 ) -> OtherStudy | None:
     """Return what there is to see of a study. None if it uses nothing in this job and asks for nothing."""
-    host = runtime.host
+    host, is_inside = runtime.host, False
     try:
         noted, ticked = last_tick.read(study_dir), study_dir.ticked_at()
         is_alive = ticked is not None and abs(runtime.now() - ticked) < ALIVE
@@ -80,10 +76,13 @@ def _look_at(
         study_dir.check_owner()
         is_on_our_node = is_inside and noted is not None and noted.host == host.name
         seen = allocation._replace(ours=allocation.ours if is_on_our_node else None)
-        with open_as_it_is(study_dir.root, runtime, migrate=False) as log:
-            log.wait_for_lock(LOG_SECONDS)
+        with open_as_it_is(study_dir.root, runtime, migrate=False, timeout=LOG_SECONDS) as log:
             taken = tuple(_taken(log, study_dir, seen, lambda: _tokens_in(runners(), study_id), runtime.now()))
             demand = _demand(log.graph, noted, seen, host) if is_alive and is_inside and noted else Demand(0)
+    except (LogUnavailable, Unreachable) as error:
+        if is_inside:
+            raise Unreachable(f"{study_dir.root} does not say which of its steps run in this job: {error}") from error
+        return None
     except Exception:  # noqa: BLE001 - a log that is damaged in any way must not stop the ticks of another study
         return None
     running = sum(part.cpus * part.nodes for _, part in taken)

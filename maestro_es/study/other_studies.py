@@ -63,19 +63,31 @@ def other_studies(study_id: str, root: Path, runtime: Runtime) -> list[OtherStud
     A study whose log can't be read counts with its running steps only. If the list of studies or the processes of this
     host can't be read, there are no other studies.
     """
+    others = registered_beside(study_id, root)
     try:
-        roots = {other_id: other for other_id, other in registered().items() if other_id != study_id}
-        running = runners_on(runtime.host) if roots else {}
-        nearby = Nearby(root) if roots else None
-    except (OSError, RuntimeError, Unreachable):  # RuntimeError: this user has no home directory
+        running = runners_on(runtime.host) if others else {}
+    except Unreachable:
         return []
     looks = (
         _look_at(other_id, StudyDir(other), runtime, running)
-        if nearby and nearby.holds(other)
+        if is_near
         else _only_processes(other_id, running, is_hidden=True)
-        for other_id, other in roots.items()
+        for other_id, other, is_near in others
     )
     return [other for other in looks if other]
+
+
+def registered_beside(study_id: str, root: Path) -> list[tuple[str, Path, bool]]:
+    """Return the id and the directory of each other study in the list, and whether it is on the mount of this study.
+
+    If the list can't be read, there are no other studies.
+    """
+    try:
+        others = [(other_id, other) for other_id, other in registered().items() if other_id != study_id]
+        nearby = Nearby(root) if others else None
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home directory
+        return []
+    return [(other_id, other, nearby is not None and nearby.holds(other)) for other_id, other in others]
 
 
 class Nearby:
@@ -173,8 +185,7 @@ def _look_at(
             return None
         study_dir.check_owner()
         noted = last_tick.read(study_dir)
-        with open_as_it_is(study_dir.root, runtime, migrate=False) as log:
-            log.wait_for_lock(LOG_SECONDS)
+        with open_as_it_is(study_dir.root, runtime, migrate=False, timeout=LOG_SECONDS) as log:
             if not runners.tokens and log.graph.study.status is not StudyStatus.RUNNING:
                 return None
             other = _read(log, study_id, runtime, runners.tokens, noted if is_alive else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -160,3 +161,20 @@ def test_a_driver_inside_a_job_leaves_slots_to_local_steps_of_run_wait(tmp_path:
         with driven(tmp_path / "second", path, 2, "true", "--wait", "--local-slots", "4") as beside:
             assert beside.wait(timeout=40) == 0
         assert inside.poll() is None
+
+
+@pytest.mark.usefixtures("own_home")
+def test_no_step_starts_while_the_log_of_another_study_in_the_job_is_locked(tmp_path: Path):
+    """The other study fills the job. Its driver does not notice that a program has locked its log."""
+    path, full, second = install(tmp_path / "bin"), tmp_path / "full", tmp_path / "second"
+    with driven(full, path, 4, "sleep 300", "--in-allocation") as other:
+        wait_for(lambda: len([*full.glob("on.*")]) == 4)
+        with contextlib.closing(sqlite3.connect(full / "events.db", timeout=30)) as program:
+            program.execute("BEGIN EXCLUSIVE")
+            other.send_signal(signal.SIGSTOP)
+            with driven(second, path, 2, "true", "--in-allocation") as waiting:
+                wait_for((second / ".maestro-es/last-tick").exists, 25)  # SQLite would wait for half a minute
+                assert '"SubmissionRequested"' not in maestro_es("history", second, "--json").stdout
+                end_all_under(full)
+                program.rollback()
+                assert waiting.wait(timeout=60) == 0

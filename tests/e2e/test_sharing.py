@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,6 +125,21 @@ def test_a_damaged_study_does_not_stop_the_ticks_of_others(tmp_path):
     other = launch(tmp_path / "other", LOCAL, 1)
     wait_for(lambda: running(other) == ["0"])
     for root in (tmp_path / "damaged", other):
+        end(root, "0")
+
+
+def test_a_tick_does_not_wait_for_the_locked_log_of_another_study(tmp_path):
+    busy = launch(tmp_path / "busy", LOCAL, 1)
+    wait_for(lambda: running(busy) == ["0"])
+    with contextlib.closing(sqlite3.connect(busy / "events.db", timeout=30)) as program:
+        program.execute("BEGIN EXCLUSIVE")
+        spec = tmp_path / "other.yaml"
+        spec.write_text(LOCAL.format(name="other", values="0"))
+        command = (sys.executable, "-m", "maestro_es", "run", "-y", "-o", tmp_path / "other", spec)
+        with subprocess.Popen(command) as run:
+            wait_for(lambda: running(tmp_path / "other"), 25)  # SQLite would wait for half a minute
+            assert run.wait() == 0
+    for root in (busy, tmp_path / "other"):
         end(root, "0")
 
 
