@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from maestro_es.audit.sentences import listed
 from maestro_es.audit.why.failures import FailureGroup, SharedValues
 from maestro_es.report.table import clean, wrapped
 
-#: The number of groups that are printed.
+#: The number of kinds of failures that are printed.
 _GROUPS = 10
 
 
 def failure_lines(groups: Sequence[FailureGroup], root: Path, page: int | None = None) -> Iterator[str]:
     """Yield lines about the failures of a study: the groups, the parameters of each, and a command that retries it.
 
+    Groups of several templates that ended in the same way are one entry.
     The lines fit a page of this width, except the commands. These are not wrapped, so that users can copy them.
     """
     if not groups:
@@ -25,27 +27,38 @@ def failure_lines(groups: Sequence[FailureGroup], root: Path, page: int | None =
     others = f"; {_counted(dependents)} not run because of {'it' if failed == 1 else 'them'}" if dependents else ""
     verb = "step has" if failed == 1 else "steps have"
     yield from wrapped(f"{failed} {verb} failed, timed out or been cancelled{others}:", page)
-    for group in groups[:_GROUPS]:
-        yield from _group(group, root, page)
-    if len(groups) > _GROUPS:
-        more = f"and {len(groups) - _GROUPS} more kinds of failures; 'maestro-es why --json' prints all"
+    kinds: dict[tuple[str, str], list[FailureGroup]] = defaultdict(list)
+    for group in groups:
+        kinds[group.outcome, group.error].append(group)
+    ordered = sorted(kinds.values(), key=lambda alike: -sum(len(group.steps) for group in alike))
+    for alike in ordered[:_GROUPS]:
+        yield from _kind(alike, root, page)
+    if len(ordered) > _GROUPS:
+        more = f"and {len(ordered) - _GROUPS} more kinds of failures; 'maestro-es why --json' prints all"
         yield from wrapped(more, page, "  ")
 
 
-def _group(group: FailureGroup, root: Path, page: int | None) -> Iterator[str]:
-    error = f": {group.error}" if group.error else ""
-    yield from wrapped(f"{len(group.steps)} x {group.outcome}{error}", page, "  ")
-    facts = [group.steps[0]]
-    if len(group.steps) > 1:
-        shared = "; ".join(map(_shared, group.shared))
-        facts = [f"steps of {group.template}{', ' if shared else ''}{shared}; the first is {group.steps[0]}"]
-    if group.dependents:
-        facts.append(f"{_counted(group.dependents)} not run because of {'it' if len(group.steps) == 1 else 'them'}")
+def _kind(alike: Sequence[FailureGroup], root: Path, page: int | None) -> Iterator[str]:
+    """Yield the lines about groups that ended in the same way. Each group has the steps of another template."""
+    first, steps = alike[0], sum(len(group.steps) for group in alike)
+    error = f": {first.error}" if first.error else ""
+    yield from wrapped(f"{steps} x {first.outcome}{error}", page, "  ")
+    facts = [first.steps[0]]
+    if steps > 1:
+        shared = "; ".join(map(_shared, first.shared)) if len(alike) == 1 else ""
+        templates = listed([group.template for group in alike])
+        facts = [f"steps of {templates}{', ' if shared else ''}{shared}; the first is {first.steps[0]}"]
+    dependents = sum(group.dependents for group in alike)
+    if dependents:
+        facts.append(f"{_counted(dependents)} not run because of {'it' if steps == 1 else 'them'}")
     for fact in facts:
         yield from wrapped(fact, page, "      ")
-    if group.started:
-        yield clean(f"      maestro-es logs {shlex.quote(str(root))} {shlex.quote(group.started)}")
-    yield clean(f"      {shlex.join(['maestro-es', 'retry', str(root), *group.retry])}")
+    started = next(filter(None, (group.started for group in alike)), "")
+    if started:
+        yield clean(f"      maestro-es logs {shlex.quote(str(root))} {shlex.quote(started)}")
+    selected = dict.fromkeys(word for group in alike for word in group.retry)
+    only = ["--failed"] if selected.pop("--failed", "") is None else []
+    yield clean(f"      {shlex.join(['maestro-es', 'retry', str(root), *only, *selected])}")
 
 
 def _counted(count: int) -> str:

@@ -31,9 +31,9 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     """Say in one sentence why each STEP of STUDY is waiting, is running, has failed or was run again.
 
     Below the sentence are the events that prove it, and the last errors of a failed step. Without STEP, the sentence
-    says why the study is not done. After that come the failures, in groups. A group has the steps of one template that
-    ended in the same way. With it are the parameter values that distinguish these steps, and the command that runs
-    exactly these steps again.
+    says why the study is not done. After that come the failures, in groups. A group has the steps that ended in the
+    same way. If they are of one template, the parameter values that distinguish them follow. The last line of a group
+    is the command that runs exactly these steps again.
     """
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:

@@ -59,7 +59,8 @@ def check_file(path: Path) -> bool:
     if info is None or not stat.S_ISREG(info.st_mode):
         raise not_a_study(path.parent)
     if info.st_size < _HEADER_BYTES:
-        raise DamagedLog(f"{path}: the event log is empty: it was truncated or never written")
+        remedy = "restore it from a copy, or rebuild it with 'maestro-es recover'"
+        raise DamagedLog(f"{path}: the event log is empty: it was truncated or never written; {remedy}")
     if not os.access(path, os.R_OK) and (refused := _not_readable(path.parent, info)):
         raise refused
     foreign = is_open_to_others(path, info)

@@ -109,6 +109,35 @@ def test_nothing_is_said_about_failures_of_a_step_or_of_the_past(folder):
     assert "have failed" not in maestro_es("why", "s", "--at", "3", cwd=folder).stdout
 
 
+ALIKE = """\
+description: {name: alike, description: d}
+study:
+- {name: a, description: d, run: {cmd: "[ -e go ] || { touch go; echo no licence >&2; exit 3; }"}}
+- {name: b, description: d, run: {cmd: "[ -e go ] || { touch go; echo no licence >&2; exit 3; } # $(P)"}}
+- {name: c, description: d, run: {cmd: "true"}}
+- {name: d, description: d, run: {cmd: "true", depends: [b_*]}}
+global.parameters:
+  P: {values: [1, 2], label: P.%%}
+"""
+
+
+def test_steps_of_several_templates_that_fail_alike_are_one_entry(tmp_path: Path):
+    (tmp_path / "alike.yaml").write_text(ALIKE)
+    assert maestro_es("run", "-y", "--wait", "-o", "s", "alike.yaml", cwd=tmp_path).returncode == 2
+
+    lines = maestro_es("why", "s", cwd=tmp_path).stdout.split("\n\n")[-1].splitlines()
+    assert lines == [
+        "3 steps have failed, timed out or been cancelled; 1 step was not run because of them:",
+        "  3 x exit code 3: no licence",
+        "      steps of b, a; the first is b_P.1",
+        "      1 step was not run because of them",
+        "      maestro-es logs s b_P.1",
+        "      maestro-es retry s --failed b a",
+    ]
+    assert maestro_es(*shlex.split(lines[-1])[1:], cwd=tmp_path).returncode == 0
+    assert maestro_es("drive", "s", cwd=tmp_path).returncode == 0
+
+
 @pytest.mark.usefixtures("own_home")
 def test_the_command_for_cancelled_steps_runs_them_again(tmp_path: Path):
     gated = STUDY.replace("study:\n", "study:\n- {name: gate, description: d, run: {cmd: sleep 60}}\n")

@@ -42,14 +42,14 @@ def refused(path: Path, kind: type[MaestroError], words: str) -> None:
 def test_an_empty_file_was_cut_off(path: Path):
     os.truncate(path, 0)
 
-    refused(path, DamagedLog, "the event log is empty: it was truncated or never written")
+    refused(path, DamagedLog, "the event log is empty: it was truncated or never written; restore it from a copy")
 
 
 @pytest.mark.parametrize("text", ["x", "description: demo\n", "SQLite format 3\0"])
 def test_a_file_too_short_for_a_log_was_cut_off(path: Path, text: str):
     path.write_text(text)
 
-    refused(path, DamagedLog, "the event log is empty: it was truncated or never written")
+    refused(path, DamagedLog, "the event log is empty: it was truncated or never written; restore it from a copy")
 
 
 @pytest.mark.parametrize(
