@@ -22,6 +22,6 @@ if following:
     os.execv(program, [program])
 ' "$0" "$@"
 fi
-study=$(dirname "$0")/..
-if command -v setsid >/dev/null; then exec setsid {command} "$study"; fi
-exec {command} "$study"
+cd -- "$(dirname "$0")/.." || exit # the log then has the path of the study without "..", and no workspace is in use
+if command -v setsid >/dev/null; then exec setsid {command} "$PWD"; fi
+exec {command} "$PWD"

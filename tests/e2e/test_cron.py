@@ -166,6 +166,9 @@ def test_a_chain_of_local_steps_needs_no_cron_to_advance(tmp_path, home):
     while set(_status(tmp_path / "long")) != {"FINISHED"} and time.monotonic() < deadline:
         time.sleep(0.2)
     assert _status(tmp_path / "long") == ["FINISHED"] * 20
+    told = maestro_es("history", tmp_path / "long", "--type", "InvocationStarted").stdout
+    assert f"maestro-es tick --queue {tmp_path}/long (process " in told
+    assert "/.." not in told
 
 
 def test_a_study_that_lost_the_directory_of_our_own_goes_on(study, home):
