@@ -13,10 +13,7 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.adapters.base import Job, JobInfo, QueueEntry, noting, stop_if
-from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.observations import Claim
-from maestro_es.core.submission import Outcome, ScriptFailed
+from maestro_es.adapters.base import noting, stop_if
 
 #: The comment between Maestro's directives and those that Maestro leaves out.
 ADDED = "# added by maestro-es: options that Maestro leaves out"
@@ -226,52 +223,3 @@ def refusals(options: Iterable[str], refused: Collection[str], *, single_dash: b
         name = re.match("-+([^=]+)" if single_dash else r"(?:--([\w-]+)|-(\w))", word)
         if name and (name[1] in refused if single_dash else not is_free(name[1] or name[2], refused)):
             yield f"{word} can't be used there, because maestro-es controls this option"
-
-
-class ScriptsOnly:
-    """The base of an adapter that only writes scripts. It refuses to submit jobs, and finds none."""
-
-    name = ""
-    can_submit = False
-    max_concurrent_submissions = 1
-    cluster = ""
-
-    def submission(self, job: Job) -> list[str]:  # noqa: ARG002 - protocol
-        raise ValueError(self._refusal)
-
-    def submit(self, job: Job) -> Outcome:  # noqa: ARG002 - protocol
-        return ScriptFailed(self._refusal)
-
-    @property
-    def _refusal(self) -> str:
-        return f"maestro-es can't submit to {self.name} yet; it writes scripts with --dry"
-
-    def cluster_info(self) -> dict[str, str]:
-        return {}
-
-    def list_jobs(self) -> list[QueueEntry]:
-        return []
-
-    def query_queue(
-        self,
-        steps: Sequence[StepRecord],
-        claims: Mapping[str, Claim],  # noqa: ARG002 - protocol
-        listed: Sequence[QueueEntry] | None = None,  # noqa: ARG002 - protocol
-    ) -> dict[str, JobInfo]:
-        return {step.token: JobInfo(JobState.GONE, "nothing was submitted") for step in steps}
-
-    def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
-        return {}
-
-    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
-        """Return nothing, because no job was submitted."""
-        return {}
-
-    def has_orphans(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
-        return False
-
-    def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:  # noqa: ARG002 - protocol
-        return []
-
-    def cancel(self, steps: Sequence[StepRecord]) -> None:
-        """Do nothing, because no job was submitted."""

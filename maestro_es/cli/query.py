@@ -14,7 +14,7 @@ import click
 from maestro_es.audit.saved_queries import saved_queries, saved_query
 from maestro_es.cli.common import example, located, open_graph, study_path
 from maestro_es.cli.formats import Format, format_options, write_rows
-from maestro_es.cli.output import on_terminal, terminal_width, write_lines
+from maestro_es.cli.output import page_width, write_lines
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.fitted import fitted
 from maestro_es.report.table import transposed
@@ -112,7 +112,7 @@ def _list(form: Format) -> None:
     queries = saved_queries()
     if form is Format.TABLE:
         rows = [[each.name, ", ".join(each.parameters), each.question] for each in queries]
-        write_lines(fitted(("Name", "Parameters", "Question"), rows, _size()))
+        write_lines(fitted(("Name", "Parameters", "Question"), rows, page_width()))
     else:
         header = ("name", "parameters", "question", "sql")
         write_rows(form, header, ([each.name, each.parameters, each.question, each.sql] for each in queries))
@@ -121,7 +121,7 @@ def _list(form: Format) -> None:
 def _show(answer: QueryResult, form: Format) -> None:
     if form is Format.TABLE:
         cells = ([_cell(value) for value in row] for row in answer.rows)
-        write_lines(fitted(answer.columns, cells, _size(), _numbers(answer)))
+        write_lines(fitted(answer.columns, cells, page_width(), _numbers(answer)))
     elif form is Format.CSV:
         write_rows(form, answer.columns, ([_plain(value) for value in row] for row in answer.rows))
     else:
@@ -135,10 +135,6 @@ def _numbers(answer: QueryResult) -> list[int]:
         for kind, values in zip(kinds, some, strict=True):
             kind.update(map(type, values))
     return [index for index, kind in enumerate(kinds) if kind <= {int, float, type(None)}]
-
-
-def _size() -> int | None:
-    return terminal_width() if on_terminal() else None
 
 
 def _cell(value: object) -> str:

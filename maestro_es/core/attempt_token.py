@@ -55,7 +55,7 @@ def element_of(token: str) -> tuple[str, int] | None:
         return None
     parts = token.split("-")
     suffix, separator, index = parts[-1].rpartition("_")
-    if len(parts) != _PARTS or not separator or not _is_number(index):
+    if len(parts) != _PARTS or not separator or not is_number(index):
         return None
     return f"{parts[0]}-{_ARRAY}-{suffix}", int(index)
 
@@ -125,8 +125,9 @@ def attempt_of(token: str) -> int:
 
 
 def _number(text: str) -> int:
-    return int(text) if _is_number(text) else 0
+    return int(text) if is_number(text) else 0
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a string is a number that fits in a column of the log."""
     return text.isascii() and text.isdigit() and len(text) <= _DIGITS

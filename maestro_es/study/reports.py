@@ -15,11 +15,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from maestro_es.core.attempt_token import is_number
 from maestro_es.core.model import Micros
 from maestro_es.core.observations import Report, ReportKind
 from maestro_es.core.usage import reported_usage
 
-_DIGITS = 18
 _KINDS = {kind.value: kind for kind in ReportKind}
 
 
@@ -45,12 +45,7 @@ def parse_report(name: str, at: Micros) -> Report | None:
         return None
     if kind == ReportKind.USED.value:
         return Report(token, ReportKind.USED, None, at, name, reported_usage(code))
-    return Report(token, _KINDS[kind], int(code) if _is_number(code) else None, at, name)
-
-
-def _is_number(text: str) -> bool:
-    """Return whether a string is a number that fits in a column of the log."""
-    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
+    return Report(token, _KINDS[kind], int(code) if is_number(code) else None, at, name)
 
 
 def remove_reports(inbox: Path, reports: Iterable[Report]) -> None:

@@ -1,4 +1,4 @@
-"""What every adapter promises of the scripts that it writes, and what those promise that can't submit yet."""
+"""What every adapter promises of the scripts that it writes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.adapters.base import Adapter, Job
+from maestro_es.adapters.base import Adapter
 from maestro_es.adapters.host import this_host
 from maestro_es.adapters.registry import ADAPTERS, make_adapter
-from maestro_es.adapters.script import ScriptsOnly
-from maestro_es.core.model import JobState, Phase, StepRecord
-from maestro_es.core.observations import Claim
-from maestro_es.core.submission import ScriptFailed
 
-TOKEN = "feedfeed-1-1-cafe"
-STEP = StepRecord(
-    number=1, name="s", template="s", params=(), workspace="s", workspaces={}, scheduled=True, row=1, restart_limit=1,
-    token=TOKEN, job_id="7", phase=Phase.SUBMITTED, requested_at=1_800_000_000_000_000,
-)  # fmt: skip
 RUN = {"cmd": "$(LAUNCHER) app", "nodes": 2, "procs": 8, "walltime": "01:00:00"}
 
 #: All commands of schedulers that an adapter could call.
@@ -84,39 +75,4 @@ def test_the_launcher_is_filled_in_and_takes_no_more_than_the_step_has(kind: str
     assert "$(LAUNCHER)" not in command
     with pytest.raises(ValueError, match="has "):
         make(kind).command("$(LAUNCHER)[99n] app", RUN)
-    assert not calls.exists()
-
-
-# -- adapters that only write scripts --------------------------------------------------------------------------------
-
-
-class Writer(ScriptsOnly):
-    name = "writer"
-
-
-def test_an_adapter_that_only_writes_scripts_says_so_when_it_is_to_submit(tmp_path: Path, calls: Path):
-    adapter = Writer()
-    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda *_: True, run=RUN)
-    outcome = adapter.submit(job)
-
-    assert isinstance(outcome, ScriptFailed)
-    assert "writer" in outcome.message
-    assert "--dry" in outcome.message
-    with pytest.raises(ValueError, match="can't submit to writer"):
-        adapter.submission(job)
-    assert not calls.exists()
-
-
-def test_an_adapter_that_only_writes_scripts_knows_of_no_job_and_ends_none(calls: Path):
-    adapter = Writer()
-
-    assert {token: seen.state for token, seen in adapter.query_queue([STEP], {TOKEN: Claim()}).items()} == {
-        TOKEN: JobState.GONE
-    }
-    assert adapter.list_jobs() == []
-    assert adapter.query_accounting([STEP]) == {}
-    assert adapter.find_by_token(["/study/.maestro-es/runner.sh"]) == {}
-    assert adapter.cancel_commands([STEP]) == []
-    assert not adapter.has_orphans(STEP)
-    adapter.cancel([STEP])
     assert not calls.exists()

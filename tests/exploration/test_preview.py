@@ -20,7 +20,6 @@ import pytest
 from maestro_es.adapters.base import Adapters, Job, JobInfo, QueueEntry
 from maestro_es.adapters.host import Host
 from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.script import ScriptsOnly
 from maestro_es.core import requests
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
@@ -61,10 +60,11 @@ class Case(NamedTuple):
     cancelled: bool
 
 
-class Scheduler(ScriptsOnly):
+class Scheduler:
     """An adapter with prepared answers. Other queries get no answer."""
 
     name = "scheduler"
+    cluster = ""
     extension = "sh"
     can_submit = True
     max_concurrent_submissions = 2
@@ -118,6 +118,18 @@ class Scheduler(ScriptsOnly):
         if any(step.token not in self._live for step in steps):
             self.query_queue(steps, {})
         return [["cancel", step.job_id] for step in steps]
+
+    def cluster_info(self) -> dict[str, str]:
+        return {}
+
+    def list_jobs(self) -> list[QueueEntry]:
+        return []
+
+    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
+        return {}
+
+    def has_orphans(self, step: StepRecord) -> bool:
+        return False
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
         self.calls.extend(self.cancel_commands(steps))
