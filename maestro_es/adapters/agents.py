@@ -106,7 +106,7 @@ done
 #: How long a new agent may take until it is ready, in seconds.
 _READY_SECONDS = 30.0
 
-#: How often an agent that is not ready is looked at, in seconds, unless it prints something.
+#: The pause between two checks of an agent that is not ready, in seconds. Output of the agent ends the pause.
 _LOOK_SECONDS = 0.25
 
 _READ = 65536
@@ -163,7 +163,7 @@ class Agent:
         return lines
 
     def wait_until_ready(self, must_stop: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until the agent is ready, or should have been, or this process must stop. Returns whether it is ready.
+        """Wait until the agent is ready, its time is up, or this process must stop. Returns whether it is ready.
 
         The signal that stops this process may arrive at any moment of the wait.
         """

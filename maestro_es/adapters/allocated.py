@@ -97,7 +97,7 @@ class InsideAdapter(BatchAdapter):
         if placed and self._inside is None:
             first = placed[0]
             job = first.job_id.partition(".")[0]
-            ends = f"the driver in this job ends it, or if this driver is gone, the end of job {job}"
+            ends = "the driver in this job ends it; if the driver is gone, it ends with the job"
             raise Unreachable(f"{first.name} runs inside job {job}: {ends}")
         if self._inside:
             self._inside.end(placed)

@@ -85,8 +85,8 @@ class JobInfo(msgspec.Struct, frozen=True):
 
     `delay` is the scheduler's reason why the job is pending (empty: it is just waiting its turn). `began_at` and
     `ended_at` are the times of its last start and of its end, if it has ended and the scheduler reports them. `usage`
-    is what an ended job has used. `may_reappear` is about a step inside a job. It is true during the grace time of
-    the job, if the job is missing from the queue, or does not explain why the process of the step is gone. If the
+    is what an ended job has used. `may_reappear` can be true only for a step inside a job, during the job's
+    grace time: the job is missing from the queue, or does not explain why the process of the step is gone. If the
     accounting gives such an answer, the answer counts only after the grace time of the step.
     """
 
@@ -298,7 +298,7 @@ class RunsInside(Protocol):
         """From now on, jobs with a placement are started in the job that contains this process.
 
         `seconds_left` returns the time until no step may run there (None: no limit is known), or raises Unreachable.
-        As soon as `must_stop` returns True, nothing is waited for.
+        As soon as `must_stop` returns True, the adapter waits for nothing.
         RequestRefused if this process is not in a suitable job.
         """
 

@@ -21,8 +21,9 @@ from maestro_es.core.scheduler_facts import JobEnvironment
 #: The question about jobs of a scheduler that can't be queried.
 UNABLE = "false"
 
-#: The time limit of a question, and the shortest pause before it is asked again, in seconds. If there is no answer for
-#: long, the pause is `_TIMES` as long as the wait, so that a scheduler that hangs does not keep the tick waiting.
+#: The time limit of a question, and the shortest pause before it is asked again, in seconds. After a long
+#: wait for an answer, the pause is `_TIMES` times as long as the wait, so that a hanging scheduler does not keep ticks
+#: waiting.
 _PATIENCE, _ASK_AGAIN, _TIMES = 30.0, 20.0, 10
 
 
@@ -146,9 +147,10 @@ def own_job() -> str:
 
 
 def is_true(question: str, job: str, host: Host) -> bool:
-    """Ask the scheduler of the study a question about a job. False if it does not answer in time.
+    """Ask the scheduler of a job a question about it. False if there is no answer in time.
 
-    Its settings may lead elsewhere by now, so the command also gets those of this process, as ``OUR_NAME``.
+    The recorded settings may lead to another scheduler by now. So the command also gets the settings of this process,
+    as ``OUR_NAME``.
     """
     ours, settings = outside_of(host.job), (jobs_like(job) or JobEnvironment()).settings
     own = {f"OUR_{name}": ours[name] for name in settings if name in ours}

@@ -25,7 +25,7 @@ _FLAGS, _EXITING, _KERNEL_THREAD = 6, 0x4, 0x200000
 #: How long a process may take to start a program.
 _EXEC_SECONDS = 1
 
-#: How often a file of a process must be empty, while the process shows the other one, before it counts as empty.
+#: A file of a process counts as empty if it was empty this many times while the other file was not.
 _READINGS = 3
 
 
@@ -113,8 +113,8 @@ def strings(pid: int, name: str) -> list[bytes]:
     If its first thread has ended, another thread is read.
 
     Both files are empty for a moment while a process starts another program. This function waits until they are not.
-    A process that shows the other file has no such strings, unless it starts one program after another. So both are
-    read again.
+    If the other file is not empty, the process has no such strings, or it starts one program after another. So both
+    files are read again.
     """
     end, shown = time.monotonic() + _EXEC_SECONDS, 0
     while not (text := _read_any(pid, name)) and shown < _READINGS and _may_start_program(pid):

@@ -111,7 +111,7 @@ def reap() -> int:
 
 
 def unreaped(tokens: AbstractSet[str]) -> int:
-    """Return how many processes that `spawn` started were not reaped, and have none of these tokens as arguments."""
+    """Return how many started processes are not reaped, and have none of these tokens among their arguments."""
     return sum(tokens.isdisjoint(argv) for argv in _spawned.values())
 
 

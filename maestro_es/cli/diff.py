@@ -20,7 +20,7 @@ from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.table import columns, labelled
 from maestro_es.study.environment_file import differences, show_limit
 
-#: What a study has from its beginning. In a comparison with that moment, it is not a change.
+#: Facts that the first event of a study sets. A comparison that begins before this event does not show them.
 _FIRST_FACTS = frozenset({"name", "description", "root", "adapter", "variables", "umask", "limits", "nice"})
 
 

@@ -58,7 +58,7 @@ def ended_badly(new_events: Iterable[NewEvent]) -> list[int]:
 
 
 def waiting_in_vain(graph: Graph, new_events: Iterable[NewEvent]) -> list[int]:
-    """Return the parents that these events give to steps, as far as the parents have already ended without success."""
+    """Return the parents that these events name and that have already ended without success."""
     parents = {parent for _, event in new_events if isinstance(event, e.StepAdded) for parent in event.parents}
     parents |= {event.parent for _, event in new_events if isinstance(event, e.ConnectionAdded)}
     return [number for number in sorted(parents) if has_ended_badly(graph.step(number))]

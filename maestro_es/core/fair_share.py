@@ -26,8 +26,8 @@ TURN = 300 * 1_000_000
 #: After this time of its turn, a study starts a step that is larger than its share even if others have made no room.
 _LATE = 180 * 1_000_000
 
-#: A study that lets others go first submits jobs after this number of minutes.
-_MINUTE, _MINUTES = 60 * 1_000_000, 10
+#: A study lets others go first until its last submission is this old, in microseconds.
+_WAIT = 600 * 1_000_000
 
 
 class Demand(NamedTuple):
@@ -129,9 +129,9 @@ def _shares(pool: int, demands: Mapping[str, Demand], turn: int) -> dict[str, in
 
 
 def _divide(pool: int, demands: Mapping[str, int], turn: int, has: Mapping[str, int] | None = None) -> dict[str, int]:
-    """Deal out a pool, one by one, each to the study that then has the least and does not have all that it asks for.
+    """Divide a pool. Each unit goes to the study that has the least so far and still asks for more.
 
-    What a study `has` before is counted. Of equal studies, the one that comes first changes with each turn.
+    What a study already `has` counts. Among studies with equally much, another one comes first in each turn.
     """
     has = has or {}
     shares = dict.fromkeys(demands, 0)
@@ -147,7 +147,7 @@ def _divide(pool: int, demands: Mapping[str, int], turn: int, has: Mapping[str, 
 
 
 def _in_turn(names: Iterable[str], turn: int) -> list[str]:
-    """Return names in an order that begins with another name in each turn."""
+    """Return the names in an order that begins with a different name in each turn."""
     names = sorted(names)
     first = turn % len(names)
     return [*names[first:], *names[:first]]
@@ -156,9 +156,9 @@ def _in_turn(names: Iterable[str], turn: int) -> list[str]:
 def jobs_in_turn(graph: Graph, available: int, others: Sequence[OtherStudy], now: Micros) -> int:
     """Return how many jobs a tick submits after the queue was full. It would submit `available` ones if it were alone.
 
-    The study with the fewest jobs in the queue goes first; if there are several, they take turns. It leaves the others
-    what makes the numbers even. Soon after a refusal, it tries to catch up with them. The others wait. But a study
-    whose last submission is ten minutes old does not wait any longer.
+    The study with the fewest jobs in the queue goes first; if there are several, they take turns. It gets those of
+    the `available` jobs that make the numbers even. If the refusal is not recent, it may also catch up with the others
+    at once. The others wait, but not longer than ten minutes after their last submission.
 
     Only studies that also wait for room in the queue of the next job count.
     """
@@ -172,7 +172,7 @@ def jobs_in_turn(graph: Graph, available: int, others: Sequence[OtherStudy], now
     shifted = turn + turn // 7  # so that ticks at fixed intervals see the turn of each study
     if own != min(_in_turn(jobs, shifted), key=jobs.__getitem__):
         newest = max((step.requested_at or 0 for step in mine), default=now)
-        return available if now - newest >= _MINUTES * _MINUTE else 0
+        return available if now - newest >= _WAIT else 0
     refusal, (first, _) = graph.study.refusal, throttle.BACKOFF
     if refusal is None or now >= refusal.at + first:
         available = max(available, max(waiting.values()) - len(mine), 1)

@@ -20,8 +20,8 @@ from maestro_es.core.verdict import Conclusion, Verdict, judge
 #: The largest number of reasons for a delay that the log records for one job.
 _DELAYS = 8
 
-#: The number of jobs that the log remembers of those in which a step was stopped and this did not count. Drivers in
-#: several jobs may take turns to start the step.
+#: If a step is stopped in a job and this does not count, the log remembers the job. It remembers this many jobs of a
+#: step, because drivers in several jobs may take turns to start the step.
 _JOBS = 8
 
 

@@ -39,7 +39,7 @@ from maestro_es.study.session import Session
 #: The shortest interval between updates of ``status.csv`` and of the progress display, in seconds.
 _SHOW_SECONDS = 1.0
 
-#: While steps that were requested ahead start, ended steps and outcomes wait so long for the next pass, in seconds.
+#: The time between two passes while steps that were requested ahead start, in seconds.
 _BATCH_SECONDS = 0.5
 
 #: How long the outcomes of submissions wait for the next pass if no step waits for a slot, in seconds.

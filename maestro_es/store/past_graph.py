@@ -23,10 +23,10 @@ from maestro_es.store import graph_queries
 from maestro_es.store.log_reader import LogReader
 from maestro_es.store.step_rows import LoadedRecords, template_of
 
-#: How many records may be in memory. While a block of events is applied, twice as many.
+#: The largest number of records in memory. While a block of events is applied, there may be twice as many.
 _KEEP = 2_000
 
-#: At most this many records are read together, if they are in a part of the file with this many bytes.
+#: This many records are read at once, if they span at most this many bytes of the file.
 _TOGETHER, _CLOSE = 500, 500_000
 
 #: What is kept in memory for each step, in one byte: its phase, and these flags.

@@ -157,7 +157,7 @@ class ProjectedGraph(StepSelection):
             yield from itertools.chain(self._connection.execute(query, values))
 
     def _column(self, query: str, value: object, unwritten: Sequence[object] = ()) -> list[Any]:
-        """Return the first column of a query about rows of which some may not have been written yet."""
+        """Write the `unwritten` rows, if there are any, and return the first column of a query about them."""
         if unwritten:
             self._write_structure()
         return [row[0] for row in self._rows(query, value)]

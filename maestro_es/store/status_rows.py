@@ -126,7 +126,7 @@ def _select(connection: sqlite3.Connection, which: str, *values: int) -> Iterato
 
 
 def _read(rows: list[tuple[Any, ...]]) -> Iterator[StatusRow]:
-    """Yield rows. DamagedLog if no step can have the values of one."""
+    """Yield rows. DamagedLog if a row has a value that no step can have."""
     for line, number, name, job_id, workspace, state, started, submitted, ended, restarts, params in _checked(rows):
         read = () if params == "[]" else params_of(number, params)
         yield StatusRow(
@@ -142,7 +142,10 @@ def _state(number: object, name: object) -> State:
 
 
 def _checked(rows: list[tuple[Any, ...]]) -> list[Any]:
-    """Return rows with the right types. It is faster to check many together, but only one alone can be named."""
+    """Return rows with the right types.
+
+    It is faster to check many together. If that fails, each is checked alone, so that the error names the step.
+    """
     try:
         return msgspec.convert(rows, _TYPES)
     except msgspec.ValidationError as error:

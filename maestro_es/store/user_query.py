@@ -107,7 +107,7 @@ def _decode(text: bytes) -> str:
 class Permission:
     """Decides which actions a statement may perform.
 
-    If the statement uses one of the `foreign` views, this view is `met`.
+    If the statement uses one of the `foreign` views, `met` is the name of this view.
     """
 
     def __init__(self, foreign: Sequence[str]) -> None:

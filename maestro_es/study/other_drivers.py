@@ -65,7 +65,7 @@ def _look_at(
     allocation: Allocation,
     runners: Callable[[], Mapping[str, Runners]],
 ) -> OtherStudy | None:
-    """Return what there is to see of a study. None if it uses nothing in this job and asks for nothing."""
+    """Return how this driver sees a study. None if it uses nothing in this job and asks for nothing."""
     host, is_inside = runtime.host, False
     try:
         noted, ticked = last_tick.read(study_dir), study_dir.ticked_at()
@@ -91,7 +91,7 @@ def _look_at(
 
 
 def _demand(graph: Graph, noted: last_tick.Note, allocation: Allocation, host: Host) -> Demand:
-    """Return what a study asks for whose driver has ticked in this job. Some drivers start only local steps."""
+    """Return what a study asks for, if its driver has ticked in this job. Some drivers start only local steps."""
     if graph.study.status is not StudyStatus.RUNNING or not may_start(graph):
         return Demand(0)
     if noted.driver == Driver.INSIDE.name:
@@ -108,8 +108,8 @@ def _taken(
 ) -> Iterator[tuple[Placement, Need]]:
     """Yield the parts of nodes that the steps of a study take.
 
-    The log may not have the ends of steps yet. If nobody ticks the study, it never has them. But reports, and the
-    processes of this host, show that a step has ended.
+    A step may have ended although the log does not say so yet: perhaps no one ticks the study. The reports, and the
+    processes of this host, show this.
     """
     ended = {report.token for report in read_reports(study_dir.inbox) if report.kind is not ReportKind.STARTED}
     for step, at, part in parts_of(log.graph, allocation):

@@ -158,9 +158,9 @@ def runners_on(host: Host) -> dict[str, Runners]:
 def _in_common(ours: int, theirs: int) -> int:
     """Return how many of our slots another driver may use, given the masks of the cores of both (0: unknown).
 
-    A driver that was given cores of its own uses none. If one set contains the other, there is no limit, because the
-    drivers have one pool. If the sets only overlap, any step may run on the cores that both have. So the other driver
-    counts with all its steps, but not with more than there are such cores.
+    If the drivers have no core in common, it uses none. If one set contains the other, there is no limit, because the
+    drivers have one pool. If the sets only overlap, any step may run on the cores that both have. So all steps of the
+    other driver count, but at most the number of these cores.
     """
     common = ours & theirs
     is_one_pool = not (ours and theirs) or common in {ours, theirs}
@@ -168,7 +168,7 @@ def _in_common(ours: int, theirs: int) -> int:
 
 
 def _limited(other: OtherStudy, most: int) -> OtherStudy:
-    """Return another study as if it used and asked for at most this number of slots."""
+    """Return a study with its use and its demand reduced to this number of slots."""
     parts = {name: min(getattr(other, name), most) for name in ("running", "asks", "step", "slots")}
     return structs.replace(other, **parts)
 
@@ -176,7 +176,7 @@ def _limited(other: OtherStudy, most: int) -> OtherStudy:
 def _look_at(
     study_id: str, study_dir: StudyDir, runtime: Runtime, running: Mapping[str, Runners]
 ) -> OtherStudy | None:
-    """Return what there is to see of a study. None if it runs nothing here and its ticks start nothing."""
+    """Return how this tick sees a study. None if it runs nothing here and its ticks start nothing."""
     runners = running.get(study_part(study_id), Runners(set()))
     try:
         ticked = study_dir.ticked_at()

@@ -252,7 +252,7 @@ def _check_parameters(document: Document, findings: Findings) -> None:
         elif len(values) != first[1]:
             message = f"Global parameter '{name}' is not the same length as other parameters"
             remedy = (
-                f"Its number of values is {len(values)}, and that of '{first[0]}' is {first[1]}. Combination i "
+                f"The number of values is {len(values)} here, and {first[1]} for '{first[0]}'. Combination i "
                 "consists of the i-th value of each parameter."
             )
             findings.problem(line, message, remedy)

@@ -55,7 +55,7 @@ class UnusualYaml(Exception):
 
 
 def is_noted(depth: int, outermost: str | int | None) -> bool:
-    """Whether the line of a key or item at this depth is noted, if it exists. `outermost` is the first of its keys."""
+    """Return whether the line of a key or item at this depth is noted. `outermost` is the first key of its path."""
     return depth < _NOTED or (depth == _NOTED and outermost != _STEPS)
 
 

@@ -90,7 +90,7 @@ class _Freedom(NamedTuple):
 
 
 def _shape(step: Any, outer: _Freedom, inner: _Freedom) -> object:  # noqa: ANN401 - YAML holds anything
-    """Return what the schema can distinguish in a step."""
+    """Return a key that is equal for steps that the schema can't tell apart."""
     run = step.get("run") if isinstance(step, dict) else None
     if not isinstance(run, dict):
         return repr(step)

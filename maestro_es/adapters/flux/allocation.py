@@ -70,7 +70,7 @@ _IS_UNKNOWN = f"command -v flux >/dev/null || exit 1; {_IS_KNOWN}; :"
 class FluxJob:
     """The job around this process. RequestRefused if the job is not a Flux instance of its own.
 
-    `job` names the job with the time of its submission. Unreachable if Flux does not tell this time.
+    `job` names the job with the time of its submission. Unreachable if Flux does not say when that was.
     """
 
     preamble = _PREAMBLE
@@ -82,7 +82,7 @@ class FluxJob:
             )
         self._jobs, self.job = jobs, _plain(start_of(own_job()))
         if "+" not in self.job:
-            raise Unreachable(f"flux job eventlog: Flux does not tell when job {job} was submitted")
+            raise Unreachable(f"flux job eventlog: Flux does not say when job {job} was submitted")
         self.variables = {"FLUX_URI": os.environ["FLUX_URI"]} if "FLUX_URI" in os.environ else {}
         self.lost = set[str]()
         self._ranks: list[int] = []

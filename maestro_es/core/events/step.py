@@ -133,8 +133,8 @@ class HardwareFailed(Event, frozen=True):
         booted afterwards
     usage: what the attempt used; null if this is not known yet, or will never be known
     stopped_in: the job in which a signal from outside stopped the step, if the end of this job may be the reason. This
-        is assumed once for a step in each job; otherwise the field is empty. Earlier such jobs come first, at most
-        seven, separated by spaces
+        is assumed only for the first such signal in each job; otherwise the field is empty. Up to seven earlier jobs
+        of this kind come first, separated by spaces
 
     Result: state HWFAILURE, phase WAITING
     """

@@ -157,7 +157,7 @@ def test_parameters_have_values_and_as_many_as_each_other():
     assert problems(text) == (
         (
             "study.yaml:5: Global parameter 'Q' is not the same length as other parameters. "
-            "Its number of values is 1, and that of 'P' is 2. Combination i consists of "
+            "The number of values is 1 here, and 2 for 'P'. Combination i consists of "
             "the i-th value of each parameter."
         ),
         "study.yaml:6: Global parameter 'R' has no values. Give it at least one.",
