@@ -177,12 +177,12 @@ class Endings:
         forgotten = {job for job in others - over if self._is_true(_IS_FORGOTTEN, job)}
         infos = {}
         for step in steps:
-            job = job_of(step.token)
+            job, claim = job_of(step.token), claims.get(step.token, Claim())
             message = f"Flux does not know job {shown(job)}" if job in forgotten else ""
             if own and job == mine and step.token not in running and own.is_lost(step):
-                message = f"job {shown(job)} has lost the node of the step"
+                message = f"job {shown(job)} has lost the node {step.job_host or claim.host or 'of the step'}"
             runs = job != mine or step.token in running or message != ""
-            info = state_of(step, claims.get(step.token, Claim()), is_over=job in over, runs=runs)
+            info = state_of(step, claim, is_over=job in over, runs=runs)
             if message and info.state is JobState.RUNNING:
                 info = structs.replace(info, state=JobState.UNSUPERVISED, raw_state=message)
             # Without cgroups, agents notice the end of their broker, and then end the runners.

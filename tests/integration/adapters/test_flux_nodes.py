@@ -65,7 +65,7 @@ def test_a_lost_node_gets_no_steps_and_only_its_steps_are_unknown(job: FluxJob, 
     assert inside.allocation().nodes == (Need(4, 4), Need(0), Need(4, 4))
     states = Endings(this_host()).states(steps, {}, job)
     assert [states[each.token].state for each in steps] == [JobState.GONE, JobState.UNSUPERVISED, JobState.RUNNING]
-    assert states[steps[1].token].raw_state == "job fX has lost the node of the step"
+    assert states[steps[1].token].raw_state == "job fX has lost the node n"
     assert inside.allocation().trouble == "no agent can be started on 1: the node is lost"
 
 
