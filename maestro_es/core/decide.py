@@ -245,6 +245,8 @@ def start_ready(
 def _local_steps(graph: Graph, seen: Observations, local: Slots, most: int) -> list[StepRecord]:
     """Return the local steps that start. If other studies run on this host, they share its slots with this one."""
     room, free = seen.size.with_slots(graph.study.settings.local_slots), local.requests(most)
+    if free + seen.ahead <= 0:
+        return []
     others, withheld = seen.others(), 0
     if others:
         from maestro_es.core.fair_share import local_share  # noqa: PLC0415 - most studies are alone

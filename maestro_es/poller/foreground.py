@@ -28,6 +28,7 @@ from maestro_es.core.fair_share import local_share
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import SUBMITTED, Phase, StepRecord, StudyStatus
 from maestro_es.core.observations import ClaimState
+from maestro_es.core.throttle import count_slots
 from maestro_es.errors import RequestRefused, Unreachable
 from maestro_es.poller.performers import Performer, show_status
 from maestro_es.poller.submit import submit_and_defer
@@ -207,14 +208,14 @@ class ForegroundRun:
                 return
 
     def _waits_for_others(self) -> bool:
-        """Whether local steps wait on a host that other studies use. False with jobs in flight.
+        """Whether local steps wait although slots are free on a host that other studies use.
 
-        Each pass would query the scheduler about these jobs.
+        False with jobs in flight, because each pass would query the scheduler about them.
         """
         study = self._study
-        if not any(study.graph.ready(scheduled=False, limit=1)) or not study.others():
-            return False
-        return not any(step.scheduled for step in study.graph.in_flight())
+        local, scheduled = count_slots(study.graph, study.runtime.host.cores, study.runtime.now())
+        waits = local.free(1) and not scheduled.in_use and any(study.graph.ready(scheduled=False, limit=1))
+        return bool(waits and study.others())
 
     def _look(self, seconds: float) -> tuple[bool, int]:
         """Wait for the end of a step. Returns whether any process of a step has ended, and how many steps have ended.

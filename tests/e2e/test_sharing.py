@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from maestro_es.study import other_studies
 from maestro_es.study.invocation import Runtime, now
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es, stop_own_ticks
+from tests.fakes.faults import needs_strace
 from tests.fakes.slurm_commands import SlurmCommands
-from tools.testbed.processes import wait_for
+from tools.testbed.processes import end_all_under, wait_for
 
 #: A host has as many slots as cores, but here no less than this.
 SLOTS = max(4, 2 * len(os.sched_getaffinity(0)))
@@ -141,6 +143,39 @@ def test_a_tick_does_not_wait_for_the_locked_log_of_another_study(tmp_path):
             assert run.wait() == 0
     for root in (busy, tmp_path / "other"):
         end(root, "0")
+
+
+def test_a_driver_without_a_free_slot_does_not_look_at_other_studies(tmp_path):
+    needs_strace()
+    launch(tmp_path / "other", LOCAL, 1)
+    root, spec, trace = tmp_path / "full", tmp_path / "full.yaml", tmp_path / "trace"
+    spec.write_text(LOCAL.format(name="full", values="0, 1"))
+    tracer = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        trace,
+        "-P",
+        "/proc/self/mountinfo",
+        "-e",
+        "trace=openat",
+        "-e",
+        "signal=none",
+    )
+    driver = (sys.executable, "-m", "maestro_es", "run", "-y", "--wait", "--local-slots", "1", "-o", root, spec)
+    run = subprocess.Popen([*tracer, *driver], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: running(root) == ["0"])  # and the other step is ready
+        looks = trace.read_text()
+        assert looks
+        time.sleep(3)  # a driver that waits for others would look at them after two seconds
+        assert trace.read_text() == looks
+        end(root, "0", "1")
+        assert run.wait() == 0
+    finally:
+        end_all_under(tmp_path)
+        run.wait()
 
 
 def test_a_tick_does_not_wait_for_the_file_system_of_another_study(tmp_path, monkeypatch: pytest.MonkeyPatch):
