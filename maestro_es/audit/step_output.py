@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -23,6 +24,11 @@ _BLOCK = 64 * 1024
 #: How much of a file is read in search of its last lines. Progress bars write very long lines.
 _MOST = 512 * 1024
 
+#: The longest line of a failure, in characters.
+_LONGEST = 1000
+
+#: The codes with which programs set colours (CSI) and titles (OSC), from ECMA-48.
+_CODES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 
 #: The end of the runner's path, in the command of a job.
 _RUNNER = f"/{STATE_DIR}/{RUNNER} "
@@ -90,7 +96,8 @@ def last_error(study: Session, step: StepRecord) -> str:
 def _end(path: Path, count: int) -> list[str]:
     """Return the last lines of a file, without empty ones. The list is empty if it can't be read.
 
-    Lines about the runner are left out. Some schedulers write into this file how the runner has ended.
+    They are as a terminal shows them. Lines about the runner are left out, because some schedulers write into this
+    file how the runner has ended.
     """
     try:
         if not path.is_file():
@@ -99,4 +106,14 @@ def _end(path: Path, count: int) -> list[str]:
             text = last_lines(file, 5 * count, _MOST).decode(errors="replace")
     except OSError:
         return []
-    return [line.rstrip() for line in text.split("\n") if line.strip() and _RUNNER not in line][-count:]
+    lines = (_as_shown(line) for line in text.split("\n") if _RUNNER not in line)
+    return [line for line in lines if line][-count:]
+
+
+def _as_shown(line: str) -> str:
+    """Return a line without codes for colours and titles, and of a progress bar only its last state.
+
+    A very long line is cut.
+    """
+    shown = _CODES.sub("", line).rstrip().rpartition("\r")[-1]
+    return f"{shown[:_LONGEST]}..." if len(shown) > _LONGEST else shown

@@ -109,6 +109,28 @@ def test_nothing_is_said_about_failures_of_a_step_or_of_the_past(folder):
     assert "have failed" not in maestro_es("why", "s", "--at", "3", cwd=folder).stdout
 
 
+SHOWN = r"""
+description: {name: shown, description: d}
+study:
+- {name: bar, description: d, run: {cmd: "printf '10%%\\r20%%\\r30%% done\\r\\n' >&2; exit 3"}}
+- name: colour
+  description: d
+  run: {cmd: "printf '\\033]0;t\\007\\033[1;31mError:\\033[0m no mesh\\033[K\\n' >&2; exit 4"}
+- {name: long, description: d, run: {cmd: "head -c 9000 /dev/zero | tr '\\0' x >&2; exit 5"}}
+"""
+
+
+def test_the_last_errors_are_as_a_terminal_shows_them_and_not_endless(tmp_path: Path):
+    (tmp_path / "shown.yaml").write_text(SHOWN)
+    assert maestro_es("run", "-y", "--wait", "-o", "s", "shown.yaml", cwd=tmp_path).returncode == 2
+
+    errors = {group["outcome"]: group["error"] for group in failures(tmp_path)}
+    assert errors == {
+        "exit code 3": "30% done", "exit code 4": "Error: no mesh", "exit code 5": "x" * 1000 + "...",
+    }  # fmt: skip
+    assert maestro_es("why", "s", "colour", cwd=tmp_path).stdout.endswith("\n  | Error: no mesh\n")
+
+
 ALIKE = """\
 description: {name: alike, description: d}
 study:
