@@ -36,7 +36,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let errors of the operating system name `path`. Those of writing and syncing name no file."""
+    """Add `path` to errors of the operating system. Otherwise errors of writing and syncing name no file."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Keeps many items in little memory. So a command can read a log quickly, and then take long to print.
+"""Keeps many items in little memory. So a command can read a log quickly, and print it slowly afterwards.
 
 The first items stay in memory, and all others go to a temporary file without a name.
 """

@@ -68,7 +68,7 @@ class InsideAdapter(BatchAdapter):
         return self._inside.wait(seconds) if self._inside else []
 
     def is_unknown(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
-        return False  # the scheduler keeps its jobs long enough, or their absence is their end
+        return False  # ended jobs stay listed long enough, or a missing job has ended
 
     def leave(self) -> None:
         if self._inside:

@@ -21,7 +21,7 @@ from maestro_es.adapters.array_map import can_hold
 from maestro_es.adapters.base import Job, JobInfo
 from maestro_es.adapters.schedulers import job_around, outside_of
 from maestro_es.core import file_names, grace
-from maestro_es.core.attempt_token import Placement, placement_of
+from maestro_es.core.attempt_token import Placement, placement_of, without_start
 from maestro_es.core.environment import Environment, for_node, for_runner
 from maestro_es.core.grace import INSIDE_GRACE
 from maestro_es.core.model import JobState, State, StepRecord
@@ -124,7 +124,7 @@ class Inside:
             self._problem = agent.problem or "it has not answered"
 
     def expect(self, nodes: Collection[int]) -> None:
-        """With the next agent, also start the agents of these nodes. So the waits for all of them are one wait."""
+        """Start the agents of these nodes together with the next agent, so the driver waits for all at once."""
         self._expected = {index for index in nodes if index < len(self._nodes)}
 
     def start(self, job: Job, at: Placement) -> Outcome:
@@ -148,7 +148,7 @@ class Inside:
             agent.close()  # so the node's other steps do not wait for this agent again
             reason = f": {agent.problem}" if agent.problem else ""
             return InDoubt(f"the agent on {self._nodes[at.node].name} does not answer{reason}")
-        return Accepted(f"{shown(self.job)}.{agent.step}", agent.host, agent.name)
+        return Accepted(f"{without_start(self.job)}.{agent.step}", agent.host, agent.name)
 
     def _launching(self, job: Job, at: Placement) -> str:
         """Return the options that limit a launcher in the step to the step's share of the job."""
@@ -191,7 +191,7 @@ class Inside:
                 problems.append(str(error))
                 continue
             if not is_told:
-                problems.append(f"no agent of job {shown(self.job)} can end {step.name} on {step.job_host}")
+                problems.append(f"no agent of job {without_start(self.job)} can end {step.name} on {step.job_host}")
         if problems:
             raise Unreachable(problems[0])
 
@@ -203,7 +203,7 @@ class Inside:
         """
         at = placement_of(step.token)
         if at is None or at.job != self.job or at.node >= len(self._nodes):
-            raise Unreachable(f"{step.name} is not running in job {shown(self.job)}")
+            raise Unreachable(f"{step.name} is not running in job {without_start(self.job)}")
         now = time.monotonic()
         is_late = now - self._told.setdefault(step.token, now) > _ENDS_WITHIN
         for agents in (self._enders,) if is_late else (self._agents, self._enders):
@@ -247,11 +247,6 @@ def ids_in(text: str) -> list[int]:
     return [number for first, _, last in ends for number in range(int(first), int(last or first) + 1)]
 
 
-def shown(job: str) -> str:
-    """Return the id of a job without the number of its start."""
-    return job.partition("+")[0]
-
-
 def job_of(token: str) -> str:
     """Return the job in which an attempt was placed, as in its token (empty: it runs in none)."""
     placement = placement_of(token)
@@ -265,7 +260,7 @@ def was_absent(step: StepRecord) -> bool:
 
 def state_of(step: StepRecord, claim: Claim, *, is_over: bool, runs: bool) -> JobInfo:
     """Return the state of an attempt in a job that `is_over` or not. `runs`: the scheduler shows the attempt there."""
-    job = shown(job_of(step.token))
+    job = without_start(job_of(step.token))
     job_id, instance = step.job_id or claim.job_id, step.job_instance or claim.instance
     state, raw = JobState.GONE, f"job step {job_id} is gone"
     if is_over:

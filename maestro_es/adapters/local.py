@@ -33,7 +33,7 @@ from maestro_es.adapters.base import Adapter, Job, JobInfo, QueueEntry
 from maestro_es.adapters.command import NO_ROOM
 from maestro_es.adapters.host import Host
 from maestro_es.adapters.schedulers import id_of
-from maestro_es.core.attempt_token import TOKEN_VARIABLE
+from maestro_es.core.attempt_token import TOKEN_VARIABLE, without_start
 from maestro_es.core.environment import Environment, for_runner
 from maestro_es.core.grace import was_absent
 from maestro_es.core.hosts import was_rebooted
@@ -214,7 +214,7 @@ class LocalAdapter:
         if is_here and process.is_running(int(job_id), step.token):
             return JobInfo(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, instance)
         job = job_of(instance)
-        shown = job.partition("+")[0]
+        shown = without_start(job)
         if job and self._jobs.has_ended(job, elsewhere=not is_here):
             message = f"its job {shown} has ended"
             return JobInfo(JobState.GONE_WITH_JOB, message, None, job_id, host, instance)

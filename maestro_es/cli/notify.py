@@ -118,7 +118,7 @@ def _send(graph: RequestableGraph, about: Notice, subject: str, text: str) -> st
     if is_address(target):
         try:
             text, command = _mail(target, subject, text), "PATH=$PATH:/usr/sbin:/usr/lib; exec sendmail -t -i"
-        except RequestRefused as error:  # the address is older than the check of addresses
+        except RequestRefused as error:  # it was recorded before addresses were checked
             return str(error)
     recorded = os.environ if environment.problem else environment.variables  # this problem may be the cause of a stall
     variables = {**recorded, "MAESTRO_ES_STUDY": str(graph.path), "MAESTRO_ES_NOTICE": about.value}

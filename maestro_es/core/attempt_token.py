@@ -83,6 +83,11 @@ def placement_of(token: str) -> Placement | None:
     return Placement(match[1], int(match[2]), int(match[3]), int(match[4], 16)) if match else None
 
 
+def without_start(job: str) -> str:
+    """Return the name of a job without the number of its start, which may follow after a plus sign."""
+    return job.partition("+")[0]
+
+
 def is_array(name: str) -> bool:
     """Return whether a name is the name of an array, not a token."""
     return name.split("-")[1:2] == [_ARRAY]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 
-from maestro_es.core.attempt_token import Placement, placement_of
+from maestro_es.core.attempt_token import Placement, placement_of, without_start
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord
 from maestro_es.core.step_keys import PLAIN, Allocation, Need, amounts, need_of, walltime_of
@@ -189,21 +189,17 @@ def _obstacle_of(graph: Graph, step: StepRecord, allocation: Allocation) -> str:
     """Return why a step can't start even if nothing else runs (empty: it can)."""
     asked = need(graph, step, spread=step.scheduled)
     if ends_too_late(graph, step, allocation):
-        return f"the walltime of {step.name} is longer than the time that job {_shown(allocation)} has left"
+        return f"the walltime of {step.name} is longer than the time that job {without_start(allocation.job)} has left"
     if not _is_impossible(Packing(allocation.nodes), step, asked, allocation):
         return ""
     if not step.scheduled:
-        return f"{step.name} is a local step, and the driver runs on no node of job {_shown(allocation)}"
+        return f"{step.name} is a local step, and the driver runs on no node of job {without_start(allocation.job)}"
     nodes = f" on each of {asked.nodes} nodes" if asked.nodes > 1 else ""
-    return f"{step.name} needs {amounts(asked)}{nodes}, which the job {_shown(allocation)} does not have"
-
-
-def _shown(allocation: Allocation) -> str:
-    return allocation.job.partition("+")[0]
+    return f"{step.name} needs {amounts(asked)}{nodes}, which the job {without_start(allocation.job)} does not have"
 
 
 def busy_nodes(graph: Graph, allocation: Allocation) -> Packing:
-    """Return the nodes of an allocation with the steps that run there, those of other studies, too."""
+    """Return the nodes of an allocation with the steps that run there, including the steps of other studies."""
     packing = Packing(allocation.nodes)
     own = ((at, part) for _, at, part in parts_of(graph, allocation))
     for at, part in (*own, *allocation.taken):

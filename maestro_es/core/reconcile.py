@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from maestro_es.core import events as e
 from maestro_es.core import resubmission_limits
-from maestro_es.core.attempt_token import is_imported, placement_of
+from maestro_es.core.attempt_token import is_imported, placement_of, without_start
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause, JobState, Micros, Phase, State, StepRecord
@@ -248,7 +248,7 @@ def _fail_hardware(
     reason = (not is_told and verdict.raw_state) or _HWFAILURE[verdict.conclusion]
     uncounted = _uncounted(seen, step, verdict.conclusion, job)
     if uncounted:
-        shown = (job or seen.job).partition("+")[0]  # the number of the job's start may follow
+        shown = without_start(job or seen.job)
         reason = _UNCOUNTED.format(uncounted.format(reason if uncounted == _ENDED_WITH_JOB else shown))
     failure = e.HardwareFailed(
         token=step.token,

@@ -56,7 +56,7 @@ def _imported(graph: Graph, step: StepRecord, _at: Micros, event: e.StepImported
     if step.attempt or step.restarts:
         raise refusal(step, event, "which was tried before")
     if event.state not in (*_UNSEEN_ENDS, State.INITIALIZED):
-        raise refusal(step, event, f"as {event.state.name} is no end")
+        raise refusal(step, event, f"as {event.state.name} is not an end")
     step.submitted_at = event.submitted_at
     step.started_at = event.started_at
     step.restarts = event.restarts
@@ -76,7 +76,7 @@ def _recovered(graph: Graph, step: StepRecord, _at: Micros, event: e.StepRecover
     if event.attempt < step.attempt:
         raise refusal(step, event, f"which has had attempt {step.attempt}")
     if event.state not in (*_UNSEEN_ENDS, State.INITIALIZED):
-        raise refusal(step, event, f"as {event.state.name} is no end")
+        raise refusal(step, event, f"as {event.state.name} is not an end")
     step.attempt = event.attempt
     step.restarts = event.restarts
     step.message = event.message

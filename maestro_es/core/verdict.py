@@ -196,7 +196,7 @@ def _final_word(observed: AttemptObservation) -> JobState | None:
     """Return the final state of the job in the queue or the accounting (None: neither shows one).
 
     A controller that has lost its newest state may start a running job again. The scheduler then ends both starts, and
-    shows how the second one ended. That is no failure of the step, and nobody has cancelled it.
+    shows how the second one ended. The step has not failed, and no one has cancelled it.
     """
     for answer in (observed.queue, observed.accounting):
         if isinstance(answer, JobState) and answer in _FINAL:

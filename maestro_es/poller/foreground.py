@@ -123,7 +123,7 @@ class ForegroundRun:
     #: The longest time between two passes, in seconds, if the setting of the study is not shorter.
     pause = float("inf")
 
-    #: The next pass comes when no larger part of the steps that were requested ahead still waits for a slot.
+    #: The next pass comes when at most this part of the steps that were requested ahead still waits for a slot.
     rest = 0.0
 
     def __init__(self, study: Session, wait: Callable[[float], object], must_stop: Callable[[], bool]) -> None:
@@ -220,7 +220,7 @@ class ForegroundRun:
     def _look(self, seconds: float) -> tuple[bool, int]:
         """Wait for the end of a step. Returns whether any process of a step has ended, and how many steps have ended.
 
-        A signal alone is no news, because the commands of the last pass have sent one, too.
+        A signal alone does not show this, because the commands of the last pass have sent one, too.
         """
         self._wait(seconds)
         ended = spawner.reap()

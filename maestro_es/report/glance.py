@@ -46,7 +46,7 @@ def _bar(totals: Mapping[str, int], size: int, *, colour: bool) -> str:
 
 
 def _left(left: TimeLeft | None) -> str:
-    if left is None or (left.is_bound and left.least < 1):  # at least 0 s: nothing is known
+    if left is None or (left.is_bound and left.least < 1):  # 'at least 0 s' says nothing
         return ""
     least, most = show_span(round(left.least)), show_span(round(left.most))
     if left.is_bound:

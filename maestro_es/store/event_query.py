@@ -31,7 +31,7 @@ class Span(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """A selection: the events with ``after < seq <= upto`` that match all conditions. None is no condition.
+    """A selection: the events with ``after < seq <= upto`` that match all conditions. None sets no condition.
 
     One of the globs in `causes` must match, and one of the globs in `actors`. An event must be in one of the `spans`.
     """

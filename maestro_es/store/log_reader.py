@@ -142,7 +142,7 @@ class LogReader:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Let all reads inside the block see the same moment. Writers wait meanwhile, so the block should be short."""
-        if self._connection.in_transaction:  # the caller's transaction already is one moment
+        if self._connection.in_transaction:  # the caller's transaction already shows one moment
             yield self._connection
             return
         with explained(self.path):

@@ -328,12 +328,12 @@ class StudyLog(LogReader):
         if self._usable() >= self.head.seq:
             return
         try:
-            self._fold_anew()
+            self._fold_missing()
         except LogUnavailable:
             if not self.graph.rebooted or self.graph.applied_seq < self.head.seq:
                 raise  # otherwise the projection is complete, and a user without write access may read it
 
-    def _fold_anew(self) -> None:
+    def _fold_missing(self) -> None:
         with self.transaction():
             self._connection.execute("BEGIN IMMEDIATE")
             self.head = event_log.head(self._connection)

@@ -1,13 +1,13 @@
 """Finds out which other studies of this user run steps on this host, or wait to run some.
 
-The evidence is what exists anyway: the processes of runners, and the logs of the registered studies. A process shows
+The evidence already exists: the processes of runners, and the logs of the registered studies. A process shows
 that a step runs, whether or not its study is ticked. A log shows how many steps are ready. They count only if a tick
 of the study ran in the last minutes, because otherwise nothing would start them.
 
 A tick must not wait for a file system that does not answer, because its own study may be on another one. So only logs
 on the mount of the tick's own study are read. Of other studies, only the processes count.
 
-`maestro_es.core.fair_share` decides what follows.
+`maestro_es.core.fair_share` decides the share of each study.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ALIVE = 180 * 1_000_000
 #: How long a tick waits for the log of another study, in seconds.
 LOG_SECONDS = 1.0
 
-#: The table of all mounted file systems. To read it takes no system call on any of them.
+#: The table of all mounted file systems. Reading it touches none of them.
 _MOUNTS, _POINT = Path("/proc/self/mountinfo"), 4
 
 #: More slots than any host has.
@@ -116,7 +116,7 @@ class Nearby:
             try:
                 target = Path(os.readlink(done))
             except OSError:
-                continue  # it is no link
+                continue  # it is not a link
             links += 1
             if links > _LINKS:
                 return False

@@ -18,10 +18,10 @@ from maestro_es.adapters.base import JobInfo
 from maestro_es.adapters.flux.client import FluxJobs
 from maestro_es.adapters.flux.output import plain_id
 from maestro_es.adapters.host import Host
-from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, ids_in, job_of, shown, state_of, was_absent
+from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, ids_in, job_of, state_of, was_absent
 from maestro_es.adapters.job_questions import about, has_ended, is_true, own_job
 from maestro_es.adapters.schedulers import in_each_flux, start_of
-from maestro_es.core.attempt_token import placement_of
+from maestro_es.core.attempt_token import placement_of, without_start
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
 from maestro_es.core.step_keys import Need
@@ -37,7 +37,8 @@ end_jobs() {
 }
 """
 
-#: If the driver is killed, nobody reads the output of ``flux exec``. If it died of SIGPIPE, Flux would kill the agent.
+#: If the driver is killed, no process reads the output of ``flux exec``. If that command died of SIGPIPE, Flux would
+#: kill the agent.
 _WITHOUT_PIPE = ("/bin/sh", "-c", 'trap "" PIPE; exec "$@"', "sh")
 
 #: Prints the number of cores of a node and its memory in kilobytes.
@@ -178,9 +179,9 @@ class Endings:
         infos = {}
         for step in steps:
             job, claim = job_of(step.token), claims.get(step.token, Claim())
-            message = f"Flux does not know job {shown(job)}" if job in forgotten else ""
+            message = f"Flux does not know job {without_start(job)}" if job in forgotten else ""
             if own and job == mine and step.token not in running and own.is_lost(step):
-                message = f"job {shown(job)} has lost the node {step.job_host or claim.host or 'of the step'}"
+                message = f"job {without_start(job)} has lost the node {step.job_host or claim.host or 'of the step'}"
             runs = job != mine or step.token in running or message != ""
             info = state_of(step, claim, is_over=job in over, runs=runs)
             if message and info.state is JobState.RUNNING:

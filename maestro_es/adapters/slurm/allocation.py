@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import structs
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
-from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, ids_in, job_of, shown, state_of, was_absent
+from maestro_es.adapters.inside import UNKNOWN_MEMORY, JobNode, ids_in, job_of, state_of, was_absent
 from maestro_es.adapters.queue_entries import LIVE
 from maestro_es.adapters.slurm.client import SlurmJobs
+from maestro_es.core.attempt_token import without_start
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
 from maestro_es.core.step_keys import Need
@@ -64,7 +65,7 @@ class SlurmJob:
         self.variables = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
 
     def nodes(self) -> list[JobNode]:
-        shown_job = _answer(self._jobs, "scontrol", "show", "job", "-d", "-o", shown(self.job))
+        shown_job = _answer(self._jobs, "scontrol", "show", "job", "-d", "-o", without_start(self.job))
         nodes = sorted(self._read(shown_job))
         self.variables = {**self.variables, "MAESTRO_ES_NODES": ",".join(node.name for node in nodes)}
         return nodes
@@ -81,7 +82,7 @@ class SlurmJob:
     def starter(self, nodes: Sequence[JobNode], index: int, agent: str) -> tuple[str, ...]:
         node = nodes[index]
         where = ("-N1", "-n1", f"--nodelist={node.name}", f"--cpus-per-task={node.part.cpus}", "--chdir=/")
-        options = (f"--jobid={shown(self.job)}", f"--job-name={agent}", "--overlap", "--mem=0", "--unbuffered")
+        options = (f"--jobid={without_start(self.job)}", f"--job-name={agent}", "--overlap", "--mem=0", "--unbuffered")
         return self._jobs.path_of("srun"), *where, *options, "--quiet"
 
     def launching(self, nodes: Sequence[JobNode], memory: int) -> str:
@@ -94,7 +95,7 @@ def states(
 ) -> dict[str, JobInfo]:
     """Return the states of attempts inside jobs, by token. One more query lists the steps of these jobs."""
     entries = {entry.job_id: entry for entry in listed}
-    around = {step.token: entries.get(shown(job_of(step.token))) for step in steps}
+    around = {step.token: entries.get(without_start(job_of(step.token))) for step in steps}
     alive = {token: entry for token, entry in around.items() if entry and _has_started(entry)}
     known = _job_steps(jobs, {entry.job_id for entry in alive.values()}) if alive else set()
     restarts: dict[str, int] = {}

@@ -153,7 +153,7 @@ class _ValueCounts(msgspec.Struct):
 def _values(
     graph: ProjectedGraph, few: Iterable[tuple[str, str, Iterable[str]]]
 ) -> dict[tuple[str, str], _ValueCounts]:
-    """Count the steps with these values. Each list is for one parameter of one template, which may have others."""
+    """Count the steps with these values. Each item of `few` is a template, a parameter, and some of its values."""
     counts: dict[tuple[str, str], _ValueCounts] = defaultdict(_ValueCounts)
     for template, key, values in few:
         counts[template, key].steps.update(dict.fromkeys(values, 0))

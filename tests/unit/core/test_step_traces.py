@@ -106,7 +106,7 @@ def test_a_step_is_not_recovered_to_an_earlier_attempt_nor_to_what_is_no_end(stu
 
     with pytest.raises(InvalidTransition, match="step 'a', which has had attempt 1"):
         study.do(e.StepRecovered(state=State.FINISHED, attempt=0), number)
-    with pytest.raises(InvalidTransition, match="step 'a', as RUNNING is no end"):
+    with pytest.raises(InvalidTransition, match="step 'a', as RUNNING is not an end"):
         study.do(e.StepRecovered(state=State.RUNNING, attempt=1), number)
 
 
@@ -114,7 +114,7 @@ def test_a_step_is_not_recovered_to_an_earlier_attempt_nor_to_what_is_no_end(stu
 def test_a_step_can_not_be_imported_in_a_state_that_is_no_end(study: Study, state: State):
     number = study.add("a")
 
-    with pytest.raises(InvalidTransition, match=f"step 'a', as {state.name} is no end"):
+    with pytest.raises(InvalidTransition, match=f"step 'a', as {state.name} is not an end"):
         study.do(e.StepImported(state=state), number)
 
 
