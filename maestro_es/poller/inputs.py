@@ -24,7 +24,7 @@ class TickInputs(msgspec.Struct, frozen=True):
     `token_suffix` makes the tick's tokens unique. `ahead` is how many steps the tick requests ahead of free slots.
     `last_tick` is the time of the previous tick, if it is known. `no_environment` says why no step can start (empty:
     steps can start, None: this was not checked). `ended` contains the tokens of attempts whose processes count as
-    ended without a check. For `leaving` see `Session`, and for `brief`, `usages`, `allocation` and `others` see
+    ended without a check. For `leaving` and `allocation` see `Session`, and for `brief`, `usages` and `others` see
     `Observations`.
     """
 
@@ -38,7 +38,7 @@ class TickInputs(msgspec.Struct, frozen=True):
     leaving: bool = False
     brief: bool = False
     usages: Mapping[str, Usage] = {}
-    allocation: Allocation | None = None
+    allocation: Callable[[], Allocation] | None = None
     others: Callable[[], Sequence[OtherStudy]] = tuple
 
 
@@ -56,7 +56,7 @@ def inputs_of(study: Session, performer: Performer, ahead: int) -> TickInputs:
         leaving=study.leaving,
         brief=runtime.brief,
         usages=study.usages,
-        allocation=study.allocation() if study.allocation else None,
+        allocation=study.allocation,
         others=study.others,
     )
 

@@ -161,7 +161,8 @@ class Observer:
             leaving=inputs.leaving,
             brief=inputs.brief,
             usages=self._usages,
-            allocation=inputs.allocation,
+            # This comes last, because other drivers in the job may start steps while a scheduler answers slowly.
+            allocation=inputs.allocation() if inputs.allocation else None,
             others=inputs.others,
         )
 

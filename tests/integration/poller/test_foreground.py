@@ -13,7 +13,10 @@ import pytest
 
 from maestro_es.core import requests
 from maestro_es.core.model import Settings, StudyStatus
+from maestro_es.core.step_keys import Allocation
 from maestro_es.poller.foreground import run_until_ended
+from maestro_es.poller.tick import tick
+from maestro_es.study.invocation import Runtime
 from tests.fakes.faults import needs_strace
 from tests.fakes.slurm_commands import SlurmCommands
 from tools.testbed.processes import wait_for
@@ -102,6 +105,27 @@ def test_while_jobs_wait_it_queries_the_scheduler_only_at_intervals(
             assert driver.wait(50) == 0  # the ends of steps are news, so it does not sleep for a minute
         finally:
             driver.kill()
+
+
+def test_the_job_around_a_driver_is_looked_at_after_the_scheduler_has_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The scheduler may take long. Another driver in the job may start steps meanwhile."""
+    slurm = SlurmCommands(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", f"{slurm.path}:{os.environ['PATH']}")
+    bench = Bench(tmp_path / "study", Runtime(), {"type": "slurm"})
+    bench.create(Step("a", scheduled=True))
+    bench.tick()
+    before, seen = queries(slurm), list[int]()
+
+    def look() -> Allocation:
+        seen.append(queries(slurm) - before)
+        return Allocation("17", ())
+
+    with bench.open() as study:
+        study.allocation = look
+        tick(study)
+    assert seen == [1]
 
 
 def queries(slurm: SlurmCommands) -> int:
