@@ -191,8 +191,8 @@ def test_a_step_in_a_job_that_flux_has_forgotten_is_waited_for_until_its_user_gi
     (tmp_path / "study.yaml").write_text(HEAD + step("a", "touch ready; sleep 120"))
     job = allocate(root, "-t", "10m", nodes=1)
     wait_for((root / "a/ready").exists)
-    assert "the scheduler will report its end" in maestro_es("retry", root, "a", "--lost").stderr
     wait_for(lambda: status(root) is StudyStatus.RUNNING and "RUNNING" in maestro_es("status", root).stdout)
+    assert "the scheduler will report its end" in maestro_es("retry", root, "a", "--lost").stderr
     end_all_under(root)
     wait_for(lambda: is_over(job))
     flux("job", "purge", "--force", "--num-limit=0")
