@@ -75,10 +75,21 @@ def drive_to_end(
     Ctrl-C, other ticks can continue the study.
     """
     progress = Progress(name)
+    shown = 0
 
     def show() -> None:
         on_tick()
         progress.show(graph.state.study)
+        tell()
+
+    def tell() -> None:
+        nonlocal shown
+        remarks = graph.remarks[shown:]
+        shown += len(remarks)
+        if remarks:
+            progress.close()
+        for line in remarks:
+            say(f"maestro-es: {line}", err=True)
 
     try:
         status = graph.run_until_ended(show, must_stop, inside)
@@ -88,8 +99,7 @@ def drive_to_end(
         say(f"maestro-es: interrupted; continue the study with {how} or under cron", err=True)
         return EXIT_INTERRUPTED
     progress.close()
-    for line in graph.remarks:
-        say(f"maestro-es: {line}", err=True)
+    tell()
     if status is StudyStatus.RUNNING:
         return EXIT_TRY_AGAIN
     say_done(f"{name}: the study has ended: {status.name}" if name else f"Study ended: {status.name}")

@@ -51,6 +51,7 @@ class Progress:
             sys.stderr.flush()
 
     def close(self) -> None:
-        """End the line on a terminal."""
+        """End the line on a terminal. The next call of `show` begins another one."""
         if self._terminal and self._last:
             print(file=sys.stderr)
+            self._last = ""

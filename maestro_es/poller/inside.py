@@ -7,6 +7,7 @@ has slots of its own. `maestro_es.core.packing` decides which steps fit.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -32,6 +33,9 @@ _PAUSE = 5.0
 #: How long a pass waits for the pass of another driver in the job, in seconds.
 _LOCK_SECONDS = 5.0
 
+#: How long another study may not answer until the driver says so, in seconds.
+_SILENT_SECONDS = 10.0
+
 
 class InsideRun(ForegroundRun):
     """Makes passes. Between them, it starts the steps that were requested ahead, as soon as their node has room."""
@@ -46,6 +50,7 @@ class InsideRun(ForegroundRun):
         self._seen = Allocation("", ())
         self._room = Packing([])
         self._running: dict[str, tuple[int, Need]] = {}
+        self._answered = time.monotonic()
         self.is_stuck = False
 
     def _shared(self) -> Allocation:
@@ -59,9 +64,13 @@ class InsideRun(ForegroundRun):
             return self._seen
         try:
             others = other_drivers(study.graph.study.study_id, study.dir.root, runtime, self._seen)
-        except Unreachable:
+        except Unreachable as error:
+            if time.monotonic() - self._answered > _SILENT_SECONDS:
+                study.remarks.append(f"{study.dir.root}: no step starts until another study answers: {error}")
+                self._answered = float("inf")
             self._seen = self._seen._replace(nodes=(Need(0),) * len(self._seen.nodes), is_pausing=True)
             return self._seen
+        self._answered = time.monotonic()
         if others:
             self._seen = share_inside(study.graph, self._seen, others, runtime.now())
         return self._seen

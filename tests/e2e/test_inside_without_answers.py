@@ -136,7 +136,10 @@ def driven(root: Path, path: str, steps: int, cmd: str, *options: str) -> Iterat
     spec.write_text(LOCAL.format(name=root.name, cmd=cmd, values=", ".join(map(str, range(steps)))))
     command = (sys.executable, "-m", "maestro_es", "run", "-y", *options, "-o", str(root), str(spec))
     environment = {**os.environ, "PATH": path, "SLURM_JOB_ID": "18", "SLURMD_NODENAME": "n1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as driver:
+    with (
+        root.with_suffix(".err").open("wb") as errors,
+        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors) as driver,
+    ):
         try:
             yield driver
         finally:
@@ -167,6 +170,7 @@ def test_a_driver_inside_a_job_leaves_slots_to_local_steps_of_run_wait(tmp_path:
 def test_no_step_starts_while_the_log_of_another_study_in_the_job_is_locked(tmp_path: Path):
     """The other study fills the job. Its driver does not notice that a program has locked its log."""
     path, full, second = install(tmp_path / "bin"), tmp_path / "full", tmp_path / "second"
+    errors = tmp_path / "second.err"
     with driven(full, path, 4, "sleep 300", "--in-allocation") as other:
         wait_for(lambda: len([*full.glob("on.*")]) == 4)
         with contextlib.closing(sqlite3.connect(full / "events.db", timeout=30)) as program:
@@ -174,6 +178,9 @@ def test_no_step_starts_while_the_log_of_another_study_in_the_job_is_locked(tmp_
             other.send_signal(signal.SIGSTOP)
             with driven(second, path, 2, "true", "--in-allocation") as waiting:
                 wait_for((second / ".maestro-es/last-tick").exists, 25)  # SQLite would wait for half a minute
+                wait_for(
+                    lambda: f"no step starts until another study answers: {full} does not say" in errors.read_text()
+                )
                 assert '"SubmissionRequested"' not in maestro_es("history", second, "--json").stdout
                 end_all_under(full)
                 program.rollback()
