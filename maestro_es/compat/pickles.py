@@ -11,6 +11,7 @@ import os
 import pickle
 import sys
 from abc import ABC
+from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
@@ -92,6 +93,8 @@ class _Unpickler(pickle._Unpickler):  # noqa: SLF001 - the public class does not
     def find_class(self, module_name: str, global_name: str) -> Any:  # noqa: ANN401 - a class
         if any(global_name in names.get(module_name, ()) for names in (_PLAIN, _WORDS, _DATA)):
             return super().find_class(module_name, global_name)
+        if (module_name, global_name) == ("builtins", "getattr"):
+            return _member
         root = module_name.partition(".")[0]
         if root == ROOT:
             raise _Refused(f"this is a pickle of Maestro's, with a {module_name}.{global_name}, which is not read")
@@ -108,6 +111,13 @@ class _Unpickler(pickle._Unpickler):  # noqa: SLF001 - the public class does not
         _SET_ATTRIBUTES(self)
 
     dispatch[pickle.BUILD[0]] = load_build
+
+
+def _member(kind: object, name: str) -> Enum:
+    """Return a member of an enumeration. Python 3.11.0 to 3.11.3 store it as a call of ``getattr``."""
+    if isinstance(kind, type) and issubclass(kind, Enum) and name in kind.__members__:
+        return kind[name]
+    raise _Refused(f"the file reads the attribute {name} of a {type(kind).__name__}, which is not allowed")
 
 
 def _is_data(kind: type) -> bool:

@@ -203,6 +203,8 @@ def test_a_host_that_gives_no_files_or_no_memory_is_named_and_nothing_is_half_do
 @pytest.mark.parametrize("library", ["msgspec/_core", "_sqlite3", "_yaml", "_datetime"])
 @pytest.mark.parametrize("words", ["validate study.yaml", "status study", "history study", "tick study", "--help"])
 def test_ctrl_c_while_a_command_is_loaded_ends_it_in_one_line(study: Path, words: str, library: str):
+    if library in sys.builtin_module_names:
+        pytest.skip(f"this Python contains {library}, so it loads no file for it")
     command = [sys.executable, "-m", "maestro_es", *words.split()]
     interrupted = 0
     for _ in range(2):

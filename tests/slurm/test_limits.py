@@ -92,7 +92,7 @@ def test_a_limit_on_how_many_jobs_there_are_holds_steps_back_and_fails_none(
 @pytest.mark.usefixtures("hasty")
 def test_two_studies_share_a_limit_on_how_many_jobs_there_are(limited, tmp_path, monkeypatch):
     """The first one always ticks first, and would otherwise take each place that is free."""
-    monkeypatch.setattr("maestro_es.core.fair_share._MINUTES", 10**9)
+    monkeypatch.setattr("maestro_es.core.fair_share._WAIT", 10**17)
     _limit(limited, "user", "MaxSubmitJobs=4")
     roots = [tmp_path / "greedy", tmp_path / "modest"]
     for root in roots:

@@ -341,13 +341,14 @@ def test_reading_a_pickle_calls_no_functions():
         pytest.param(b"cmaestro_es.compat.study\nExecutionGraph\n)R.", id="the same by another name"),
         pytest.param(f"c{__name__}\nExecutionGraph\n)R.".encode(), id="the same in a program"),
         pytest.param(b"\x8c\x19maestro_es.compat.pickles\x8c\x08os.write\x93.", id="a name with a dot"),
+        pytest.param(b"cbuiltins\ngetattr\ncpathlib\nPath\nX\4\0\0\0open\x86R.", id="attribute that is read"),
     ],
 )
 def test_a_pickle_changes_no_class_and_calls_nothing(content: bytes):
     before = {kind: dict(vars(kind)) for kind in (Job, Study, Path, State)}
     Path("bad.pkl").write_bytes(b"\x80\4" + content)
     with pytest.raises(
-        pickle.UnpicklingError, match=r"^bad\.pkl: the file (holds|sets) .*; build the study in Python"
+        pickle.UnpicklingError, match=r"^bad\.pkl: the file (holds|sets|reads) .*; build the study in Python"
     ):
         Study.unpickle("bad.pkl")
     assert {kind: dict(vars(kind)) for kind in before} == before
