@@ -31,9 +31,11 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import Unreachable
 
-#: After its agent has ended, a node gets no steps for this many seconds. After this many agents in a row that were
-#: never ready, the node gets no steps at all.
-_PAUSE, _TRIES = 10.0, 3
+#: After its agent has ended, a node gets no steps for this many seconds.
+_PAUSE = 10.0
+
+#: After this many agents in a row that were never ready, a node gets no steps at all.
+_TRIES = 3
 
 #: A runner that is told to end takes at most 10 s. After this many seconds, it was probably not told.
 _ENDS_WITHIN = 15.0

@@ -21,9 +21,8 @@ from maestro_es.core.scheduler_facts import JobEnvironment
 #: The question about jobs of a scheduler that can't be queried.
 UNABLE = "false"
 
-#: The time limit of a question, and the shortest pause before it is asked again, in seconds. After a long
-#: wait for an answer, the pause is `_TIMES` times as long as the wait, so that a hanging scheduler does not keep ticks
-#: waiting.
+#: The time limit of a question, and the shortest pause before it is asked again, in seconds. After a long wait
+#: for an answer, the pause is `_TIMES` times as long as the wait, so no tick waits long for a scheduler that hangs.
 _PATIENCE, _ASK_AGAIN, _TIMES = 30.0, 20.0, 10
 
 

@@ -25,7 +25,7 @@ _FLAGS, _EXITING, _KERNEL_THREAD = 6, 0x4, 0x200000
 #: How long a process may take to start a program.
 _EXEC_SECONDS = 1
 
-#: A file of a process counts as empty if it was empty this many times while the other file was not.
+#: After this many readings that find one file of a process empty and the other not, the first counts as empty.
 _READINGS = 3
 
 
@@ -113,8 +113,8 @@ def strings(pid: int, name: str) -> list[bytes]:
     If its first thread has ended, another thread is read.
 
     Both files are empty for a moment while a process starts another program. This function waits until they are not.
-    If the other file is not empty, the process has no such strings, or it starts one program after another. So both
-    files are read again.
+    If only one file is empty, the process has no such strings, or it keeps starting other programs. So both files are
+    read again.
     """
     end, shown = time.monotonic() + _EXEC_SECONDS, 0
     while not (text := _read_any(pid, name)) and shown < _READINGS and _may_start_program(pid):

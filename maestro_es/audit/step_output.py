@@ -111,7 +111,7 @@ def _end(path: Path, count: int) -> list[str]:
 
 
 def _as_shown(line: str) -> str:
-    """Return a line without codes for colours and titles, and of a progress bar only its last state.
+    """Return a line without codes for colours and titles. Of a progress bar, only the last state remains.
 
     A very long line is cut.
     """

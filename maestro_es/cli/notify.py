@@ -23,8 +23,8 @@ from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.report.table import visible
 from maestro_es.study.invocation import Driver, Runtime
 
-#: Limits on a command that gets a notification: its time in seconds, and how many characters of its error message are
-#: kept, and read.
+#: Limits on a command that gets a notification: its time in seconds, and the characters of its error message that are
+#: kept, and that are read.
 _PATIENCE, _LONGEST, _MOST_READ = 60.0, 200, 10_000
 
 #: Feeds a file to a command. The command's output goes to files, because a process that it leaves behind would keep a

@@ -42,8 +42,8 @@ def local_share(graph: Graph, host: Need, others: Sequence[OtherStudy], now: Mic
 
     The host has as many slots as cores, or as many as the largest setting of these studies says. They are divided
     evenly, but no study gets more than it asks for. No running step is ended. So a study may have to wait until the
-    others have given back what they use beyond their share. It does not wait for a hidden study, which does not see it
-    before its first step runs.
+    others have given back what they use beyond their share. It does not wait for a hidden study, because that study
+    can't see it before its first step runs.
 
     A step that is larger than an even share starts only in the turn of its study, when the others have made room. If
     they have not done so until the last part of the turn, it starts anyway. So no study waits for ever.
@@ -111,7 +111,7 @@ def demand_inside(graph: Graph, allocation: Allocation) -> Demand:
 def _shares(pool: int, demands: Mapping[str, Demand], turn: int) -> dict[str, int]:
     """Divide a pool. The study whose turn it is gets enough for its next step.
 
-    The others get nothing as long as that is too little for their next step, unless all other studies have enough.
+    Another study gets nothing while its share is too small for its next step, unless all other studies have enough.
     """
     asks = {name: demand.asks for name, demand in demands.items()}
     even = _divide(pool, asks, turn)
@@ -131,7 +131,7 @@ def _shares(pool: int, demands: Mapping[str, Demand], turn: int) -> dict[str, in
 def _divide(pool: int, demands: Mapping[str, int], turn: int, has: Mapping[str, int] | None = None) -> dict[str, int]:
     """Divide a pool. Each unit goes to the study that has the least so far and still asks for more.
 
-    What a study already `has` counts. Among studies with equally much, another one comes first in each turn.
+    What a study already `has` counts. If several studies have equally much, a different one comes first in each turn.
     """
     has = has or {}
     shares = dict.fromkeys(demands, 0)
@@ -157,7 +157,7 @@ def jobs_in_turn(graph: Graph, available: int, others: Sequence[OtherStudy], now
     """Return how many jobs a tick submits after the queue was full. It would submit `available` ones if it were alone.
 
     The study with the fewest jobs in the queue goes first; if there are several, they take turns. It gets those of
-    the `available` jobs that make the numbers even. If the refusal is not recent, it may also catch up with the others
+    the `available` jobs that make the numbers even. Some time after the refusal, it may also catch up with the others
     at once. The others wait, but not longer than ten minutes after their last submission.
 
     Only studies that also wait for room in the queue of the next job count.

@@ -140,9 +140,8 @@ def needs_running(graph: Graph) -> list[Need]:
 def inside(graph: Graph, allocation: Allocation, ahead: int = 0) -> Iterator[tuple[StepRecord, Placement | None]]:
     """Yield the ready steps that start inside an allocation, and where. Local steps start on the node of the driver.
 
-    A step starts only if its walltime ends before the job does. Of the smallest steps, `ahead` more are requested than
-    fit, unless other studies share the allocation. Then the study starts no step that exceeds its share, and no later
-    one.
+    A step starts only if its walltime ends before the job does. A study that is alone requests `ahead` more of the
+    smallest steps than fit. If others share the allocation, the study stops at the first step that exceeds its share.
     """
     if allocation.seconds_left is not None and allocation.seconds_left <= 0:
         return

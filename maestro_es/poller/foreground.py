@@ -43,7 +43,7 @@ _SHOW_SECONDS = 1.0
 #: The time between two passes while steps that were requested ahead start, in seconds.
 _BATCH_SECONDS = 0.5
 
-#: How long the outcomes of submissions wait for the next pass if no step waits for a slot, in seconds.
+#: If no step waits for a slot, the next pass records the outcomes of submissions after this many seconds.
 _PASS_SECONDS = 0.1
 
 #: The interval between checks of the inbox for steps that other processes have started, in seconds.
@@ -77,7 +77,7 @@ def run_until_ended(
 ) -> StudyStatus:
     """Run ticks until the study has ended, at least as often as its settings say. `progress` is called regularly.
 
-    It returns earlier if `must_stop` returns True. This function is called several times a second. Inside a job, the
+    It returns earlier if `must_stop` returns True. `must_stop` is called several times a second. Inside a job, the
     local steps of this host are then ended, and become ready again. Outside of jobs they keep running.
 
     With `inside`, steps run in the job around this process, until this many seconds before its end. RequestRefused if
@@ -170,7 +170,7 @@ class ForegroundRun:
         self._reserved = deque([*(number for number in self._reserved if number not in requested), *requested])
         reserved = set(self._reserved)
         local = [step for step in study.graph.in_flight() if not step.scheduled]
-        # A runner that has reported its end, and has not ended yet, is subtracted only when it has ended.
+        # A runner may have reported its end and still be running. It is subtracted only when it has ended.
         ending = spawner.unreaped({step.token for step in local})
         self._busy = sum(step.number not in reserved for step in local) + ending
         self._slots = self._count_slots() if reserved else 0

@@ -33,7 +33,7 @@ _PAUSE = 5.0
 #: How long a pass waits for the pass of another driver in the job, in seconds.
 _LOCK_SECONDS = 5.0
 
-#: How long another study may not answer until the driver says so, in seconds.
+#: If another study has not answered for this many seconds, the driver says so.
 _SILENT_SECONDS = 10.0
 
 
@@ -41,7 +41,7 @@ class InsideRun(ForegroundRun):
     """Makes passes. Between them, it starts the steps that were requested ahead, as soon as their node has room."""
 
     pause = _PAUSE
-    rest = 0.5  # one node may have no more of them while others do
+    rest = 0.5  # one node may have none left while others have some
 
     def __init__(self, study: Session, allocation: RunsInside, must_stop: Callable[[], bool]) -> None:
         super().__init__(study, lambda _: None, lambda: self.is_stuck or must_stop())

@@ -52,7 +52,7 @@ def hold_tick_lock(study_dir: StudyDir, seconds: float = 0) -> contextlib.Abstra
 
 @contextlib.contextmanager
 def hold_job(path: Path, job: str, seconds: float) -> Iterator[None]:
-    """Hold the lock of a job, so that only one driver in the job at a time decides which steps start.
+    """Hold the lock of a job, so that normally only one driver in the job at a time decides which steps start.
 
     Each job locks a different byte of one file, so no files remain. If the lock can't be taken within this number of
     seconds, continue without it.

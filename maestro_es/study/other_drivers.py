@@ -46,7 +46,7 @@ _STARTING = 10_000_000
 def other_drivers(study_id: str, root: Path, runtime: Runtime, allocation: Allocation) -> list[OtherStudy]:
     """Return the other studies of this user that run steps in this job, or have a driver in it.
 
-    A study on another mount is not seen. If the list of studies can't be read, there are no other studies. Unreachable
+    A study on another mount is not seen. If the list of studies can't be read, the result is empty. Unreachable
     if a study that has ticked in this job does not say which parts its steps take.
     """
     runners = functools.cache(lambda: runners_on(runtime.host))  # the processes are listed only if needed

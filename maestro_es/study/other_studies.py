@@ -53,7 +53,7 @@ _ALL = 1 << 30
 #: The largest number of symbolic links in a path.
 _LINKS = 40
 
-#: The arguments of the runner of a local step from the runner on. A job around it may follow.
+#: Places in the arguments of a local step's process, counted from the runner. A job around it may follow.
 _TOKEN, _HOST, _AROUND = 1, 7, 9
 
 
@@ -61,7 +61,7 @@ def other_studies(study_id: str, root: Path, runtime: Runtime) -> list[OtherStud
     """Return the other studies of this user that run steps on this host, or have ticked in the last minutes.
 
     A study whose log can't be read counts with its running steps only. If the list of studies or the processes of this
-    host can't be read, there are no other studies.
+    host can't be read, the result is empty.
     """
     others = registered_beside(study_id, root)
     try:
@@ -80,7 +80,7 @@ def other_studies(study_id: str, root: Path, runtime: Runtime) -> list[OtherStud
 def registered_beside(study_id: str, root: Path) -> list[tuple[str, Path, bool]]:
     """Return the id and the directory of each other study in the list, and whether it is on the mount of this study.
 
-    If the list can't be read, there are no other studies.
+    If the list can't be read, the result is empty.
     """
     try:
         others = [(other_id, other) for other_id, other in registered().items() if other_id != study_id]

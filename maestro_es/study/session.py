@@ -217,7 +217,7 @@ def relocation(study_dir: StudyDir, graph: Graph) -> list[NewEvent]:
 
 
 def _registered(study_id: str) -> Path | None:
-    """Return where this user's list of studies has a study. It may have been moved after it was copied."""
+    """Return the directory of a study in this user's list. The original may have moved since a copy was made."""
     from maestro_es.study.registry import registered_at  # noqa: PLC0415 - few studies are moved
 
     with contextlib.suppress(OSError, RuntimeError):  # this user has no home directory
