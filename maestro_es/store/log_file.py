@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from maestro_es import __version__
 from maestro_es.core import file_names
@@ -86,6 +88,13 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, path) from error
+
+
+def drawn(connection: sqlite3.Connection, path: Path, sql: str, values: Sequence[object]) -> Iterator[Any]:
+    """Yield the rows of a reading query one by one. Explain errors."""
+    with explained(path):
+        # Without `chain`, the end of this generator would close the cursor, perhaps after the log was closed.
+        yield from itertools.chain(connection.execute(sql, values))
 
 
 def explain(error: Exception, path: Path) -> Exception:

@@ -6,7 +6,6 @@ Rows are read in blocks, and no lock is held between blocks, so a slow reader do
 from __future__ import annotations
 
 import contextlib
-import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from maestro_es.core.reducer import Block, block_of
 from maestro_es.errors import DamagedLog, NewerLog
 from maestro_es.store import event_log
 from maestro_es.store.connection import Connection
-from maestro_es.store.log_file import RESTORE, explain, explained, last_version
+from maestro_es.store.log_file import RESTORE, drawn, explain, explained, last_version
 
 if TYPE_CHECKING:
     from maestro_es.store.event_blocks import SealedBlock
@@ -172,9 +171,7 @@ class LogReader:
 
     def drawn(self, sql: str, values: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
         """Yield the rows of a reading query, which may be many. Writers wait until the last one is drawn."""
-        with explained(self.path):
-            # Without `chain`, the end of this generator would close the cursor, perhaps after the log was closed.
-            yield from itertools.chain(self._connection.execute(sql, values))
+        return drawn(self._connection, self.path, sql, values)
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Return the rows of a reading query."""

@@ -6,7 +6,6 @@ events. So the cost of a tick depends on the number of changes, not on the size 
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from maestro_es.core.model import Phase, StepRecord, StudyRecord
 from maestro_es.core.reducer import REDUCER_VERSION, Block, apply_all
 from maestro_es.errors import DamagedLog
 from maestro_es.store import graph_queries
-from maestro_es.store.log_file import explain, explained
+from maestro_es.store.log_file import drawn, explain
 from maestro_es.store.step_rows import (
     LoadedRecords,
     NoSuchStep,
@@ -152,9 +151,7 @@ class ProjectedGraph(StepSelection):
 
     def _drawn(self, query: str, *values: object) -> Iterator[Any]:
         """Yield the rows of a reading query one by one, so that they need not fit in memory. Explain errors."""
-        with explained(self._path):
-            # Without `chain`, the end of this generator would close the cursor, perhaps after the log was closed.
-            yield from itertools.chain(self._connection.execute(query, values))
+        return drawn(self._connection, self._path, query, values)
 
     def _column(self, query: str, value: object, unwritten: Sequence[object] = ()) -> list[Any]:
         """Write the `unwritten` rows, if there are any, and return the first column of a query about them."""
